@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	_ "github.com/duckdb/duckdb-go/v2"
+)
+
+func main() {
+	job := flag.String("job", "", "one of "+strings.Join(jobs(), ", "))
+	threads := flag.Int("threads", 2, "worker threads")
+	input := flag.String("input", "", "file to read")
+	output := flag.String("output", "", "file to write")
+	version := flag.Bool("version", false, "print the version of the library and end")
+	flag.Parse()
+	if err := run(*job, *threads, *input, *output, *version); err != nil {
+		fmt.Fprintln(os.Stderr, "duckdb:", err)
+		os.Exit(1)
+	}
+}
+
+// jobs names what statement knows.
+func jobs() []string {
+	return []string{
+		"csv-filter-csv", "csv-filter-csv-text", "csv-filter-ndjson", "ndjson-compute-ndjson",
+	}
+}
+
+// run executes one job on an in-memory database.
+func run(job string, threads int, input, output string, version bool) (err error) {
+	ctx := context.Background()
+	db, err := sql.Open("duckdb", "")
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if version {
+		var text string
+		if err := db.QueryRowContext(ctx, "SELECT version()").Scan(&text); err != nil {
+			return fmt.Errorf("query version: %w", err)
+		}
+		fmt.Println(text)
+		return nil
+	}
+	query, err := statement(job, quote(input), quote(output))
+	if err != nil {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, fmt.Sprintf("SET threads = %d", threads)); err != nil {
+		return fmt.Errorf("set threads: %w", err)
+	}
+	if _, err := db.ExecContext(ctx, query); err != nil {
+		return fmt.Errorf("run job %s: %w", job, err)
+	}
+	return nil
+}
+
+// statement returns the COPY of a job. input and output are quoted literals.
+func statement(job, input, output string) (string, error) {
+	switch job {
+	case "csv-filter-csv":
+		return "COPY (SELECT * FROM read_csv(" + input + ") WHERE status = 'active') TO " +
+			output + " (FORMAT csv, HEADER)", nil
+	case "csv-filter-csv-text":
+		return "COPY (SELECT * FROM read_csv(" + input + ", all_varchar = true) " +
+			"WHERE status = 'active') TO " + output + " (FORMAT csv, HEADER)", nil
+	case "csv-filter-ndjson":
+		return "COPY (SELECT * FROM read_csv(" + input + ") WHERE status = 'active') TO " +
+			output + " (FORMAT json)", nil
+	case "ndjson-compute-ndjson":
+		// Only the columns used are declared: DuckDB skips the rest of each object.
+		return "COPY (SELECT customer_id, symbol, upper(region) AS region, price * qty AS total " +
+			"FROM read_json(" + input + ", format = 'newline_delimited', columns = {" +
+			"customer_id: 'BIGINT', symbol: 'VARCHAR', region: 'VARCHAR', status: 'VARCHAR', " +
+			"price: 'DOUBLE', qty: 'BIGINT'}) WHERE status = 'active') TO " +
+			output + " (FORMAT json)", nil
+	}
+	return "", fmt.Errorf("job %q: want one of %s", job, strings.Join(jobs(), ", "))
+}
+
+// quote returns text as a string literal of SQL.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -1,0 +1,335 @@
+package plan
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/op"
+)
+
+// Kind is what a node is.
+type Kind uint8
+
+// The kinds of nodes.
+const (
+	Source Kind = iota
+	Transformation
+	Destination
+)
+
+// String returns source, transformation or destination.
+func (k Kind) String() string {
+	return [...]string{"source", "transformation", "destination"}[k]
+}
+
+// OnError is what happens to a row that a node cannot use.
+type OnError uint8
+
+// The reactions. DeadLetterDefault is DeadLetter that nobody asked for: the run ends as partial.
+const (
+	DeadLetterDefault OnError = iota
+	DeadLetter
+	Drop
+	Fail
+)
+
+// Input is one edge into a node.
+type Input struct {
+	Node string
+	Port string // "" for nodes with one output
+}
+
+// Node is one node of a workflow, ready to be made.
+type Node struct {
+	ID          string
+	Type        string
+	Kind        Kind
+	Inputs      []Input
+	Parallelism int // 0: the workflow's
+	OnError     OnError
+	Fingerprint string   // changes with whatever makes old positions or state meaningless
+	Ports       []string // nil: one output
+
+	NewSource    func(connector.Env) (connector.Source, error)
+	SourceSpec   connector.SourceCapabilities
+	BatchSize    int // rows of one batch asked of this source; 0: the workflow's
+	NewOperator  func(op.Env) (op.Operator, error)
+	Ordered      bool
+	Interpret    bool // vectorized: false
+	NewSink      func(connector.Env) (connector.Sink, error)
+	SinkSpec     connector.SinkCapabilities
+	OnSchema     SchemaChange
+	Expressions  []Expression // for explain
+	CPU          float64      // declared cores, 0 unknown
+	MemoryBytes  int64        // declared, 0 unknown
+	RefusesOps   bool
+	DeliversOps  bool
+	KeyedUpserts bool // sink with a key: repeated writes do no harm
+}
+
+// Expression is one expression of a node and how it runs.
+type Expression struct {
+	Key    string // config key it stands at
+	Source string
+}
+
+// SchemaChange is what a sink does when the schema of its rows changes in mid-run.
+type SchemaChange uint8
+
+// The reactions to a schema change.
+const (
+	Evolve SchemaChange = iota
+	DeadLetterChanged
+	Halt
+)
+
+// Batching are the bounds and targets of adaptive batches.
+type Batching struct {
+	Initial, Min, Max int           // rows
+	ThroughputTarget  int           // rows/s; 0: none
+	LatencyTarget     time.Duration // 0: none
+	AdaptationRate    float64       // 0..1, share of the size changed at once; default 0.2
+	MaxBytes          int           // of one batch; default 1 MiB
+	Linger            time.Duration // longest wait for a batch to fill
+}
+
+// Restart is the declared restart strategy.
+type Restart struct {
+	Type                string // none, fixed-delay, exponential, failure-rate
+	Attempts            int
+	Delay, MaxDelay     time.Duration
+	Multiplier          float64
+	Interval            time.Duration
+	MaxFailuresInPeriod int
+}
+
+// Execution are the settings of a whole workflow.
+type Execution struct {
+	Parallelism        int
+	CheckpointInterval time.Duration // 0: only at the end
+	Restart            Restart
+	Batching           Batching
+	MemoryBytes        int64 // of data in flight; default 256 MiB
+	CPU                float64
+	MaxDeadLetters     int64   // 0: no bound
+	MaxDeadShare       float64 // of rows in; 0: no bound
+}
+
+// Workflow is what New plans.
+type Workflow struct {
+	Name       string
+	Execution  Execution
+	Nodes      []*Node
+	DeadLetter *Node // nil: NDJSON in the state folder
+}
+
+// Stage is a fused piece of the graph that one task runs.
+type Stage struct {
+	ID       string
+	Source   *Node   // the source it reads; nil: Inputs
+	Inputs   []*Edge // edges it reads
+	Parallel []*Node // operators run by any worker
+	Ordered  []*Node // operators run in chunk order
+	Sink     *Node   // what it writes; nil: Outputs
+	Outputs  []*Edge // edges it feeds
+	Workers  int     // upper bound of parallel workers
+	Writers  int     // parallel sink writers
+}
+
+// Nodes returns the stage's nodes in data order.
+func (s *Stage) Nodes() []*Node {
+	var nodes []*Node
+	if s.Source != nil {
+		nodes = append(nodes, s.Source)
+	}
+	nodes = append(append(nodes, s.Parallel...), s.Ordered...)
+	if s.Sink != nil {
+		nodes = append(nodes, s.Sink)
+	}
+	return nodes
+}
+
+// Last returns the operator whose ports feed the outputs, nil when the stage has no operator.
+func (s *Stage) Last() *Node {
+	if n := len(s.Ordered); n > 0 {
+		return s.Ordered[n-1]
+	}
+	if n := len(s.Parallel); n > 0 {
+		return s.Parallel[n-1]
+	}
+	return nil
+}
+
+// Edge connects two stages.
+type Edge struct {
+	From, To *Stage
+	Port     int   // port of From's last node
+	Consumer *Node // first node behind the edge
+}
+
+// Plan is a workflow cut into stages, sources first.
+type Plan struct {
+	Workflow *Workflow
+	Stages   []*Stage
+}
+
+// New plans a workflow whose graph is valid: names are unique, inputs exist, no cycle. A violation
+// is an error naming the node.
+func New(w *Workflow) (*Plan, error) {
+	g, err := newGraph(w)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Workflow: w}
+	stageOf := map[string]*Stage{}
+	for _, n := range g.order {
+		s := g.joins(n, stageOf)
+		if s == nil {
+			s = &Stage{ID: n.ID}
+			p.Stages = append(p.Stages, s)
+			for _, in := range n.Inputs {
+				from := stageOf[in.Node]
+				e := &Edge{From: from, To: s, Port: g.port(in), Consumer: n}
+				from.Outputs = append(from.Outputs, e)
+				s.Inputs = append(s.Inputs, e)
+			}
+		}
+		s.add(n)
+		stageOf[n.ID] = s
+	}
+	for _, s := range p.Stages {
+		s.Workers = workersOf(s, w.Execution.Parallelism)
+		s.Writers = writersOf(s)
+	}
+	return p, nil
+}
+
+func (s *Stage) add(n *Node) {
+	switch {
+	case n.Kind == Source:
+		s.Source = n
+	case n.Kind == Destination:
+		s.Sink = n
+	case n.Ordered:
+		s.Ordered = append(s.Ordered, n)
+	default:
+		s.Parallel = append(s.Parallel, n)
+	}
+}
+
+// workersOf: the largest parallelism any parallel piece of the stage asks for.
+func workersOf(s *Stage, parallelism int) int {
+	if parallelism <= 0 {
+		parallelism = runtime.GOMAXPROCS(0)
+	}
+	workers := 0
+	for _, n := range s.Parallel {
+		workers = max(workers, n.Parallelism)
+	}
+	if workers == 0 {
+		workers = parallelism
+	}
+	return workers
+}
+
+// writersOf: several writers only where the connector allows it.
+func writersOf(s *Stage) int {
+	if s.Sink == nil || !s.Sink.SinkSpec.Parallel || s.Sink.SinkSpec.Decides {
+		return 1
+	}
+	return max(1, s.Sink.Parallelism)
+}
+
+type graph struct {
+	byID    map[string]*Node
+	readers map[string]int // node -> number of inputs that name it
+	order   []*Node        // sources first, each node after its inputs
+}
+
+func newGraph(w *Workflow) (*graph, error) {
+	g := &graph{byID: map[string]*Node{}, readers: map[string]int{}}
+	for _, n := range w.Nodes {
+		if g.byID[n.ID] != nil {
+			return nil, fmt.Errorf("plan %s: node %s is declared twice", w.Name, n.ID)
+		}
+		g.byID[n.ID] = n
+	}
+	for _, n := range w.Nodes {
+		if (n.Kind == Source) != (len(n.Inputs) == 0) {
+			return nil, fmt.Errorf("plan %s: %s %s has %d inputs", w.Name, n.Kind, n.ID, len(n.Inputs))
+		}
+		for _, in := range n.Inputs {
+			from := g.byID[in.Node]
+			if from == nil || from.Kind == Destination {
+				return nil, fmt.Errorf("plan %s: input %s of %s is no source or transformation",
+					w.Name, in.Node, n.ID)
+			}
+			if g.port(in) < 0 {
+				return nil, fmt.Errorf("plan %s: %s has no output %q (it has %q)",
+					w.Name, in.Node, in.Port, from.Ports)
+			}
+			g.readers[in.Node]++
+		}
+	}
+	return g, g.sort(w)
+}
+
+// sort orders nodes so that inputs come first.
+func (g *graph) sort(w *Workflow) error {
+	const visiting, done = 1, 2
+	state := map[string]int{}
+	var visit func(n *Node) error
+	visit = func(n *Node) error {
+		switch state[n.ID] {
+		case visiting:
+			return fmt.Errorf("plan %s: node %s is part of a cycle", w.Name, n.ID)
+		case done:
+			return nil
+		}
+		state[n.ID] = visiting
+		for _, in := range n.Inputs {
+			if err := visit(g.byID[in.Node]); err != nil {
+				return err
+			}
+		}
+		state[n.ID] = done
+		g.order = append(g.order, n)
+		return nil
+	}
+	for _, n := range w.Nodes {
+		if err := visit(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *graph) port(in Input) int {
+	ports := g.byID[in.Node].Ports
+	if ports == nil {
+		if in.Port == "" {
+			return 0
+		}
+		return -1
+	}
+	return slices.Index(ports, in.Port)
+}
+
+// joins returns the stage n is fused into, nil when it starts its own.
+func (g *graph) joins(n *Node, stageOf map[string]*Stage) *Stage {
+	if len(n.Inputs) != 1 {
+		return nil
+	}
+	before := g.byID[n.Inputs[0].Node]
+	if g.readers[before.ID] > 1 || before.Ports != nil {
+		return nil
+	}
+	s := stageOf[before.ID]
+	if len(s.Ordered) > 0 && !n.Ordered {
+		return nil
+	}
+	return s
+}

@@ -1,0 +1,387 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/credit"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// attempt is one try to run a workflow from its last committed checkpoint. It owns every
+// goroutine of the try and waits for them.
+type attempt struct {
+	workflow *Workflow
+	log      *slog.Logger
+	manifest *manifest // of the last committed epoch
+	epoch    uint64    // its number
+	tasks    []*task
+	inbox    *mailbox[event]
+	memory   *credit.Pool // bytes of source data in flight
+	dead     *deadLetters
+	deadSink *deadSink
+	decider  *writer
+
+	context  context.Context //nolint:containedctx // the attempt is the scope of this context
+	cancel   context.CancelCauseFunc
+	waiting  sync.WaitGroup
+	draining atomic.Bool
+	active   atomic.Int64 // chunks taken since the last checkpoint
+
+	exhausted map[*task]bool
+	drained   map[*task]bool
+	satisfied map[*task]bool
+}
+
+// event is a message of a task to its workflow.
+type event struct {
+	task      *task
+	epoch     connector.Epoch
+	positions map[string]partitionPosition // source took the barrier here
+	passed    bool                         // the barrier left the task
+	prepared  []connector.Prepared
+	states    []stateSnapshot
+	settled   bool
+	exhausted bool // all readers of the task ended
+	drained   bool
+	satisfied bool // no later row is wanted
+}
+
+// errFinished and errDrained end an attempt that did what it should.
+var (
+	errFinished = errors.New("finished")
+	errDrained  = errors.New("drained")
+)
+
+func newAttempt(w *Workflow) *attempt {
+	memory := w.plan.Workflow.Execution.MemoryBytes
+	if memory <= 0 {
+		memory = defaultMemoryBytes
+	}
+	return &attempt{
+		workflow: w, log: w.log, memory: credit.New(memory), dead: w.dead,
+		inbox:     newMailbox[event](Address{Workflow: w.name}, 64),
+		exhausted: map[*task]bool{}, drained: map[*task]bool{}, satisfied: map[*task]bool{},
+	}
+}
+
+// run restores, opens, runs and closes. It returns errFinished, errDrained or what failed.
+func (a *attempt) run(ctx context.Context) (err error) {
+	ctx, a.cancel = context.WithCancelCause(ctx)
+	a.context = ctx
+	defer func() {
+		a.cancel(err)
+		a.waiting.Wait()
+		a.inbox.close()
+		for _, t := range a.tasks {
+			a.workflow.cluster.tasks.remove(t.control)
+			t.close()
+		}
+		if a.deadSink != nil {
+			if closeErr := a.deadSink.sink.Close(); closeErr != nil {
+				a.log.Warn("dead letter sink did not close", "error", closeErr)
+			}
+		}
+	}()
+	if err := a.restore(ctx); err != nil {
+		return err
+	}
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	for _, t := range a.tasks {
+		a.workflow.cluster.tasks.add(t.control)
+		a.spawn(t.stage.ID, t.loop)
+		for _, r := range t.readers {
+			if !r.ended {
+				a.spawn(t.stage.ID+" reader", r.loop)
+			}
+		}
+	}
+	return a.coordinate(ctx)
+}
+
+// spawn runs f in a goroutine of the attempt; its error or panic ends the attempt.
+func (a *attempt) spawn(name string, f func(ctx context.Context) error) {
+	ctx := a.context
+	a.waiting.Add(1)
+	go func() {
+		defer a.waiting.Done()
+		defer func() {
+			if p := recover(); p != nil {
+				a.cancel(fmt.Errorf("%s: panic: %v\n%s", name, p, debug.Stack()))
+			}
+		}()
+		if err := f(ctx); err != nil {
+			a.cancel(err)
+		}
+	}()
+}
+
+// open makes the tasks, from sinks to sources, so that nothing is read before all can be written.
+func (a *attempt) open(ctx context.Context) error {
+	byStage := map[*plan.Stage]*task{}
+	for _, s := range a.workflow.plan.Stages {
+		t := newTask(a, s)
+		byStage[s] = t
+		a.tasks = append(a.tasks, t)
+		for i, p := range s.Inputs {
+			e := newEdge(p, i, t.inbox)
+			t.inputs = append(t.inputs, e)
+			from := byStage[p.From]
+			from.outputs = append(from.outputs, e)
+		}
+	}
+	if err := a.openDead(ctx); err != nil {
+		return err
+	}
+	for i := len(a.tasks) - 1; i >= 0; i-- {
+		t := a.tasks[i]
+		if err := t.open(ctx); err != nil {
+			return err
+		}
+		if t.stage.Source != nil {
+			if err := t.openSource(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openSource opens one source instance per partition at its restored position.
+func (t *task) openSource(ctx context.Context) error {
+	n := t.stage.Source
+	starts, known := t.attempt.manifest.Positions[n.ID]
+	if !known {
+		parts, err := t.partitions(ctx)
+		if err != nil {
+			return nodeError(n, fmt.Errorf("partitions: %w", err))
+		}
+		starts = parts
+	}
+	for id, start := range starts {
+		source, err := n.NewSource(t.attempt.workflow.env(n, t.attempt.budgetOf(n)))
+		if err != nil {
+			return nodeError(n, err)
+		}
+		r, err := openReader(ctx, t, source, start, id)
+		if err != nil {
+			return err
+		}
+		t.readers = append(t.readers, r)
+	}
+	return t.countEnded(ctx)
+}
+
+// countEnded tells the workflow when nothing is left to read from the start.
+func (t *task) countEnded(ctx context.Context) error {
+	for _, r := range t.readers {
+		if !r.ended {
+			return nil
+		}
+	}
+	t.attempt.exhausted[t] = true
+	return context.Cause(ctx)
+}
+
+func (t *task) partitions(ctx context.Context) (map[string]partitionPosition, error) {
+	n := t.stage.Source
+	single := map[string]partitionPosition{"": {}}
+	if !n.SourceSpec.ParallelReads || n.Parallelism <= 1 {
+		return single, nil
+	}
+	source, err := n.NewSource(t.attempt.workflow.env(n, nil))
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close()
+	p, ok := source.(connector.Partitioner)
+	if !ok {
+		return single, nil
+	}
+	found, err := p.Partitions(ctx, n.Parallelism)
+	if err != nil {
+		return nil, err
+	}
+	parts := make(map[string]partitionPosition, len(found))
+	for _, part := range found {
+		parts[part.ID] = partitionPosition{Spec: part.Spec}
+	}
+	return parts, nil
+}
+
+// openDead opens the dead letter sink and brings it to the restored epoch.
+func (a *attempt) openDead(ctx context.Context) error {
+	n := a.workflow.plan.Workflow.DeadLetter
+	if n == nil {
+		return nil
+	}
+	sink, err := n.NewSink(a.workflow.env(n, nil))
+	if err != nil {
+		return nodeError(n, err)
+	}
+	a.deadSink = &deadSink{sink: sink}
+	a.deadSink.tx, _ = sink.(connector.Transactional)
+	if err := sink.Open(ctx, a.sinkTask(n, 0, 1)); err != nil {
+		return nodeError(n, fmt.Errorf("open: %w", err))
+	}
+	if a.deadSink.tx == nil {
+		return nil
+	}
+	epoch := connector.Epoch{Number: a.manifest.Epoch, Final: a.manifest.Final}
+	if err := a.deadSink.tx.Recover(ctx, epoch, a.manifest.DeadToken); err != nil {
+		return nodeError(n, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
+	}
+	return nil
+}
+
+func (a *attempt) sinkTask(n *plan.Node, index, count int) connector.Task {
+	return connector.Task{
+		Workflow: a.workflow.name, Run: a.workflow.record.ID, Node: n.ID,
+		Index: index, Count: count, Fence: a.workflow.record.Fence,
+	}
+}
+
+func (a *attempt) restoredToken(n *plan.Node, index int) (connector.Epoch, []byte) {
+	epoch := connector.Epoch{Number: a.manifest.Epoch, Final: a.manifest.Final}
+	tokens := a.manifest.Tokens[n.ID]
+	if index >= len(tokens) {
+		return epoch, nil
+	}
+	return epoch, tokens[index]
+}
+
+func (a *attempt) budgetOf(n *plan.Node) *connector.Budget { return a.workflow.batcher(n).budget }
+
+// observe feeds the adaptive batch size of the sources behind a finished chunk.
+func (a *attempt) observe(t *task, j *job) {
+	if t.stage.Source == nil {
+		return
+	}
+	a.workflow.batcher(t.stage.Source).observe(j.chunk.Bytes, j.rows, time.Since(j.entered))
+}
+
+// post sends an event to the workflow; after the attempt's end nobody needs it.
+func (a *attempt) post(ctx context.Context, e event) {
+	if err := a.inbox.send(ctx, e); err != nil && ctx.Err() == nil {
+		a.log.Warn("event was not delivered", "task", e.task.stage.ID, "error", err)
+	}
+}
+
+// coordinate runs checkpoints until the sources end, the workflow is drained, or something fails.
+func (a *attempt) coordinate(ctx context.Context) error {
+	var tick <-chan time.Time
+	if interval := a.workflow.plan.Workflow.Execution.CheckpointInterval; interval > 0 {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		switch {
+		case a.ended(a.exhausted):
+			if err := a.checkpoint(ctx, true); err != nil {
+				return err
+			}
+			return errFinished
+		case a.draining.Load() && a.ended(a.drained):
+			if err := a.checkpoint(ctx, false); err != nil {
+				return err
+			}
+			return errDrained
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick:
+			if a.active.Load() == 0 {
+				continue
+			}
+			if err := a.checkpoint(ctx, false); err != nil {
+				return err
+			}
+		case <-a.workflow.drain:
+			if err := a.startDrain(ctx); err != nil {
+				return err
+			}
+		case e := <-a.inbox.messages:
+			a.note(ctx, e)
+		}
+	}
+}
+
+// ended reports whether every source task is in the set or has nothing left to read.
+func (a *attempt) ended(set map[*task]bool) bool {
+	for _, t := range a.tasks {
+		if t.stage.Source != nil && !set[t] && !a.exhausted[t] {
+			return false
+		}
+	}
+	return true
+}
+
+// note records what an event says about the end of sources.
+func (a *attempt) note(ctx context.Context, e event) {
+	switch {
+	case e.exhausted:
+		a.exhausted[e.task] = true
+	case e.drained:
+		a.drained[e.task] = true
+	case e.satisfied && !a.satisfied[e.task]:
+		a.satisfied[e.task] = true
+		a.stopUnwanted(ctx)
+	}
+}
+
+func (a *attempt) startDrain(ctx context.Context) error {
+	if a.draining.Swap(true) {
+		return nil
+	}
+	a.workflow.setStatus(Draining)
+	for _, t := range a.tasks {
+		if t.stage.Source != nil {
+			if err := a.workflow.cluster.tasks.send(ctx, t.address, command{drain: true}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// stopUnwanted ends the sources whose rows no task wants any more.
+func (a *attempt) stopUnwanted(ctx context.Context) {
+	byStage := map[*plan.Stage]*task{}
+	for _, t := range a.tasks {
+		byStage[t.stage] = t
+	}
+	var wanted func(s *plan.Stage) bool
+	wanted = func(s *plan.Stage) bool {
+		if a.satisfied[byStage[s]] {
+			return false
+		}
+		if s.Sink != nil || len(s.Outputs) == 0 {
+			return true
+		}
+		for _, e := range s.Outputs {
+			if wanted(e.To) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, t := range a.tasks {
+		if t.stage.Source == nil || a.exhausted[t] || wanted(t.stage) {
+			continue
+		}
+		if err := a.workflow.cluster.tasks.send(ctx, t.address, command{finish: true}); err != nil {
+			a.log.Warn("source was not stopped", "node", t.stage.ID, "error", err)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/credit"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/vfs"
+)
+
+// Checkpoint is one stored manifest.
+type Checkpoint struct {
+	Epoch    uint64
+	Manifest []byte
+}
+
+// Record is one run of a workflow as the catalog keeps it.
+type Record struct {
+	ID          string
+	Workflow    string
+	Status      Status
+	Fence       uint64 // revision of the lease it runs under
+	Started     time.Time
+	Finished    time.Time // zero while unfinished
+	RowsIn      int64
+	RowsOut     int64
+	DeadLetters int64
+	Error       string
+	Report      []byte // JSON
+}
+
+// Catalog keeps runs and checkpoints. Every method is "committed" when it returns nil.
+type Catalog interface {
+	// Lease makes the caller the workflow's only runner, fencing earlier ones, until release.
+	Lease(ctx context.Context, workflow string) (fence uint64, release func(), err error)
+	// LastRun returns the newest run of a workflow.
+	LastRun(ctx context.Context, workflow string) (Record, bool, error)
+	// Begin stores a new run, or an old one that is taken up again.
+	Begin(ctx context.Context, r Record) error
+	// Finish stores how a run ended.
+	Finish(ctx context.Context, r Record) error
+	// Prepare stores a manifest whose outcome is open.
+	Prepare(ctx context.Context, run string, epoch uint64, manifest []byte) error
+	// Commit marks a prepared manifest committed; repeating it does no harm.
+	Commit(ctx context.Context, run string, epoch uint64) error
+	// Drop forgets a prepared manifest.
+	Drop(ctx context.Context, run string, epoch uint64) error
+	// Checkpoints returns the newest committed manifest of a run and a prepared one above it; nil
+	// where there is none.
+	Checkpoints(ctx context.Context, run string) (committed, prepared *Checkpoint, err error)
+}
+
+// Config is what a Cluster needs.
+type Config struct {
+	Catalog Catalog
+	FS      vfs.FS
+	Dir     string // state folder
+	Log     *slog.Logger
+	Lookup  func(typ string, config map[string]any) (connector.Lookup, error)
+	// Cores and MemoryBytes are what the workflows of the process may use together; default: the
+	// machine's cores, and no bound.
+	Cores       float64
+	MemoryBytes int64
+}
+
+const defaultMemoryBytes = 256 << 20
+
+// Cluster runs the workflows of a process: it places them by the cores and memory they declare and
+// queues what does not fit.
+type Cluster struct {
+	config Config
+	tasks  *directory[command]
+	cores  *credit.Pool // thousandths of a core
+	memory *credit.Pool
+
+	mu        sync.Mutex
+	workflows map[string]*Workflow
+}
+
+// NewCluster returns an empty cluster.
+func NewCluster(config Config) *Cluster {
+	if config.Cores <= 0 {
+		config.Cores = float64(runtime.GOMAXPROCS(0))
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Cluster{
+		config: config, tasks: newDirectory[command](), workflows: map[string]*Workflow{},
+		cores: credit.New(int64(config.Cores * 1000)),
+	}
+	if config.MemoryBytes > 0 {
+		c.memory = credit.New(config.MemoryBytes)
+	}
+	return c
+}
+
+// Options say how a workflow is started.
+type Options struct {
+	Fresh  bool // discard an unfinished run and all positions
+	Resume bool // only finish an unfinished run; nothing to do when there is none
+}
+
+// Start runs a planned workflow in the background. A name that is running is an error.
+func (c *Cluster) Start(ctx context.Context, p *plan.Plan, options Options) (*Workflow, error) {
+	w := newWorkflow(c, p, options)
+	c.mu.Lock()
+	if c.workflows[w.name] != nil {
+		c.mu.Unlock()
+		return nil, fmt.Errorf("workflow %s is already running in this process", w.name)
+	}
+	c.workflows[w.name] = w
+	c.mu.Unlock()
+	go func() {
+		defer close(w.done)
+		w.run(ctx)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.workflows, w.name)
+	}()
+	return w, nil
+}
+
+// Workflows returns the running and queued workflows.
+func (c *Cluster) Workflows() []*Workflow {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]*Workflow, 0, len(c.workflows))
+	for _, w := range c.workflows {
+		out = append(out, w)
+	}
+	return out
+}
+
+// place waits until the workflow's declared cores and memory are free.
+func (c *Cluster) place(ctx context.Context, e plan.Execution) (release func(), err error) {
+	cores := int64(e.CPU * 1000)
+	if err := c.cores.Acquire(ctx, cores); err != nil {
+		return nil, err
+	}
+	if c.memory == nil || e.MemoryBytes <= 0 {
+		return func() { c.cores.Release(cores) }, nil
+	}
+	if err := c.memory.Acquire(ctx, e.MemoryBytes); err != nil {
+		c.cores.Release(cores)
+		return nil, err
+	}
+	return func() {
+		c.cores.Release(cores)
+		c.memory.Release(e.MemoryBytes)
+	}, nil
+}
+
+// newRunID returns a name that sorts by time and is unique on this machine.
+func newRunID(now time.Time) string {
+	return fmt.Sprintf("%s-%d", now.UTC().Format("20060102T150405.000000"), os.Getpid())
+}

@@ -1,0 +1,217 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/op"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// deadRow is one row that a node could not use.
+type deadRow struct {
+	node *plan.Node
+	connector.Rejected
+	column string
+	row    json.RawMessage // the row as an object; nil when the record never became one
+}
+
+func deadRows(n *plan.Node, out *op.Output) []deadRow {
+	var rows []deadRow
+	for _, r := range out.Rejected {
+		rows = append(rows, deadErrors(n, r.Batch, []batch.RowError{r.RowError})...)
+	}
+	return rows
+}
+
+// deadErrors copies the named rows of b out of its memory.
+func deadErrors(n *plan.Node, b *batch.Batch, errs []batch.RowError) []deadRow {
+	rows := make([]deadRow, 0, len(errs))
+	for _, e := range errs {
+		rows = append(rows, deadRow{
+			node: n, column: e.Column, row: batch.AppendRow(nil, b, e.Row),
+			Rejected: connector.Rejected{Place: b.Origin().At(e.Row), Reason: e.Reason},
+		})
+	}
+	return rows
+}
+
+// DeadSchema is the schema of dead letters.
+var deadFields = []batch.Field{
+	{Name: "time", Type: batch.TimestampOf(batch.Millisecond, "UTC")},
+	{Name: "run", Type: batch.Of(batch.String)},
+	{Name: "node", Type: batch.Of(batch.String)},
+	{Name: "reason", Type: batch.Of(batch.String)},
+	{Name: "column", Type: batch.Of(batch.String), Nullable: true},
+	{Name: "origin", Type: batch.Of(batch.String), Nullable: true},
+	{Name: "line", Type: batch.Of(batch.Int64), Nullable: true},
+	{Name: "record", Type: batch.Of(batch.Int64), Nullable: true},
+	{Name: "row", Type: batch.Of(batch.JSON), Nullable: true},
+	{Name: "text", Type: batch.Of(batch.String), Nullable: true},
+}
+
+// deadLetters gathers refused rows per epoch and writes them to a sink under the same barriers.
+// Rows of epoch n are written when epoch n is prepared: what a crash drops is read again.
+type deadLetters struct {
+	run    string
+	schema *batch.Schema
+	limit  int64
+	share  float64
+
+	mu     sync.Mutex
+	epochs map[uint64][]deadRow
+	asked  int64 // rows some node asked to dead-letter
+	other  int64 // rows nobody asked for: the run is partial
+}
+
+func newDeadLetters(run string, e plan.Execution) *deadLetters {
+	return &deadLetters{
+		run: run, schema: batch.NewSchema(deadFields...), epochs: map[uint64][]deadRow{},
+		limit: e.MaxDeadLetters, share: e.MaxDeadShare,
+	}
+}
+
+// add files rows under an epoch, following each node's reaction. It fails when a node asks to
+// fail, or when there are more than the workflow allows; rowsIn is what sources delivered so far.
+func (d *deadLetters) add(epoch uint64, rows []deadRow, rowsIn int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range rows {
+		switch r.node.OnError {
+		case plan.Fail:
+			return nodeError(r.node, &connector.Error{
+				Op: "row at " + r.Place.String(), Class: connector.Data, Err: fmt.Errorf("%s", r.why()),
+				Hint: "set on_error: dead_letter on the node to go on without such rows",
+			})
+		case plan.Drop:
+			continue
+		case plan.DeadLetter:
+			d.asked++
+		default:
+			d.other++
+		}
+		d.epochs[epoch] = append(d.epochs[epoch], r)
+	}
+	total := d.asked + d.other
+	if d.limit > 0 && total > d.limit {
+		return fmt.Errorf("dead letters: %d rows, max_dead_letters is %d; the last: %s",
+			total, d.limit, rows[len(rows)-1].why())
+	}
+	const enough = 1000 // a share means nothing on the first rows
+	if d.share > 0 && rowsIn >= enough && float64(total) > d.share*float64(rowsIn) {
+		return fmt.Errorf("dead letters: %d of %d rows, max_dead_letters is %g %%; the last: %s",
+			total, rowsIn, d.share*100, rows[len(rows)-1].why())
+	}
+	return nil
+}
+
+func (r deadRow) why() string {
+	if r.column != "" {
+		return "column " + r.column + ": " + r.Reason
+	}
+	return r.Reason
+}
+
+// take returns and forgets the rows of all epochs up to and including n, as one batch; nil when
+// there are none.
+func (d *deadLetters) take(n uint64) (*batch.Batch, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b := batch.NewBuilder(d.schema)
+	now := time.Now()
+	for epoch, rows := range d.epochs {
+		if epoch > n {
+			continue
+		}
+		for _, r := range rows {
+			d.append(b, r, now)
+		}
+		delete(d.epochs, epoch)
+	}
+	if b.Len() == 0 {
+		return nil, nil
+	}
+	return b.Batch()
+}
+
+func (d *deadLetters) append(b *batch.Builder, r deadRow, now time.Time) {
+	b.Column(0).Time(now)
+	b.Column(1).Text(d.run)
+	b.Column(2).Text(r.node.ID)
+	b.Column(3).Text(r.Reason)
+	textOrNull(b.Column(4), r.column)
+	textOrNull(b.Column(5), r.Place.Name)
+	intOrNull(b.Column(6), r.Place.Line)
+	intOrNull(b.Column(7), r.Place.Record)
+	textOrNull(b.Column(8), string(r.row))
+	textOrNull(b.Column(9), r.Record)
+}
+
+func textOrNull(a *batch.Appender, text string) {
+	if text == "" {
+		a.Null()
+		return
+	}
+	a.Text(text)
+}
+
+func intOrNull(a *batch.Appender, v int64) {
+	if v == 0 {
+		a.Null()
+		return
+	}
+	a.Int(v)
+}
+
+// reset forgets rows that no epoch covered: they are read again. counts are those of the manifest.
+func (d *deadLetters) reset(asked, other int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.epochs)
+	d.asked, d.other = asked, other
+}
+
+func (d *deadLetters) counts() (asked, other int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked, d.other
+}
+
+// deadSink is the sink of dead letters, driven by the workflow instead of a task.
+type deadSink struct {
+	sink connector.Sink
+	tx   connector.Transactional
+}
+
+// prepare writes an epoch's rows and returns the sink's token.
+func (s *deadSink) prepare(
+	ctx context.Context, d *deadLetters, epoch connector.Epoch,
+) (connector.Prepared, error) {
+	rows, err := d.take(epoch.Number)
+	if err != nil {
+		return connector.Prepared{}, err
+	}
+	if rows != nil {
+		chunk := connector.Chunk{Batch: rows}
+		if encoder, ok := s.sink.(connector.Encoder); ok {
+			if chunk, err = encoder.NewEncode()(chunk); err != nil {
+				return connector.Prepared{}, fmt.Errorf("encode dead letters: %w", err)
+			}
+		}
+		if err := s.sink.Write(ctx, chunk); err != nil {
+			return connector.Prepared{}, fmt.Errorf("write dead letters: %w", err)
+		}
+	}
+	if s.tx != nil {
+		return s.tx.Prepare(ctx, epoch)
+	}
+	if f, ok := s.sink.(connector.Flusher); ok {
+		return connector.Prepared{}, f.Flush(ctx)
+	}
+	return connector.Prepared{}, nil
+}

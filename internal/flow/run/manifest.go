@@ -1,0 +1,91 @@
+package run
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/tapeline/tapeline/connector"
+)
+
+// manifestVersion is raised when the meaning of a manifest changes.
+const manifestVersion = 1
+
+// manifest is one checkpoint as the catalog keeps it: all that a restart needs.
+type manifest struct {
+	Version      int
+	Epoch        uint64
+	Final        bool
+	Positions    map[string]map[string]partitionPosition // source -> partition
+	Tokens       map[string][][]byte                     // sink -> token per writer
+	DeadToken    []byte                                  `json:",omitempty"`
+	States       map[string]stateHistory                 `json:",omitempty"`
+	Fingerprints map[string]string                       // source or stateful node -> fingerprint
+	Rows         map[string][3]int64                     // node -> rows in, rows out, rejected
+	DeadAsked    int64
+	DeadOther    int64
+}
+
+// partitionPosition is how far one partition of a source is committed.
+type partitionPosition struct {
+	Spec     []byte             `json:",omitempty"`
+	Position connector.Position `json:",omitempty"`
+	Ended    bool               `json:",omitempty"`
+}
+
+// stateHistory names the state objects of one node: a base and the increments after it.
+type stateHistory struct {
+	Base       stateObject
+	Increments []stateObject `json:",omitempty"`
+}
+
+type stateObject struct {
+	Name   string
+	Bytes  int64
+	CRC32C uint32
+}
+
+func (h stateHistory) empty() bool { return h.Base.Name == "" }
+
+func (h stateHistory) incrementBytes() int64 {
+	total := int64(0)
+	for _, o := range h.Increments {
+		total += o.Bytes
+	}
+	return total
+}
+
+func (m *manifest) encode() ([]byte, error) {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest of epoch %d: %w", m.Epoch, err)
+	}
+	return data, nil
+}
+
+func decodeManifest(data []byte) (*manifest, error) {
+	m := &manifest{}
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("decode manifest: %w", err)
+	}
+	if m.Version != manifestVersion {
+		return nil, fmt.Errorf("manifest has version %d, this binary reads %d; finish the run with "+
+			"the binary that began it, or start over with --fresh", m.Version, manifestVersion)
+	}
+	return m, nil
+}
+
+// checkFingerprints refuses to continue with positions or state of nodes that have changed.
+func (m *manifest) checkFingerprints(now map[string]string) error {
+	for node, before := range m.Fingerprints {
+		after, ok := now[node]
+		switch {
+		case !ok:
+			return fmt.Errorf("node %s of the unfinished run is not in the workflow any more; "+
+				"put it back to finish the run, or discard the run with --fresh", node)
+		case after != before:
+			return fmt.Errorf("node %s has changed since the unfinished run began; "+
+				"undo the change to finish the run, or discard the run with --fresh", node)
+		}
+	}
+	return nil
+}

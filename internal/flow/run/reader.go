@@ -1,0 +1,152 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// reader runs Source.Read for one partition in a goroutine of its own, so that a blocked Read
+// never delays a barrier. The task takes its chunks one at a time.
+type reader struct {
+	task      *task
+	node      *plan.Node
+	index     int
+	source    connector.Source
+	partition connector.Partition
+	budget    *connector.Budget
+	meter     *meter
+	ended     bool
+	finished  atomic.Bool
+	position  connector.Position // task loop: after the last chunk taken
+	acked     connector.Position
+	cancel    context.CancelFunc
+	decoder   connector.Decoder
+}
+
+// openReader opens one partition at its restored position.
+func openReader(
+	ctx context.Context, t *task, source connector.Source, start partitionPosition, id string,
+) (*reader, error) {
+	n := t.stage.Source
+	r := &reader{
+		task: t, node: n, index: len(t.readers), source: source, ended: start.Ended,
+		partition: connector.Partition{ID: id, Spec: start.Spec}, position: start.Position,
+		meter: t.meters[0], budget: t.attempt.budgetOf(n),
+	}
+	r.decoder, _ = source.(connector.Decoder)
+	if r.ended {
+		return r, nil
+	}
+	if err := source.Open(ctx, r.partition, start.Position); err != nil {
+		return nil, nodeError(n, fmt.Errorf("open: %w", err))
+	}
+	return r, nil
+}
+
+// loop reads until the end, handing each chunk over and waiting until the task took it.
+func (r *reader) loop(ctx context.Context) error {
+	ctx, r.cancel = context.WithCancel(ctx)
+	defer r.cancel()
+	for {
+		reserved := int64(r.budget.Limits().Bytes)
+		before := time.Now()
+		if err := r.task.attempt.memory.Acquire(ctx, reserved); err != nil {
+			return r.stopped(ctx, err)
+		}
+		r.meter.blocked(before)
+		before = time.Now()
+		chunk, err := r.source.Read(ctx)
+		r.meter.busy(before)
+		if err != nil {
+			r.task.attempt.memory.Release(reserved)
+			if errors.Is(err, io.EOF) {
+				return r.hand(ctx, item{input: r.index, end: true, chunk: chunk})
+			}
+			return r.stopped(ctx, nodeError(r.node, fmt.Errorf("read: %w", err)))
+		}
+		chunk.Bytes = max(chunk.Bytes, 1)
+		r.meter.bytes.Add(int64(chunk.Bytes))
+		l := newLease(chunk.Release, func() { r.task.attempt.memory.Release(reserved) })
+		it := item{input: r.index, chunk: chunk, release: l.drop}
+		if chunk.Batch != nil {
+			it.rows = chunk.Batch.Len()
+		}
+		before = time.Now()
+		if err := r.hand(ctx, it); err != nil {
+			return err
+		}
+		r.meter.blocked(before)
+	}
+}
+
+func (r *reader) hand(ctx context.Context, it item) error {
+	select {
+	case r.task.inbox <- it:
+		return nil
+	case <-ctx.Done():
+		return r.stopped(ctx, context.Cause(ctx))
+	}
+}
+
+// stopped turns the end by drain or finish into a clean one.
+func (r *reader) stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (r.finished.Load() || r.task.attempt.draining.Load()) {
+		return nil
+	}
+	return err
+}
+
+// finish ends the reader for good: its partition counts as read to the end.
+func (r *reader) finish() {
+	if r.ended || r.finished.Swap(true) {
+		return
+	}
+	r.stop()
+	// The task's loop sends this, so the hand-over must not wait for the task's loop.
+	r.task.attempt.spawn(r.node.ID+" end", func(ctx context.Context) error {
+		select {
+		case r.task.inbox <- item{input: r.index, end: true}:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+}
+
+// taken notes that the task numbered a chunk: a checkpoint now covers it.
+func (r *reader) taken(p connector.Position) {
+	if p != nil {
+		r.position = p
+	}
+}
+
+func (r *reader) stop() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+}
+
+// ack tells the source what is committed.
+// invariant: ack after commit
+func (r *reader) ack(ctx context.Context, p connector.Position) {
+	if p == nil || r.source == nil {
+		return
+	}
+	if err := r.source.Ack(ctx, p); err != nil {
+		r.task.attempt.log.Warn("source did not take the acknowledgement",
+			"node", r.node.ID, "error", err)
+	}
+	r.acked = p
+}
+
+func (r *reader) close() {
+	if err := r.source.Close(); err != nil {
+		r.task.attempt.log.Warn("source did not close", "node", r.node.ID, "error", err)
+	}
+}

@@ -1,0 +1,113 @@
+package run
+
+import (
+	"time"
+
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// Report is what a run did, for people and programs. Counters are since the run began, over all
+// resumptions; seconds are of this process.
+type Report struct {
+	Workflow    string           `json:"workflow"`
+	Run         string           `json:"run"`
+	Status      Status           `json:"status"`
+	RowsIn      int64            `json:"rows_in"`
+	RowsOut     int64            `json:"rows_out"`
+	BytesIn     int64            `json:"bytes_in"`
+	Seconds     float64          `json:"seconds"`
+	Checkpoints int64            `json:"checkpoints"`
+	Restarts    int64            `json:"restarts"`
+	DeadLetters int64            `json:"dead_letters"`
+	Unasked     int64            `json:"dead_letters_unasked"`
+	Nodes       []NodeReport     `json:"nodes"`
+	Stages      []StageReport    `json:"stages"`
+	Checkpoint  CheckpointReport `json:"last_checkpoint"`
+	Error       string           `json:"error,omitempty"`
+}
+
+// NodeReport is what one node did. Busy and blocked add up over parallel workers.
+type NodeReport struct {
+	ID             string  `json:"id"`
+	Type           string  `json:"type"`
+	Kind           string  `json:"kind"`
+	RowsIn         int64   `json:"rows_in"`
+	RowsOut        int64   `json:"rows_out"`
+	Rejected       int64   `json:"rejected"`
+	Bytes          int64   `json:"bytes"`
+	Batches        int64   `json:"batches"`
+	BusySeconds    float64 `json:"busy_seconds"`
+	BlockedSeconds float64 `json:"blocked_seconds"`
+	Retries        int64   `json:"retries"`
+	BatchRows      int     `json:"batch_rows,omitempty"` // sources: rows of a batch now
+	StateBytes     int64   `json:"state_bytes,omitempty"`
+}
+
+// StageReport says how busy a stage is: busy seconds of its nodes over wall seconds of its workers.
+type StageReport struct {
+	ID          string   `json:"id"`
+	Nodes       []string `json:"nodes"`
+	Workers     int      `json:"workers"`
+	Utilisation float64  `json:"utilisation"`
+}
+
+// CheckpointReport describes the newest committed checkpoint.
+type CheckpointReport struct {
+	Epoch         uint64           `json:"epoch"`
+	Time          time.Time        `json:"time"`
+	ManifestBytes int              `json:"manifest_bytes"`
+	StateBytes    map[string]int64 `json:"state_bytes,omitempty"` // node -> bytes written
+}
+
+// Snapshot returns the report as of now; it may be called while the run goes on.
+func (w *Workflow) Snapshot() Report {
+	seconds := time.Since(w.begun).Seconds()
+	r := Report{
+		Workflow: w.name, Run: w.record.ID, Status: w.Status(), Seconds: seconds,
+		Checkpoints: w.checkpoints.Load(), Restarts: w.restarts.Load(),
+	}
+	if w.dead != nil {
+		asked, other := w.dead.counts()
+		r.DeadLetters, r.Unasked = asked+other, other
+	}
+	w.mu.Lock()
+	r.Checkpoint = w.last
+	w.mu.Unlock()
+	for _, n := range w.plan.Workflow.Nodes {
+		m := w.meters[n]
+		node := NodeReport{
+			ID: n.ID, Type: n.Type, Kind: n.Kind.String(),
+			RowsIn: m.rowsIn.Load(), RowsOut: m.rowsOut.Load(), Rejected: m.rejected.Load(),
+			Bytes: m.bytes.Load(), Batches: m.batches.Load(), Retries: m.retries.Load(),
+			BusySeconds:    time.Duration(m.busyNanos.Load()).Seconds(),
+			BlockedSeconds: time.Duration(m.blockedNanos.Load()).Seconds(),
+			StateBytes:     m.stateBytes.Load(),
+		}
+		switch n.Kind {
+		case plan.Source:
+			r.RowsIn += node.RowsIn
+			r.BytesIn += node.Bytes
+			node.BatchRows = w.batchers[n].size()
+		case plan.Destination:
+			r.RowsOut += node.RowsOut
+		}
+		r.Nodes = append(r.Nodes, node)
+	}
+	for _, s := range w.plan.Stages {
+		r.Stages = append(r.Stages, w.stageReport(s, seconds))
+	}
+	return r
+}
+
+func (w *Workflow) stageReport(s *plan.Stage, seconds float64) StageReport {
+	stage := StageReport{ID: s.ID, Workers: s.Workers}
+	busy := 0.0
+	for _, n := range s.Nodes() {
+		stage.Nodes = append(stage.Nodes, n.ID)
+		busy += time.Duration(w.meters[n].busyNanos.Load()).Seconds()
+	}
+	if seconds > 0 {
+		stage.Utilisation = busy / (seconds * float64(s.Workers))
+	}
+	return stage
+}

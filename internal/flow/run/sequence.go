@@ -1,0 +1,269 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/op"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// sequence takes jobs in number order: ordered operators, then the sink or the edges. Between
+// jobs it settles epochs and flushes merged chunks that waited long enough.
+// invariant: chunks leave in the order they entered
+func (t *task) sequence(ctx context.Context) error {
+	linger := time.NewTimer(time.Hour)
+	defer linger.Stop()
+	for {
+		if t.pendingRows() > 0 {
+			linger.Reset(t.attempt.workflow.linger())
+		} else {
+			linger.Stop()
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case s := <-t.settled:
+			if err := t.settle(ctx, s); err != nil {
+				return err
+			}
+		case <-linger.C:
+			if err := t.flush(ctx); err != nil {
+				return err
+			}
+		case j := <-t.order:
+			if err := t.await(ctx, j); err != nil {
+				return err
+			}
+			if err := t.step(ctx, j); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// await waits for a worker to finish the job; epochs may be settled meanwhile.
+func (t *task) await(ctx context.Context, j *job) error {
+	for {
+		select {
+		case <-j.ready:
+			return j.err
+		case s := <-t.settled:
+			if err := t.settle(ctx, s); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// step finishes one job.
+func (t *task) step(ctx context.Context, j *job) error {
+	if j.barrier != nil {
+		return t.barrier(ctx, *j.barrier)
+	}
+	for _, o := range t.ordered {
+		if err := o.apply(j); err != nil {
+			return err
+		}
+	}
+	if len(j.rejected) > 0 {
+		rowsIn := t.attempt.workflow.sourceRows()
+		if err := t.attempt.dead.add(t.epoch, j.rejected, rowsIn); err != nil {
+			return err
+		}
+	}
+	if j.satisfied {
+		t.attempt.post(ctx, event{task: t, satisfied: true})
+	}
+	l := newLease(j.release)
+	defer l.drop()
+	for _, p := range j.parts {
+		if err := t.emit(ctx, p, l); err != nil {
+			return err
+		}
+	}
+	t.attempt.observe(t, j)
+	return nil
+}
+
+// emit hands one part to the sink or to every edge of its port.
+func (t *task) emit(ctx context.Context, p part, l *lease) error {
+	if p.chunk.Batch == nil && p.chunk.Payload == nil {
+		return nil
+	}
+	if t.writers != nil {
+		w := t.writers[t.merged%len(t.writers)]
+		t.merged++
+		l.share(1)
+		return w.add(ctx, p.chunk, l.drop)
+	}
+	for _, e := range t.outputs {
+		if e.plan.Port != p.port {
+			continue
+		}
+		l.share(1)
+		before := time.Now()
+		if err := e.send(ctx, p.chunk, l); err != nil {
+			return err
+		}
+		t.lastMeter().blocked(before)
+	}
+	return nil
+}
+
+func (t *task) lastMeter() *meter { return t.meters[len(t.meters)-1] }
+
+// barrier ends the epoch in this task: state is taken, the sink prepares, edges pass it on.
+func (t *task) barrier(ctx context.Context, epoch connector.Epoch) error {
+	report := event{task: t, epoch: epoch, passed: true}
+	for _, o := range t.ordered {
+		s, err := o.snapshot(t.attempt.stateHistory(o.node))
+		if err != nil {
+			return nodeError(o.node, fmt.Errorf("snapshot: %w", err))
+		}
+		if s != nil {
+			report.states = append(report.states, *s)
+		}
+	}
+	decides := false
+	for _, w := range t.writers {
+		prepared, err := w.prepare(ctx, epoch)
+		if err != nil {
+			return err
+		}
+		report.prepared = append(report.prepared, prepared)
+		decides = decides || w.decider != nil
+	}
+	t.epoch = epoch.Number + 1
+	for _, e := range t.outputs {
+		e.barrier(epoch)
+	}
+	t.attempt.post(ctx, report)
+	if !decides {
+		return nil
+	}
+	// Rows of the next epoch belong to the next data transaction, so the decider waits.
+	before := time.Now()
+	select {
+	case s := <-t.settled:
+		t.lastMeter().blocked(before)
+		return t.settle(ctx, s)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// settle decides or publishes an epoch at the sinks.
+func (t *task) settle(ctx context.Context, s settlement) error {
+	for _, w := range t.writers {
+		if err := w.settle(ctx, s); err != nil {
+			return err
+		}
+	}
+	t.attempt.post(ctx, event{task: t, epoch: s.epoch, settled: true})
+	return nil
+}
+
+func (t *task) pendingRows() int {
+	rows := 0
+	for _, w := range t.writers {
+		rows += w.pendingRows
+	}
+	return rows
+}
+
+func (t *task) flush(ctx context.Context) error {
+	for _, w := range t.writers {
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orderedOperator is an operator run by the sequencer, with its checkpointed state.
+type orderedOperator struct {
+	boundOperator
+	task *task
+}
+
+func newOrderedOperator(
+	ctx context.Context, t *task, n *plan.Node, at int,
+) (*orderedOperator, error) {
+	operator, err := n.NewOperator(t.operatorEnv(ctx, n))
+	if err != nil {
+		return nil, nodeError(n, err)
+	}
+	if t.stage.Source == nil {
+		at--
+	}
+	o := &orderedOperator{
+		boundOperator: boundOperator{node: n, operator: operator, meter: t.meters[at]}, task: t,
+	}
+	stateful, ok := operator.(op.Stateful)
+	if !ok {
+		return o, nil
+	}
+	base, increments, err := t.attempt.loadState(n)
+	if err != nil {
+		return nil, nodeError(n, err)
+	}
+	if base != nil || len(increments) > 0 {
+		if err := stateful.Restore(base, increments); err != nil {
+			return nil, nodeError(n, fmt.Errorf("restore state: %w", err))
+		}
+	}
+	return o, nil
+}
+
+// apply replaces the job's parts by what the operator makes of them.
+func (o *orderedOperator) apply(j *job) error {
+	before := time.Now()
+	var next []part
+	for _, p := range j.parts {
+		if p.chunk.Batch == nil {
+			continue
+		}
+		if err := o.boundOperator.apply(p.chunk.Batch); err != nil {
+			return nodeError(o.node, err)
+		}
+		for _, out := range o.output.Parts {
+			part := p
+			part.port, part.chunk.Batch = out.Port, out.Batch
+			next = append(next, part)
+		}
+		j.rejected = append(j.rejected, deadRows(o.node, &o.output)...)
+		j.satisfied = j.satisfied || o.output.Done
+		o.count(p.chunk.Batch)
+	}
+	j.parts = next
+	o.meter.busy(before)
+	return nil
+}
+
+// snapshot returns the operator's state change for an epoch, nil for a stateless one. A new base
+// is taken when the increments since the last weigh more than half of the state.
+func (o *orderedOperator) snapshot(history stateHistory) (*stateSnapshot, error) {
+	stateful, ok := o.operator.(op.Stateful)
+	if !ok {
+		return nil, nil
+	}
+	size := stateful.StateBytes()
+	const increments = 20
+	base := history.empty() || len(history.Increments) >= increments ||
+		history.incrementBytes() > int64(size)/2
+	data, err := stateful.Snapshot(base)
+	if err != nil {
+		return nil, err
+	}
+	o.meter.stateBytes.Store(int64(size))
+	return &stateSnapshot{node: o.node, base: base, data: data}, nil
+}
+
+// mergeable reports whether two batches can be concatenated before a sink.
+func mergeable(a, b *batch.Batch) bool { return a.Schema().Equal(b.Schema()) }

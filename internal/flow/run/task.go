@@ -1,0 +1,273 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/op"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// task runs one stage for one attempt. Its loop is one goroutine; readers have one each; workers
+// and the sequencer start with the first chunk, so that an idle task is one parked goroutine.
+type task struct {
+	attempt *attempt
+	stage   *plan.Stage
+	address Address
+	control *mailbox[command]
+	inbox   chan item
+	inputs  []*edge
+	outputs []*edge
+	readers []*reader
+	ordered []*orderedOperator
+	writers []*writer
+	meters  []*meter // one per node of the stage, in data order
+
+	work    chan *job // to the workers
+	order   chan *job // to the sequencer
+	settled chan settlement
+	started bool
+	epoch   uint64 // sequencer: the epoch its rows belong to
+	merged  int    // round robin over writers
+}
+
+// command is a message to a task's loop.
+type command struct {
+	barrier *connector.Epoch     // sources: emit a barrier
+	drain   bool // sources: stop reading, to be resumed
+	finish  bool // sources: stop reading for good, nobody wants more
+}
+
+// settlement tells the sequencer what became of an epoch.
+type settlement struct {
+	epoch  connector.Epoch
+	decide bool // the decider: commit the data transaction now; else publish
+}
+
+// job is one numbered item on its way through the workers.
+type job struct {
+	item
+	parts    []part
+	rejected []deadRow
+	satisfied bool // a limit was reached
+	err      error
+	ready    chan struct{}
+	entered  time.Time
+}
+
+// part is one output batch of a job.
+type part struct {
+	port  int
+	chunk connector.Chunk
+}
+
+func newTask(a *attempt, s *plan.Stage) *task {
+	t := &task{
+		attempt: a, stage: s,
+		address: Address{a.workflow.name, s.ID},
+		settled: make(chan settlement, 4),
+		epoch:   a.epoch + 1,
+	}
+	t.control = newMailbox[command](t.address, 4)
+	// Per edge: its chunk credits and one barrier.
+	t.inbox = make(chan item, max(1, len(s.Inputs)*(edgeChunks+1)))
+	for _, n := range s.Nodes() {
+		t.meters = append(t.meters, a.workflow.meter(n))
+	}
+	return t
+}
+
+// loop is the task: it numbers what comes in, in one order, and answers control messages.
+func (t *task) loop(ctx context.Context) error {
+	aligned := make(map[int]bool, len(t.inputs))
+	var waiting []item // came behind a barrier that other inputs have not reached
+	ended := 0
+	for {
+		select {
+		case <-ctx.Done():
+			t.dropQueued(waiting)
+			return context.Cause(ctx)
+		case c := <-t.control.messages:
+			if err := t.handle(ctx, c); err != nil {
+				return err
+			}
+		case it := <-t.inbox:
+			switch {
+			case it.end:
+				t.readers[it.input].ended = true
+				if ended++; ended == len(t.readers) {
+					t.attempt.post(ctx, event{task: t, exhausted: true})
+				}
+			case it.barrier != nil:
+				aligned[it.input] = true
+				if len(aligned) < len(t.inputs) {
+					continue
+				}
+				clear(aligned)
+				if err := t.enqueue(ctx, it); err != nil {
+					return err
+				}
+				behind := waiting
+				waiting = nil
+				for _, it := range behind {
+					if err := t.enqueue(ctx, it); err != nil {
+						return err
+					}
+				}
+			case aligned[it.input]:
+				waiting = append(waiting, it)
+			default:
+				if t.readers != nil {
+					t.readers[it.input].taken(it.chunk.Position)
+				}
+				if err := t.enqueue(ctx, it); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+func (t *task) dropQueued(waiting []item) {
+	for _, it := range waiting {
+		it.release()
+	}
+}
+
+func (t *task) handle(ctx context.Context, c command) error {
+	switch {
+	case c.barrier != nil:
+		return t.enqueue(ctx, item{barrier: c.barrier})
+	case c.drain:
+		for _, r := range t.readers {
+			r.stop()
+		}
+		t.attempt.post(ctx, event{task: t, drained: true})
+	case c.finish:
+		for _, r := range t.readers {
+			r.finish()
+		}
+	}
+	return nil
+}
+
+// enqueue gives an item its number: its place in order. Positions of a barrier are taken here.
+func (t *task) enqueue(ctx context.Context, it item) error {
+	t.start()
+	j := &job{item: it, ready: make(chan struct{}), entered: time.Now()}
+	if it.barrier != nil {
+		if t.readers != nil {
+			t.attempt.post(ctx, event{task: t, epoch: *it.barrier, positions: t.positions()})
+		}
+		close(j.ready)
+	} else {
+		t.attempt.active.Add(1)
+	}
+	select {
+	case t.order <- j:
+	case <-ctx.Done():
+		j.drop()
+		return context.Cause(ctx)
+	}
+	if it.barrier != nil {
+		return nil
+	}
+	select {
+	case t.work <- j:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// drop frees a job that will not be finished.
+func (j *job) drop() {
+	if j.release != nil {
+		j.release()
+		j.release = nil
+	}
+}
+
+func (t *task) positions() map[string]partitionPosition {
+	positions := make(map[string]partitionPosition, len(t.readers))
+	for _, r := range t.readers {
+		positions[r.partition.ID] = partitionPosition{
+			Spec: r.partition.Spec, Position: r.position, Ended: r.ended,
+		}
+	}
+	return positions
+}
+
+// start makes workers and sequencer on the first use.
+func (t *task) start() {
+	if t.started {
+		return
+	}
+	t.started = true
+	workers := t.stage.Workers
+	t.work = make(chan *job, workers)
+	t.order = make(chan *job, 2*workers+2)
+	for range workers {
+		w := newWorker(t)
+		t.attempt.spawn(t.stage.ID+" worker", w.loop)
+	}
+	t.attempt.spawn(t.stage.ID+" sequencer", t.sequence)
+}
+
+// open makes operators and the sink of the stage and restores their state.
+func (t *task) open(ctx context.Context) error {
+	for i, n := range t.stage.Ordered {
+		o, err := newOrderedOperator(ctx, t, n, 1+len(t.stage.Parallel)+i)
+		if err != nil {
+			return err
+		}
+		t.ordered = append(t.ordered, o)
+	}
+	if t.stage.Sink == nil {
+		return nil
+	}
+	for i := range t.stage.Writers {
+		w, err := openWriter(ctx, t, i)
+		if err != nil {
+			return err
+		}
+		t.writers = append(t.writers, w)
+	}
+	return nil
+}
+
+// close frees what open took.
+func (t *task) close() {
+	t.control.close()
+	for _, r := range t.readers {
+		r.close()
+	}
+	for _, o := range t.ordered {
+		closeOperator(o.operator)
+	}
+	for _, w := range t.writers {
+		w.close()
+	}
+}
+
+func closeOperator(operator op.Operator) {
+	if c, ok := operator.(op.Closer); ok {
+		_ = c.Close() // nothing depends on it: state is in the manifest
+	}
+}
+
+func (t *task) operatorEnv(ctx context.Context, n *plan.Node) op.Env {
+	return op.Env{
+		Node: n.ID, Interpret: n.Interpret, Context: ctx,
+		Lookup: t.attempt.workflow.cluster.config.Lookup,
+	}
+}
+
+func nodeError(n *plan.Node, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %s (%s): %w", n.Kind, n.ID, n.Type, err)
+}

@@ -1,0 +1,203 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/op"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// worker runs the parallel part of a stage: decode, operators, encode. It holds scratch of its own.
+type worker struct {
+	task    *task
+	decode  []connector.DecodeFunc // per reader; nil entries deliver batches
+	chain   []*boundOperator
+	encode  connector.EncodeFunc
+	current []part // scratch
+	next    []part
+}
+
+// boundOperator is one operator of a chain with its binding to the last schema seen.
+type boundOperator struct {
+	node     *plan.Node
+	operator op.Operator
+	meter    *meter
+	schema   *batch.Schema
+	bound    op.Bound
+	output   op.Output
+}
+
+func newWorker(t *task) *worker {
+	w := &worker{task: t}
+	for _, r := range t.readers {
+		var decode connector.DecodeFunc
+		if r.decoder != nil {
+			decode = r.decoder.NewDecode()
+		}
+		w.decode = append(w.decode, decode)
+	}
+	// Encoding after an ordered operator would have to wait for it, so plan cuts the stage there.
+	if len(t.writers) == 1 && t.writers[0].encoder != nil {
+		w.encode = t.writers[0].encoder.NewEncode()
+	}
+	return w
+}
+
+// loop takes numbered chunks in any order until the attempt ends.
+func (w *worker) loop(ctx context.Context) error {
+	for i, n := range w.task.stage.Parallel {
+		operator, err := n.NewOperator(w.task.operatorEnv(ctx, n))
+		if err != nil {
+			return nodeError(n, err)
+		}
+		defer closeOperator(operator)
+		w.chain = append(w.chain, &boundOperator{
+			node: n, operator: operator, meter: w.task.meters[w.task.firstOperator()+i],
+		})
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case j := <-w.task.work:
+			j.err = w.process(j)
+			close(j.ready)
+		}
+	}
+}
+
+// firstOperator is the meter index of the stage's first operator.
+func (t *task) firstOperator() int {
+	if t.stage.Source != nil {
+		return 1
+	}
+	return 0
+}
+
+// process runs one job; a panic of a connector or operator becomes its error.
+func (w *worker) process(j *job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("stage %s: panic: %v\n%s", w.task.stage.ID, p, debug.Stack())
+		}
+	}()
+	chunk := j.chunk
+	if w.task.readers != nil {
+		if chunk, err = w.read(j, chunk); err != nil {
+			return err
+		}
+	}
+	w.current = append(w.current[:0], part{chunk: chunk})
+	for _, o := range w.chain {
+		if err := w.apply(o, j); err != nil {
+			return err
+		}
+	}
+	if w.encode != nil {
+		if err := w.encodeParts(j); err != nil {
+			return err
+		}
+	}
+	j.parts = append(j.parts, w.current...)
+	return nil
+}
+
+// read decodes a source's chunk and counts it.
+func (w *worker) read(j *job, chunk connector.Chunk) (connector.Chunk, error) {
+	r := w.task.readers[j.input]
+	before := time.Now()
+	if decode := w.decode[j.input]; decode != nil && chunk.Batch == nil {
+		var err error
+		if chunk, err = decode(chunk); err != nil {
+			return chunk, nodeError(r.node, fmt.Errorf("decode: %w", err))
+		}
+		r.meter.busy(before)
+	}
+	for _, rejected := range chunk.Rejected {
+		j.rejected = append(j.rejected, deadRow{node: r.node, Rejected: rejected})
+	}
+	rows := 0
+	if chunk.Batch != nil {
+		rows = chunk.Batch.Len()
+	}
+	r.meter.passed(rows+len(chunk.Rejected), rows)
+	return chunk, nil
+}
+
+// apply runs one operator over the current parts.
+func (w *worker) apply(o *boundOperator, j *job) error {
+	before := time.Now()
+	w.next = w.next[:0]
+	for _, p := range w.current {
+		if p.chunk.Batch == nil {
+			continue
+		}
+		if err := o.apply(p.chunk.Batch); err != nil {
+			return nodeError(o.node, err)
+		}
+		for _, out := range o.output.Parts {
+			next := p
+			next.port, next.chunk.Batch = out.Port, out.Batch
+			w.next = append(w.next, next)
+		}
+		j.rejected = append(j.rejected, deadRows(o.node, &o.output)...)
+		o.count(p.chunk.Batch)
+	}
+	w.current, w.next = w.next, w.current
+	o.meter.busy(before)
+	return nil
+}
+
+// apply binds to the batch's schema when it is new and runs the operator once.
+func (o *boundOperator) apply(b *batch.Batch) error {
+	if schema := b.Schema(); schema != o.schema {
+		if o.bound == nil || !schema.Equal(o.schema) {
+			bound, err := o.operator.Bind(schema)
+			if err != nil {
+				return err
+			}
+			o.bound = bound
+		}
+		o.schema = schema
+	}
+	o.output.Reset()
+	return o.bound.Apply(b, &o.output)
+}
+
+func (o *boundOperator) count(in *batch.Batch) {
+	out := 0
+	for _, p := range o.output.Parts {
+		out += p.Batch.Len()
+	}
+	o.meter.passed(in.Len(), out)
+	o.meter.rejected.Add(int64(len(o.output.Rejected)))
+}
+
+// encodeParts formats what the sink will write; rows that cannot be formatted are rejected.
+func (w *worker) encodeParts(j *job) error {
+	writer := w.task.writers[0]
+	before := time.Now()
+	for i := range w.current {
+		p := &w.current[i]
+		if p.chunk.Batch == nil {
+			continue
+		}
+		chunk, err := w.encode(p.chunk)
+		var partial *connector.PartialError
+		if errors.As(err, &partial) {
+			j.rejected = append(j.rejected, deadErrors(writer.node, p.chunk.Batch, partial.Rows)...)
+			chunk.Batch = p.chunk.Batch.Without(partial.Rows)
+		} else if err != nil {
+			return nodeError(writer.node, fmt.Errorf("encode: %w", err))
+		}
+		p.chunk = chunk
+	}
+	writer.meter.busy(before)
+	return nil
+}

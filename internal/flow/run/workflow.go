@@ -1,0 +1,335 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// Status is where a workflow is in its life.
+type Status string
+
+// The states of a run.
+const (
+	Created   Status = "created"
+	Queued    Status = "queued" // waiting for cores or memory
+	Running   Status = "running"
+	Draining  Status = "draining"
+	Stopped   Status = "stopped" // drained; the next run continues
+	Failed    Status = "failed"  // the next run continues from the last checkpoint
+	Completed Status = "completed"
+)
+
+// Workflow is one run of a plan: attempts, restarts, and what is measured over them.
+type Workflow struct {
+	cluster  *Cluster
+	plan     *plan.Plan
+	name     string
+	options  Options
+	log      *slog.Logger
+	record   Record
+	drain    chan struct{} // closed when the workflow shall stop
+	drainOne sync.Once
+	done     chan struct{}
+	dead     *deadLetters
+	previous *manifest // final manifest of the run before, for incremental sources
+
+	meters      map[*plan.Node]*meter
+	batchers    map[*plan.Node]*batcher
+	status      atomic.Pointer[Status]
+	checkpoints atomic.Int64
+	restarts    atomic.Int64
+	begun       time.Time
+
+	mu     sync.Mutex
+	last   CheckpointReport
+	report Report
+	err    error
+}
+
+func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
+	w := &Workflow{
+		cluster: c, plan: p, name: p.Workflow.Name, options: options,
+		log:   c.config.Log.With("workflow", p.Workflow.Name),
+		drain: make(chan struct{}), done: make(chan struct{}), begun: time.Now(),
+		meters: map[*plan.Node]*meter{}, batchers: map[*plan.Node]*batcher{},
+	}
+	for _, n := range p.Workflow.Nodes {
+		w.meters[n] = &meter{node: n}
+		if n.Kind == plan.Source {
+			w.batchers[n] = newBatcher(p.Workflow.Execution.Batching, n.BatchSize)
+		}
+	}
+	w.setStatus(Created)
+	return w
+}
+
+// Name returns the workflow's name.
+func (w *Workflow) Name() string { return w.name }
+
+// Status returns where the workflow is in its life.
+func (w *Workflow) Status() Status { return *w.status.Load() }
+
+func (w *Workflow) setStatus(s Status) { w.status.Store(&s) }
+
+// Drain asks the workflow to stop reading, commit what was read and end as stopped. It returns at
+// once; Wait tells when it is done.
+func (w *Workflow) Drain() { w.drainOne.Do(func() { close(w.drain) }) }
+
+// Wait returns the report when the run has ended, and why it failed.
+func (w *Workflow) Wait() (Report, error) {
+	<-w.done
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.report, w.err
+}
+
+// Done is closed when the run has ended.
+func (w *Workflow) Done() <-chan struct{} { return w.done }
+
+// run takes the workflow through lease, placement and attempts.
+func (w *Workflow) run(ctx context.Context) {
+	err := w.supervise(ctx)
+	w.mu.Lock()
+	w.err = err
+	w.mu.Unlock()
+}
+
+func (w *Workflow) supervise(ctx context.Context) error {
+	fence, release, err := w.cluster.config.Catalog.Lease(ctx, w.name)
+	if err != nil {
+		w.setStatus(Failed)
+		return err
+	}
+	defer release()
+	nothing, err := w.begin(ctx, fence)
+	if err != nil || nothing {
+		w.finishWith(err)
+		return err
+	}
+	w.setStatus(Queued)
+	free, err := w.cluster.place(ctx, w.plan.Workflow.Execution)
+	if err != nil {
+		w.finishWith(err)
+		return err
+	}
+	defer free()
+	err = w.attempts(ctx)
+	w.finishWith(err)
+	// The record is written even when ctx has ended.
+	ctx = context.WithoutCancel(ctx)
+	if finishErr := w.cluster.config.Catalog.Finish(ctx, w.record); finishErr != nil {
+		err = errors.Join(err, fmt.Errorf("record the end of run %s: %w", w.record.ID, finishErr))
+	}
+	return err
+}
+
+// begin finds the unfinished run to take up, or begins a new one. nothing: there is nothing to do.
+func (w *Workflow) begin(ctx context.Context, fence uint64) (nothing bool, err error) {
+	last, found, err := w.cluster.config.Catalog.LastRun(ctx, w.name)
+	if err != nil {
+		return false, fmt.Errorf("find the last run of %s: %w", w.name, err)
+	}
+	unfinished := found && last.Status != Completed
+	if w.options.Resume && !unfinished {
+		w.record = last
+		w.setStatus(Completed)
+		return true, nil
+	}
+	switch {
+	case unfinished && !w.options.Fresh:
+		w.record = last
+		w.log.Info("taking up unfinished run", "run", last.ID, "status", last.Status)
+	default:
+		now := time.Now()
+		w.record = Record{ID: newRunID(now), Workflow: w.name, Started: now.UTC()}
+		if found && !w.options.Fresh {
+			if err := w.loadPrevious(ctx, last.ID); err != nil {
+				return false, err
+			}
+		}
+	}
+	w.record.Status, w.record.Fence, w.record.Finished = Running, fence, time.Time{}
+	w.dead = newDeadLetters(w.record.ID, w.plan.Workflow.Execution)
+	if err := w.cluster.config.FS.MkdirAll(w.stateDir()); err != nil {
+		return false, fmt.Errorf("make state folder: %w", err)
+	}
+	return false, w.cluster.config.Catalog.Begin(ctx, w.record)
+}
+
+// loadPrevious keeps the last finished run's positions: incremental sources continue there.
+func (w *Workflow) loadPrevious(ctx context.Context, run string) error {
+	committed, _, err := w.cluster.config.Catalog.Checkpoints(ctx, run)
+	if err != nil || committed == nil {
+		return err
+	}
+	w.previous, err = decodeManifest(committed.Manifest)
+	return err
+}
+
+// startManifest is the state before the first epoch of a run.
+func (w *Workflow) startManifest() *manifest {
+	m := &manifest{Version: manifestVersion, Positions: map[string]map[string]partitionPosition{}}
+	if w.previous == nil {
+		return m
+	}
+	now := w.fingerprints()
+	for _, n := range w.plan.Workflow.Nodes {
+		positions := w.previous.Positions[n.ID]
+		if n.Kind != plan.Source || !n.SourceSpec.Incremental || positions == nil {
+			continue
+		}
+		if w.previous.Fingerprints[n.ID] != now[n.ID] {
+			w.log.Warn("source has changed since the last run; it starts anew", "node", n.ID)
+			continue
+		}
+		m.Positions[n.ID] = map[string]partitionPosition{}
+		for id, p := range positions {
+			p.Ended = false
+			m.Positions[n.ID][id] = p
+		}
+	}
+	return m
+}
+
+func (w *Workflow) fingerprints() map[string]string {
+	out := map[string]string{}
+	for _, n := range w.plan.Workflow.Nodes {
+		if n.Kind == plan.Source || n.Ordered {
+			out[n.ID] = n.Fingerprint
+		}
+	}
+	return out
+}
+
+// attempts runs the plan, restarting by the declared strategy.
+func (w *Workflow) attempts(ctx context.Context) error {
+	strategy := newStrategy(w.plan.Workflow.Execution.Restart)
+	for {
+		w.setStatus(Running)
+		err := newAttempt(w).run(ctx)
+		switch {
+		case errors.Is(err, errFinished):
+			w.setStatus(Completed)
+			return nil
+		case errors.Is(err, errDrained):
+			w.setStatus(Stopped)
+			return nil
+		case ctx.Err() != nil:
+			w.setStatus(Failed)
+			return err
+		}
+		delay, again := strategy.next(time.Now(), err)
+		if !again {
+			w.setStatus(Failed)
+			return err
+		}
+		w.restarts.Add(1)
+		w.log.Warn("restarting from the last checkpoint", "error", err, "delay", delay)
+		select {
+		case <-time.After(delay):
+		case <-w.drain:
+			w.setStatus(Stopped)
+			return err
+		case <-ctx.Done():
+			w.setStatus(Failed)
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// finishWith makes the report of the run's end.
+func (w *Workflow) finishWith(err error) {
+	if err != nil && w.Status() != Stopped {
+		w.setStatus(Failed)
+	}
+	report := w.Snapshot()
+	w.record.Status, w.record.Finished = report.Status, time.Now().UTC()
+	w.record.RowsIn, w.record.RowsOut = report.RowsIn, report.RowsOut
+	w.record.DeadLetters = report.DeadLetters
+	if err != nil {
+		w.record.Error, report.Error = err.Error(), err.Error()
+	}
+	w.record.Report, _ = json.Marshal(report) // a struct of numbers and text always encodes
+	w.mu.Lock()
+	w.report = report
+	w.mu.Unlock()
+}
+
+// env is what a connector of node n may use.
+func (w *Workflow) env(n *plan.Node, budget *connector.Budget) connector.Env {
+	return connector.Env{
+		Log: w.log.With("node", n.ID), Workflow: w.name, Node: n.ID,
+		Dir: w.stateDir(), FS: w.cluster.config.FS, Budget: budget,
+	}
+}
+
+func (w *Workflow) stateDir() string { return filepath.Join(w.cluster.config.Dir, "state", w.name) }
+
+func (w *Workflow) meter(n *plan.Node) *meter { return w.meters[n] }
+
+func (w *Workflow) batcher(n *plan.Node) *batcher { return w.batchers[n] }
+
+// linger is how long rows may wait to be merged before a sink.
+func (w *Workflow) linger() time.Duration {
+	const usual = 50 * time.Millisecond
+	if linger := w.plan.Workflow.Execution.Batching.Linger; linger > 0 {
+		return linger
+	}
+	return usual
+}
+
+// sourceRows returns how many rows the sources delivered.
+func (w *Workflow) sourceRows() int64 {
+	rows := int64(0)
+	for n, m := range w.meters {
+		if n.Kind == plan.Source {
+			rows += m.rowsIn.Load()
+		}
+	}
+	return rows
+}
+
+// rows returns the counters that a manifest keeps, so that a resumed run counts each row once.
+func (w *Workflow) rows() map[string][3]int64 {
+	out := make(map[string][3]int64, len(w.meters))
+	for n, m := range w.meters {
+		out[n.ID] = [3]int64{m.rowsIn.Load(), m.rowsOut.Load(), m.rejected.Load()}
+	}
+	return out
+}
+
+func (w *Workflow) restoreRows(rows map[string][3]int64) {
+	for n, m := range w.meters {
+		m.rowsIn.Store(rows[n.ID][0])
+		m.rowsOut.Store(rows[n.ID][1])
+		m.rejected.Store(rows[n.ID][2])
+	}
+}
+
+func (w *Workflow) noteCheckpoint(epoch connector.Epoch, manifestBytes int, m *manifest) {
+	w.checkpoints.Add(1)
+	last := CheckpointReport{
+		Epoch: epoch.Number, Time: time.Now().UTC(), ManifestBytes: manifestBytes,
+		StateBytes: map[string]int64{},
+	}
+	for node, h := range m.States {
+		written := h.Base.Bytes
+		if n := len(h.Increments); n > 0 {
+			written = h.Increments[n-1].Bytes
+		}
+		last.StateBytes[node] = written
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last = last
+}

@@ -1,0 +1,280 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/fault"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// writer drives one sink instance: merging, retries, row errors, epochs.
+type writer struct {
+	task    *task
+	node    *plan.Node
+	meter   *meter
+	sink    connector.Sink
+	tx      connector.Transactional // nil: not transactional
+	decider connector.Decider       // set when this sink decides the workflow's epochs
+	alone   connector.Decider       // a second decider: commits by itself before the manifest
+	encoder connector.Encoder
+	key     []string
+	tokens  map[uint64][]byte // prepared, not yet settled
+
+	pending     []connector.Chunk // small chunks waiting to be merged
+	release     []func()
+	pendingRows int
+	resplit     connector.EncodeFunc // made when rows have to be written apart
+}
+
+// openWriter makes and opens a sink and brings it to the restored epoch.
+func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
+	n := t.stage.Sink
+	sink, err := n.NewSink(t.attempt.workflow.env(n, nil))
+	if err != nil {
+		return nil, nodeError(n, err)
+	}
+	w := &writer{
+		task: t, node: n, meter: t.lastMeter(), sink: sink, tokens: map[uint64][]byte{},
+	}
+	w.tx, _ = sink.(connector.Transactional)
+	w.encoder, _ = sink.(connector.Encoder)
+	if u, ok := sink.(connector.Upserter); ok {
+		w.key = u.Key()
+	}
+	if d, ok := sink.(connector.Decider); ok {
+		if t.attempt.decider == nil && index == 0 {
+			w.decider, t.attempt.decider = d, w
+		} else {
+			w.alone = d
+		}
+	}
+	if err := sink.Open(ctx, t.attempt.sinkTask(n, index, t.stage.Writers)); err != nil {
+		return nil, nodeError(n, fmt.Errorf("open: %w", err))
+	}
+	if w.tx == nil {
+		return w, nil
+	}
+	epoch, token := t.attempt.restoredToken(n, index)
+	if err := w.tx.Recover(ctx, epoch, token); err != nil {
+		return nil, nodeError(n, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
+	}
+	return w, nil
+}
+
+// add writes a chunk, or holds it back until enough rows for a good Write are there. done is
+// called when the chunk is no longer used.
+func (w *writer) add(ctx context.Context, chunk connector.Chunk, done func()) error {
+	preferred := w.node.SinkSpec.PreferredRows
+	if w.encoder != nil || preferred <= 0 || (chunk.Batch.Len() >= preferred && w.pendingRows == 0) {
+		defer done()
+		return w.writeChunk(ctx, chunk)
+	}
+	if len(w.pending) > 0 && (w.pending[0].Table != chunk.Table ||
+		!mergeable(w.pending[0].Batch, chunk.Batch)) {
+		if err := w.flush(ctx); err != nil {
+			done()
+			return err
+		}
+	}
+	w.pending = append(w.pending, chunk)
+	w.release = append(w.release, done)
+	w.pendingRows += chunk.Batch.Len()
+	if w.pendingRows >= preferred {
+		return w.flush(ctx)
+	}
+	return nil
+}
+
+// flush merges and writes what was held back.
+func (w *writer) flush(ctx context.Context) error {
+	if len(w.pending) == 0 {
+		return nil
+	}
+	defer func() {
+		for _, done := range w.release {
+			done()
+		}
+		clear(w.pending)
+		w.pending, w.release, w.pendingRows = w.pending[:0], w.release[:0], 0
+	}()
+	chunk := w.pending[0]
+	if len(w.pending) > 1 {
+		batches := make([]*batch.Batch, len(w.pending))
+		for i, c := range w.pending {
+			batches[i] = c.Batch
+			chunk.Position, chunk.Bytes = c.Position, chunk.Bytes+c.Bytes
+		}
+		merged, bad := batch.Concat(batches)
+		for _, e := range bad {
+			errs := []batch.RowError{e.RowError}
+			if err := w.reject(deadErrors(w.node, batches[e.Batch], errs)); err != nil {
+				return err
+			}
+		}
+		chunk.Batch = merged
+	}
+	return w.writeChunk(ctx, chunk)
+}
+
+// writeChunk prepares a chunk for the sink (dense rows, one upsert a key, maximum size) and writes
+// it.
+func (w *writer) writeChunk(ctx context.Context, chunk connector.Chunk) error {
+	if w.encoder != nil {
+		return w.write(ctx, chunk)
+	}
+	if !w.node.SinkSpec.Selection {
+		dense, bad := chunk.Batch.Dense()
+		if err := w.reject(deadErrors(w.node, chunk.Batch, bad)); err != nil {
+			return err
+		}
+		chunk.Batch = dense
+	}
+	if len(w.key) > 0 {
+		collapsed, err := batch.LastPerKey(chunk.Batch, w.key)
+		if err != nil {
+			return nodeError(w.node, err)
+		}
+		chunk.Batch = collapsed
+	}
+	largest := w.node.SinkSpec.MaxRows
+	if largest <= 0 || chunk.Batch.Len() <= largest {
+		return w.write(ctx, chunk)
+	}
+	for from := 0; from < chunk.Batch.Len(); from += largest {
+		piece := chunk
+		piece.Batch = chunk.Batch.Slice(from, min(from+largest, chunk.Batch.Len()))
+		if !w.node.SinkSpec.Selection {
+			piece.Batch = piece.Batch.Keep()
+		}
+		if err := w.write(ctx, piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write calls Sink.Write under the workflow's retry policy and sends refused rows to the dead
+// letters.
+func (w *writer) write(ctx context.Context, chunk connector.Chunk) error {
+	if chunk.Batch.Len() == 0 {
+		return nil
+	}
+	before := time.Now()
+	err := w.task.attempt.workflow.retry(ctx, w.meter, func(ctx context.Context) error {
+		return w.sink.Write(ctx, chunk)
+	})
+	w.meter.busy(before)
+	var partial *connector.PartialError
+	switch {
+	case err == nil:
+		w.meter.passed(chunk.Batch.Len(), chunk.Batch.Len())
+		return nil
+	case errors.As(err, &partial):
+		w.meter.passed(chunk.Batch.Len(), chunk.Batch.Len()-len(partial.Rows))
+		return w.reject(deadErrors(w.node, chunk.Batch, partial.Rows))
+	case fault.ClassOf(err) == connector.Data && !errors.Is(err, connector.ErrEpochLost):
+		return w.bisect(ctx, chunk, err)
+	}
+	return nodeError(w.node, fmt.Errorf("write: %w", err))
+}
+
+// bisect writes the halves of a chunk that was refused as a whole, down to the row.
+func (w *writer) bisect(ctx context.Context, chunk connector.Chunk, cause error) error {
+	n := chunk.Batch.Len()
+	if n == 1 {
+		w.meter.passed(1, 0)
+		errs := []batch.RowError{{Row: chunk.Batch.Row(0), Reason: cause.Error()}}
+		return w.reject(deadErrors(w.node, chunk.Batch, errs))
+	}
+	for _, cut := range [][2]int{{0, n / 2}, {n / 2, n}} {
+		half := chunk
+		half.Batch = chunk.Batch.Slice(cut[0], cut[1])
+		if w.encoder != nil {
+			if w.resplit == nil {
+				w.resplit = w.encoder.NewEncode()
+			}
+			half.Payload = nil
+			encoded, err := w.resplit(half)
+			if err != nil {
+				return nodeError(w.node, fmt.Errorf("encode: %w", err))
+			}
+			half = encoded
+		} else if !w.node.SinkSpec.Selection {
+			half.Batch = half.Batch.Keep()
+		}
+		if err := w.write(ctx, half); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) reject(rows []deadRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	w.meter.rejected.Add(int64(len(rows)))
+	return w.task.attempt.dead.add(w.task.epoch, rows, w.task.attempt.workflow.sourceRows())
+}
+
+// prepare ends the epoch at the sink.
+func (w *writer) prepare(ctx context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+	if err := w.flush(ctx); err != nil {
+		return connector.Prepared{}, err
+	}
+	before := time.Now()
+	defer w.meter.busy(before)
+	if w.tx == nil {
+		if f, ok := w.sink.(connector.Flusher); ok {
+			if err := f.Flush(ctx); err != nil {
+				return connector.Prepared{}, nodeError(w.node, fmt.Errorf("flush: %w", err))
+			}
+		}
+		return connector.Prepared{}, nil
+	}
+	prepared, err := w.tx.Prepare(ctx, epoch)
+	if err != nil {
+		return prepared, nodeError(w.node, fmt.Errorf("prepare epoch %d: %w", epoch.Number, err))
+	}
+	w.tokens[epoch.Number] = prepared.Token
+	if w.alone != nil {
+		// Committing after the manifest could lose rows in a crash, before it can only repeat them.
+		if err := w.alone.Decide(ctx, epoch); err != nil {
+			return prepared, nodeError(w.node, fmt.Errorf("commit epoch %d: %w", epoch.Number, err))
+		}
+	}
+	return prepared, nil
+}
+
+// settle decides or publishes a prepared epoch.
+func (w *writer) settle(ctx context.Context, s settlement) error {
+	if s.decide {
+		if w.decider == nil {
+			return nil
+		}
+		if err := w.decider.Decide(ctx, s.epoch); err != nil {
+			return nodeError(w.node, fmt.Errorf("commit epoch %d: %w", s.epoch.Number, err))
+		}
+		return nil
+	}
+	if w.tx == nil {
+		return nil
+	}
+	token := w.tokens[s.epoch.Number]
+	delete(w.tokens, s.epoch.Number)
+	if err := w.tx.Commit(ctx, s.epoch, token); err != nil {
+		return nodeError(w.node, fmt.Errorf("publish epoch %d: %w", s.epoch.Number, err))
+	}
+	return nil
+}
+
+func (w *writer) close() {
+	if err := w.sink.Close(); err != nil {
+		w.task.attempt.log.Warn("sink did not close", "node", w.node.ID, "error", err)
+	}
+}

@@ -1,0 +1,223 @@
+package sqlkit
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/tapeline/tapeline/batch"
+)
+
+// Assignable reports whether values of a batch type may be written to a column of another type,
+// exactly or with a check of each value. Text is not read as numbers or times: an operator must
+// say that (cast), since a silent guess corrupts data.
+func Assignable(have, want batch.Type) bool {
+	switch {
+	case have.Kind == batch.Null || have.Equal(want):
+		return true
+	case want.Kind == batch.String || want.Kind == batch.JSON:
+		return true
+	case want.Kind == batch.Binary:
+		return have.Text()
+	case want.Numeric():
+		return have.Numeric() || have.Kind == batch.Bool && want.Integer()
+	case want.Kind == batch.Timestamp:
+		zoned := have.Zone != ""
+		return have.Kind == batch.Timestamp && zoned == (want.Zone != "") ||
+			have.Kind == batch.Date && want.Zone == ""
+	case want.Kind == batch.List:
+		return have.Kind == batch.List && Assignable(have.Fields[0].Type, want.Fields[0].Type)
+	}
+	return have.Kind == want.Kind
+}
+
+// Conflict returns the reason why a column cannot be written, with the remedy.
+func Conflict(table Name, column string, have batch.Type, want string) error {
+	return fmt.Errorf("column %q of table %s: rows have %s, the table has %s; "+
+		"convert it with a cast operator, or alter the table", column, table, have, want)
+}
+
+// Convert brings the selected rows (nil: all) of a column, lazy or dense, to a type Assignable
+// allows. Rows whose value does not fit are returned as errors without a column name; rows
+// outside the selection hold no value.
+func Convert(c *batch.Column, want batch.Type, rows []int32) (*batch.Column, []batch.RowError) {
+	typed, bad := c.Typed(rows)
+	have := typed.Type()
+	switch {
+	case have.Equal(want):
+		return typed, bad
+	case have.Kind == batch.Null:
+		return batch.NullColumn(want, typed.Len()), bad
+	case have.Text() && want.Text():
+		if have.Kind == batch.Binary && want.Kind != batch.Binary {
+			break
+		}
+		if have.Kind == batch.String && want.Kind == batch.JSON {
+			return typed.As(want), bad
+		}
+		return typed.As(want), bad
+	case have.Kind == batch.Timestamp && want.Kind == batch.Timestamp && have.Unit == want.Unit:
+		return typed.As(want), bad
+	case have.Kind == want.Kind && unitKind(have.Kind):
+		return rescaled(typed, want, rows), bad
+	case have.Kind == batch.List && want.Kind == batch.List:
+		return convertList(typed, want, bad)
+	}
+	out, more := convertRows(typed, want, rows)
+	return out, append(bad, more...)
+}
+
+func unitKind(k batch.Kind) bool {
+	return k == batch.Time || k == batch.Timestamp || k == batch.Duration
+}
+
+// rescaled changes the unit, cutting what the coarser one cannot hold towards the past.
+func rescaled(c *batch.Column, want batch.Type, rows []int32) *batch.Column {
+	from, to := c.Type().Unit.PerSecond(), want.Unit.PerSecond()
+	values := append([]int64(nil), batch.Values[int64](c)...)
+	each(c.Len(), rows, func(row int) {
+		if from < to {
+			values[row] *= to / from
+			return
+		}
+		step := from / to
+		v := values[row] / step
+		if values[row]%step < 0 {
+			v--
+		}
+		values[row] = v
+	})
+	return batch.FixedColumn(want, values, c.Validity())
+}
+
+func convertList(
+	c *batch.Column, want batch.Type, bad []batch.RowError,
+) (*batch.Column, []batch.RowError) {
+	child, more := Convert(c.Children()[0], want.Fields[0].Type, nil)
+	offsets := c.Offsets()
+	for _, e := range more {
+		row := 0
+		for int(offsets[row+1]) <= e.Row {
+			row++
+		}
+		bad = append(bad, batch.RowError{Row: row, Reason: e.Reason})
+	}
+	return batch.ListColumn(want, offsets, []*batch.Column{child}, c.Validity()), bad
+}
+
+// convertRows goes value by value, integers directly and the rest by their text.
+func convertRows(
+	c *batch.Column, want batch.Type, rows []int32,
+) (*batch.Column, []batch.RowError) {
+	var bad []batch.RowError
+	out := batch.NewAppender(want)
+	next := 0
+	skip := func(to int) {
+		for ; next < to; next++ {
+			out.Null()
+		}
+	}
+	var text []byte
+	each(c.Len(), rows, func(row int) {
+		skip(row)
+		next++
+		if c.IsNull(row) {
+			out.Null()
+			return
+		}
+		var err error
+		if text, err = convertValue(out, c, row, text[:0]); err != nil {
+			out.Null()
+			bad = append(bad, batch.RowError{Row: row, Reason: err.Error()})
+		}
+	})
+	skip(c.Len())
+	return out.Column(), bad
+}
+
+func convertValue(out *batch.Appender, c *batch.Column, row int, text []byte) ([]byte, error) {
+	have, want := c.Type(), out.Type()
+	if want.Kind == batch.JSON && have.Kind != batch.String {
+		text = batch.AppendJSON(text, c, row)
+		out.Bytes(text)
+		return text, nil
+	}
+	if want.Text() {
+		text = batch.AppendText(text, c, row)
+		out.Bytes(text)
+		return text, nil
+	}
+	var v any
+	switch {
+	case have.Kind == batch.Bool:
+		v = int64(0)
+		if c.Bits().Get(row) {
+			v = int64(1)
+		}
+	case have.Kind == batch.Date:
+		v = c.Value(row)
+	case have.Kind == batch.Float32 || have.Kind == batch.Float64:
+		f := c.Float(row)
+		if want.Kind == batch.Decimal {
+			return text, decimalFromFloat(out, f)
+		}
+		if want.Integer() && (f != math.Trunc(f) || math.Abs(f) >= 1<<63) {
+			return text, fmt.Errorf("%v is not a value of type %s", f, want)
+		}
+		v = f
+	case want.Kind == batch.Float32 || want.Kind == batch.Float64:
+		text = batch.AppendText(text, c, row)
+		f, ok := batch.ParseFloat(text)
+		if !ok {
+			return text, fmt.Errorf("%q is not a value of type %s", text, want)
+		}
+		v = f
+	case have.Kind == batch.Decimal && want.Integer():
+		return convertIntegral(out, c, row, text)
+	default:
+		text = batch.AppendText(text, c, row)
+		v = text
+	}
+	return text, out.Any(v)
+}
+
+// convertIntegral writes a decimal without fraction to an integer column.
+func convertIntegral(out *batch.Appender, c *batch.Column, row int, text []byte) ([]byte, error) {
+	text = batch.AppendText(text, c, row)
+	digits := text
+	for i, ch := range text {
+		if ch != '.' {
+			continue
+		}
+		for _, d := range text[i+1:] {
+			if d != '0' {
+				return text, fmt.Errorf("%s is not a value of type %s", text, out.Type())
+			}
+		}
+		digits = text[:i]
+		break
+	}
+	return text, out.Any(digits)
+}
+
+// decimalFromFloat rounds to the column's scale, as databases do when a float is assigned.
+func decimalFromFloat(out *batch.Appender, f float64) error {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return fmt.Errorf("%v is not a value of type %s", f, out.Type())
+	}
+	if err := out.Any(string(batch.AppendFloat(nil, f, 64))); err == nil {
+		return nil
+	}
+	return out.Any(fmt.Sprintf("%.*f", int(out.Type().Scale), f))
+}
+
+func each(n int, rows []int32, f func(row int)) {
+	if rows == nil {
+		for row := range n {
+			f(row)
+		}
+		return
+	}
+	for _, row := range rows {
+		f(int(row))
+	}
+}

@@ -1,0 +1,116 @@
+package sqlkit
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tapeline/tapeline/batch"
+)
+
+// CreateTable returns CREATE TABLE IF NOT EXISTS for the schema; key columns become the primary
+// key.
+func (d Dialect) CreateTable(name Name, schema *batch.Schema, key []string) string {
+	lines := make([]string, 0, schema.Len()+1)
+	for _, f := range schema.Fields() {
+		lines = append(lines, "  "+d.columnDefinition(f, contains(key, f.Name)))
+	}
+	if len(key) > 0 {
+		lines = append(lines, "  PRIMARY KEY ("+d.QuoteList(key)+")")
+	}
+	return "CREATE TABLE IF NOT EXISTS " + d.QuoteName(name) + " (\n" +
+		strings.Join(lines, ",\n") + "\n)"
+}
+
+func (d Dialect) columnDefinition(f batch.Field, key bool) string {
+	text := d.Quote(f.Name) + " " + d.ColumnType(f.Type, key)
+	if !f.Nullable || key {
+		text += " NOT NULL"
+	}
+	return text
+}
+
+// AddColumn returns ALTER TABLE ... ADD COLUMN. The column is nullable: rows there have no value.
+func (d Dialect) AddColumn(name Name, f batch.Field) string {
+	f.Nullable = true
+	return "ALTER TABLE " + d.QuoteName(name) + " ADD COLUMN " + d.columnDefinition(f, false)
+}
+
+// CheckNames refuses a schema that no table can have: no columns, or one name twice. MySQL and
+// SQLite compare names without case.
+func (d Dialect) CheckNames(schema *batch.Schema) error {
+	if schema.Len() == 0 {
+		return fmt.Errorf("the rows have no columns")
+	}
+	seen := map[string]string{}
+	for _, f := range schema.Fields() {
+		folded := f.Name
+		if d != Postgres {
+			folded = strings.ToLower(folded)
+		}
+		if first, ok := seen[folded]; ok {
+			return fmt.Errorf("columns %q and %q have one name; rename one with a select", first, f.Name)
+		}
+		if f.Name == "" {
+			return fmt.Errorf("a column has no name; name it with a select")
+		}
+		seen[folded] = f.Name
+	}
+	return nil
+}
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// OnConflict returns the clause that makes an INSERT of the columns replace rows of equal key.
+func (d Dialect) OnConflict(columns, key []string) string {
+	var sets []string
+	for _, column := range columns {
+		if contains(key, column) {
+			continue
+		}
+		quoted := d.Quote(column)
+		if d == MySQL {
+			sets = append(sets, quoted+" = VALUES("+quoted+")")
+		} else {
+			sets = append(sets, quoted+" = excluded."+quoted)
+		}
+	}
+	switch {
+	case d == MySQL && len(sets) == 0:
+		first := d.Quote(key[0])
+		return " ON DUPLICATE KEY UPDATE " + first + " = " + first
+	case d == MySQL:
+		return " ON DUPLICATE KEY UPDATE " + strings.Join(sets, ", ")
+	case len(sets) == 0:
+		return " ON CONFLICT (" + d.QuoteList(key) + ") DO NOTHING"
+	}
+	return " ON CONFLICT (" + d.QuoteList(key) + ") DO UPDATE SET " + strings.Join(sets, ", ")
+}
+
+// After returns the condition that rows lie after the given values in the order of the columns:
+// columns and values are SQL text of equal number.
+func (d Dialect) After(columns, values []string) string {
+	if len(columns) == 1 {
+		return columns[0] + " > " + values[0]
+	}
+	if d != MySQL {
+		return "(" + strings.Join(columns, ", ") + ") > (" + strings.Join(values, ", ") + ")"
+	}
+	// MySQL uses an index for the expanded form alone.
+	var alternatives []string
+	for i := range columns {
+		var terms []string
+		for k := range i {
+			terms = append(terms, columns[k]+" = "+values[k])
+		}
+		terms = append(terms, columns[i]+" > "+values[i])
+		alternatives = append(alternatives, "("+strings.Join(terms, " AND ")+")")
+	}
+	return "(" + strings.Join(alternatives, " OR ") + ")"
+}
