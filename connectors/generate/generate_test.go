@@ -226,10 +226,10 @@ func TestConfigProblemsAreNamed(t *testing.T) {
 }
 
 func BenchmarkThreeColumns(b *testing.B) {
-	cfg := Config{Fields: mapping{
-		{"id", "sequence"},
-		{"status", []any{"active", "inactive"}},
-		{"price", map[string]any{"type": "decimal(12,2)", "min": 1, "max": 1000}},
+	cfg := Config{Fields: []FieldConfig{
+		{Name: "id", Short: "sequence"},
+		{Name: "status", Short: []any{"active", "inactive"}},
+		{Name: "price", Type: "decimal(12,2)", Min: 1, Max: 1000},
 	}}
 	source := open(b, cfg, connector.Limits{Rows: 16384, Bytes: 1 << 20}, nil)
 	decode := source.(connector.Decoder).NewDecode()

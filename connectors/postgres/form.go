@@ -42,6 +42,7 @@ const (
 	oidInt4        = 23
 	oidText        = 25
 	oidOID         = 26
+	oidTID         = 27
 	oidJSON        = 114
 	oidFloat4      = 700
 	oidFloat8      = 701
@@ -184,12 +185,7 @@ func columnOf(field pgconn.FieldDescription, numeric batch.Type) column {
 	return out
 }
 
-// literal returns a value's text as a constant of the column's server type.
-func (c *column) literal(text string) string {
-	return sqlkit.Postgres.Literal(text) + "::" + regtype(c.oid)
-}
-
-// regtype names a built-in type by which a constant is read.
+// regtype names a built-in type by which a constant is read; "" lets the comparison decide.
 func regtype(oid uint32) string {
 	switch oid {
 	case oidBool:
@@ -217,7 +213,7 @@ func regtype(oid uint32) string {
 	case oidBpchar:
 		return "bpchar"
 	}
-	return "text"
+	return ""
 }
 
 // parseNumeric reads the numeric setting.

@@ -1,4 +1,3 @@
-// Package vfs is the small file system under every durable package, so that tests can crash it.
 package vfs
 
 import (
@@ -6,27 +5,41 @@ import (
 	"io/fs"
 )
 
-// FS is the file system. Names are slash or OS paths; errors are *fs.PathError.
+// FS is a file system. Safe for concurrent use.
 type FS interface {
-	Create(name string) (File, error)           // truncates
-	Open(name string) (File, error)             // for reading
-	OpenAppend(name string) (File, error)       // read-write, made when missing; the offset is the end
-	Rename(from, to string) error               // visible at return, durable after SyncDir
+	// Create makes or empties a file and opens it for reading and writing. Written.
+	Create(name string) (File, error)
+	// Open opens a file for reading.
+	Open(name string) (File, error)
+	// OpenAppend opens a file for reading by ReadAt and writing at its end; it is made when missing.
+	// Written.
+	OpenAppend(name string) (File, error)
+	// Rename moves a file over the target, if there is one, in one step. Written.
+	Rename(from, to string) error
+	// Remove deletes a file or an empty folder. Written.
 	Remove(name string) error
+	// MkdirAll makes a folder and the missing ones above it. Synced.
 	MkdirAll(name string) error
-	List(name string) ([]fs.FileInfo, error)    // sorted by name
+	// List returns the entries of a folder, sorted by name.
+	List(name string) ([]fs.FileInfo, error)
+	// Stat describes a file or folder.
 	Stat(name string) (fs.FileInfo, error)
-	SyncDir(name string) error                  // synced: the folder's entries
+	// SyncDir makes the entries of a folder durable: files made, renamed and removed in it. Synced.
+	SyncDir(name string) error
 }
 
-// File is an open file.
+// File is an open file. One goroutine at a time may use its offset (Read, Write).
 type File interface {
 	io.Reader
 	io.ReaderAt
-	io.Writer
+	io.Writer // written
 	io.Closer
-	Truncate(size int64) error
-	Sync() error // synced: the file's bytes
+	// Truncate cuts or extends the file; the offset stays. Written.
+	Truncate(sizeBytes int64) error
+	// Sync makes bytes and size durable, not the name: that is SyncDir's. Synced.
+	Sync() error
+	// Size returns the size in bytes.
 	Size() (int64, error)
+	// Name returns the name given at opening.
 	Name() string
 }

@@ -63,15 +63,18 @@ func run(job string, threads int, input, output string, version bool) (err error
 
 // statement returns the COPY of a job. input and output are quoted literals.
 func statement(job, input, output string) (string, error) {
+	// The detected types would print other bytes than they read, and are not faster.
+	const typed = ", types = {'price': 'DECIMAL(12,3)', 'amount': 'DECIMAL(18,2)', " +
+		"'updated_at': 'VARCHAR'}"
 	switch job {
 	case "csv-filter-csv":
-		return "COPY (SELECT * FROM read_csv(" + input + ") WHERE status = 'active') TO " +
+		return "COPY (SELECT * FROM read_csv(" + input + typed + ") WHERE status = 'active') TO " +
 			output + " (FORMAT csv, HEADER)", nil
 	case "csv-filter-csv-text":
 		return "COPY (SELECT * FROM read_csv(" + input + ", all_varchar = true) " +
 			"WHERE status = 'active') TO " + output + " (FORMAT csv, HEADER)", nil
 	case "csv-filter-ndjson":
-		return "COPY (SELECT * FROM read_csv(" + input + ") WHERE status = 'active') TO " +
+		return "COPY (SELECT * FROM read_csv(" + input + typed + ") WHERE status = 'active') TO " +
 			output + " (FORMAT json)", nil
 	case "ndjson-compute-ndjson":
 		// Only the columns used are declared: DuckDB skips the rest of each object.

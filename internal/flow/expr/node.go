@@ -130,12 +130,12 @@ type value struct {
 // frame's arena; they last until the row ends.
 type function func(f *frame, args []value) (result value, reason string)
 
-func nullValue() value              { return value{null: true} }
-func intValue(v int64) value        { return value{low: uint64(v)} }
-func uintValue(v uint64) value      { return value{low: v} }
-func floatValue(v float64) value    { return value{low: math.Float64bits(v)} }
-func textValue(v []byte) value      { return value{text: v} }
-func stringValue(v string) value    { return value{text: []byte(v)} }
+func nullValue() value                 { return value{null: true} }
+func intValue(v int64) value           { return value{low: uint64(v)} }
+func uintValue(v uint64) value         { return value{low: v} }
+func floatValue(v float64) value       { return value{low: math.Float64bits(v)} }
+func textValue(v []byte) value         { return value{text: v} }
+func stringValue(v string) value       { return value{text: []byte(v)} }
 func listValue(elements []value) value { return value{list: &elements} }
 
 func boolValue(v bool) value {

@@ -48,6 +48,7 @@ type event struct {
 	passed    bool                         // the barrier left the task
 	prepared  []connector.Prepared
 	states    []stateSnapshot
+	rows      map[string][3]int64 // node -> counters at the barrier
 	settled   bool
 	exhausted bool // all readers of the task ended
 	drained   bool

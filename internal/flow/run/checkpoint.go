@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/tapeline/tapeline/connector"
@@ -142,7 +143,7 @@ func (a *attempt) gather(
 		Version: manifestVersion, Epoch: epoch.Number, Final: epoch.Final,
 		Positions: map[string]map[string]partitionPosition{}, Tokens: map[string][][]byte{},
 		States: map[string]stateHistory{}, Fingerprints: a.workflow.fingerprints(),
-		Rows: a.workflow.rows(),
+		Rows: map[string][3]int64{},
 	}
 	var syncs []func(context.Context) error
 	for _, r := range reports {
@@ -154,6 +155,7 @@ func (a *attempt) gather(
 			next.Tokens[id] = append(next.Tokens[id], p.Token)
 			syncs = append(syncs, p.Sync)
 		}
+		maps.Copy(next.Rows, r.rows)
 		for _, s := range r.states {
 			history, err := a.saveState(s, epoch.Number)
 			if err != nil {

@@ -18,7 +18,7 @@ const (
 type item struct {
 	input   int // index of the reader or edge
 	chunk   connector.Chunk
-	rows    int  // logical rows of a decoded chunk; 0 while undecoded
+	rows    int    // logical rows of a decoded chunk; 0 while undecoded
 	release func() // returns memory and credits; called once by whoever is done with the chunk
 	barrier *connector.Epoch
 	end     bool // reader only: io.EOF

@@ -25,9 +25,15 @@ func (m *meter) busy(since time.Time) { m.busyNanos.Add(int64(time.Since(since))
 
 func (m *meter) blocked(since time.Time) { m.blockedNanos.Add(int64(time.Since(since))) }
 
-// passed counts a batch through the node.
-func (m *meter) passed(in, out int) {
-	m.rowsIn.Add(int64(in))
-	m.rowsOut.Add(int64(out))
-	m.batches.Add(1)
+// add counts a batch through the node.
+func (c count) add() {
+	c.meter.rowsIn.Add(int64(c.in))
+	c.meter.rowsOut.Add(int64(c.out))
+	c.meter.rejected.Add(int64(c.rejected))
+	c.meter.batches.Add(1)
+}
+
+// rows returns the counters that a manifest keeps.
+func (m *meter) rows() [3]int64 {
+	return [3]int64{m.rowsIn.Load(), m.rowsOut.Load(), m.rejected.Load()}
 }

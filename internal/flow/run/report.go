@@ -62,17 +62,17 @@ type CheckpointReport struct {
 // Snapshot returns the report as of now; it may be called while the run goes on.
 func (w *Workflow) Snapshot() Report {
 	seconds := time.Since(w.begun).Seconds()
+	w.mu.Lock()
+	run, dead, last := w.record.ID, w.dead, w.last
+	w.mu.Unlock()
 	r := Report{
-		Workflow: w.name, Run: w.record.ID, Status: w.Status(), Seconds: seconds,
+		Workflow: w.name, Run: run, Checkpoint: last, Status: w.Status(), Seconds: seconds,
 		Checkpoints: w.checkpoints.Load(), Restarts: w.restarts.Load(),
 	}
-	if w.dead != nil {
-		asked, other := w.dead.counts()
+	if dead != nil {
+		asked, other := dead.counts()
 		r.DeadLetters, r.Unasked = asked+other, other
 	}
-	w.mu.Lock()
-	r.Checkpoint = w.last
-	w.mu.Unlock()
 	for _, n := range w.plan.Workflow.Nodes {
 		m := w.meters[n]
 		node := NodeReport{

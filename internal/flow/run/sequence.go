@@ -66,6 +66,9 @@ func (t *task) step(ctx context.Context, j *job) error {
 	if j.barrier != nil {
 		return t.barrier(ctx, *j.barrier)
 	}
+	for _, c := range j.counts {
+		c.add()
+	}
 	for _, o := range t.ordered {
 		if err := o.apply(j); err != nil {
 			return err
@@ -120,7 +123,7 @@ func (t *task) lastMeter() *meter { return t.meters[len(t.meters)-1] }
 
 // barrier ends the epoch in this task: state is taken, the sink prepares, edges pass it on.
 func (t *task) barrier(ctx context.Context, epoch connector.Epoch) error {
-	report := event{task: t, epoch: epoch, passed: true}
+	report := event{task: t, epoch: epoch, passed: true, rows: map[string][3]int64{}}
 	for _, o := range t.ordered {
 		s, err := o.snapshot(t.attempt.stateHistory(o.node))
 		if err != nil {
@@ -140,6 +143,9 @@ func (t *task) barrier(ctx context.Context, epoch connector.Epoch) error {
 		decides = decides || w.decider != nil
 	}
 	t.epoch = epoch.Number + 1
+	for _, m := range t.meters {
+		report.rows[m.node.ID] = m.rows()
+	}
 	for _, e := range t.outputs {
 		e.barrier(epoch)
 	}
@@ -239,7 +245,7 @@ func (o *orderedOperator) apply(j *job) error {
 		}
 		j.rejected = append(j.rejected, deadRows(o.node, &o.output)...)
 		j.satisfied = j.satisfied || o.output.Done
-		o.count(p.chunk.Batch)
+		o.count(p.chunk.Batch).add()
 	}
 	j.parts = next
 	o.meter.busy(before)

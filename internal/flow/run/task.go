@@ -35,9 +35,9 @@ type task struct {
 
 // command is a message to a task's loop.
 type command struct {
-	barrier *connector.Epoch     // sources: emit a barrier
-	drain   bool // sources: stop reading, to be resumed
-	finish  bool // sources: stop reading for good, nobody wants more
+	barrier *connector.Epoch // sources: emit a barrier
+	drain   bool             // sources: stop reading, to be resumed
+	finish  bool             // sources: stop reading for good, nobody wants more
 }
 
 // settlement tells the sequencer what became of an epoch.
@@ -49,12 +49,20 @@ type settlement struct {
 // job is one numbered item on its way through the workers.
 type job struct {
 	item
-	parts    []part
-	rejected []deadRow
+	parts     []part
+	rejected  []deadRow
+	counts    []count
 	satisfied bool // a limit was reached
-	err      error
-	ready    chan struct{}
-	entered  time.Time
+	err       error
+	ready     chan struct{}
+	entered   time.Time
+}
+
+// count is what one node did to one job. Workers note it and the sequencer adds it up, so that the
+// counters of a barrier hold exactly the rows before it.
+type count struct {
+	meter             *meter
+	in, out, rejected int
 }
 
 // part is one output batch of a job.

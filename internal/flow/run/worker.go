@@ -126,7 +126,9 @@ func (w *worker) read(j *job, chunk connector.Chunk) (connector.Chunk, error) {
 	if chunk.Batch != nil {
 		rows = chunk.Batch.Len()
 	}
-	r.meter.passed(rows+len(chunk.Rejected), rows)
+	j.rows = rows
+	j.counts = append(j.counts,
+		count{r.meter, rows + len(chunk.Rejected), rows, len(chunk.Rejected)})
 	return chunk, nil
 }
 
@@ -147,7 +149,7 @@ func (w *worker) apply(o *boundOperator, j *job) error {
 			w.next = append(w.next, next)
 		}
 		j.rejected = append(j.rejected, deadRows(o.node, &o.output)...)
-		o.count(p.chunk.Batch)
+		j.counts = append(j.counts, o.count(p.chunk.Batch))
 	}
 	w.current, w.next = w.next, w.current
 	o.meter.busy(before)
@@ -170,13 +172,12 @@ func (o *boundOperator) apply(b *batch.Batch) error {
 	return o.bound.Apply(b, &o.output)
 }
 
-func (o *boundOperator) count(in *batch.Batch) {
+func (o *boundOperator) count(in *batch.Batch) count {
 	out := 0
 	for _, p := range o.output.Parts {
 		out += p.Batch.Len()
 	}
-	o.meter.passed(in.Len(), out)
-	o.meter.rejected.Add(int64(len(o.output.Rejected)))
+	return count{o.meter, in.Len(), out, len(o.output.Rejected)}
 }
 
 // encodeParts formats what the sink will write; rows that cannot be formatted are rejected.

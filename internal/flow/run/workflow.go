@@ -13,6 +13,7 @@ import (
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/retry"
 )
 
 // Status is where a workflow is in its life.
@@ -36,11 +37,9 @@ type Workflow struct {
 	name     string
 	options  Options
 	log      *slog.Logger
-	record   Record
 	drain    chan struct{} // closed when the workflow shall stop
 	drainOne sync.Once
 	done     chan struct{}
-	dead     *deadLetters
 	previous *manifest // final manifest of the run before, for incremental sources
 
 	meters      map[*plan.Node]*meter
@@ -50,7 +49,9 @@ type Workflow struct {
 	restarts    atomic.Int64
 	begun       time.Time
 
-	mu     sync.Mutex
+	mu     sync.Mutex // written under it; the run's own goroutines read record and dead freely
+	record Record
+	dead   *deadLetters
 	last   CheckpointReport
 	report Report
 	err    error
@@ -141,29 +142,37 @@ func (w *Workflow) begin(ctx context.Context, fence uint64) (nothing bool, err e
 	}
 	unfinished := found && last.Status != Completed
 	if w.options.Resume && !unfinished {
-		w.record = last
+		w.take(last)
 		w.setStatus(Completed)
 		return true, nil
 	}
+	record := last
 	switch {
 	case unfinished && !w.options.Fresh:
-		w.record = last
 		w.log.Info("taking up unfinished run", "run", last.ID, "status", last.Status)
 	default:
 		now := time.Now()
-		w.record = Record{ID: newRunID(now), Workflow: w.name, Started: now.UTC()}
+		record = Record{ID: newRunID(now), Workflow: w.name, Started: now.UTC()}
 		if found && !w.options.Fresh {
 			if err := w.loadPrevious(ctx, last.ID); err != nil {
 				return false, err
 			}
 		}
 	}
-	w.record.Status, w.record.Fence, w.record.Finished = Running, fence, time.Time{}
-	w.dead = newDeadLetters(w.record.ID, w.plan.Workflow.Execution)
+	record.Status, record.Fence, record.Finished, record.Error = Running, fence, time.Time{}, ""
+	w.take(record)
 	if err := w.cluster.config.FS.MkdirAll(w.stateDir()); err != nil {
 		return false, fmt.Errorf("make state folder: %w", err)
 	}
 	return false, w.cluster.config.Catalog.Begin(ctx, w.record)
+}
+
+// take makes record the workflow's run.
+func (w *Workflow) take(record Record) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.record = record
+	w.dead = newDeadLetters(record.ID, w.plan.Workflow.Execution)
 }
 
 // loadPrevious keeps the last finished run's positions: incremental sources continue there.
@@ -253,6 +262,8 @@ func (w *Workflow) finishWith(err error) {
 		w.setStatus(Failed)
 	}
 	report := w.Snapshot()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.record.Status, w.record.Finished = report.Status, time.Now().UTC()
 	w.record.RowsIn, w.record.RowsOut = report.RowsIn, report.RowsOut
 	w.record.DeadLetters = report.DeadLetters
@@ -260,9 +271,7 @@ func (w *Workflow) finishWith(err error) {
 		w.record.Error, report.Error = err.Error(), err.Error()
 	}
 	w.record.Report, _ = json.Marshal(report) // a struct of numbers and text always encodes
-	w.mu.Lock()
 	w.report = report
-	w.mu.Unlock()
 }
 
 // env is what a connector of node n may use.
@@ -299,15 +308,6 @@ func (w *Workflow) sourceRows() int64 {
 	return rows
 }
 
-// rows returns the counters that a manifest keeps, so that a resumed run counts each row once.
-func (w *Workflow) rows() map[string][3]int64 {
-	out := make(map[string][3]int64, len(w.meters))
-	for n, m := range w.meters {
-		out[n.ID] = [3]int64{m.rowsIn.Load(), m.rowsOut.Load(), m.rejected.Load()}
-	}
-	return out
-}
-
 func (w *Workflow) restoreRows(rows map[string][3]int64) {
 	for n, m := range w.meters {
 		m.rowsIn.Store(rows[n.ID][0])
@@ -332,4 +332,17 @@ func (w *Workflow) noteCheckpoint(epoch connector.Epoch, manifestBytes int, m *m
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = last
+}
+
+// retry repeats a sink's call while its error's class allows.
+func (w *Workflow) retry(
+	ctx context.Context, n *plan.Node, call func(context.Context) error,
+) error {
+	m := w.meters[n]
+	policy := retry.Policy{OnRetry: func(a retry.Attempt) {
+		m.retries.Add(1)
+		w.log.Warn("write failed, will repeat", "node", n.ID, "attempt", a.Number,
+			"wait", a.Wait, "error", a.Err)
+	}}
+	return policy.Do(ctx, "write", call)
 }

@@ -165,17 +165,17 @@ func (w *writer) write(ctx context.Context, chunk connector.Chunk) error {
 		return nil
 	}
 	before := time.Now()
-	err := w.task.attempt.workflow.retry(ctx, w.meter, func(ctx context.Context) error {
+	err := w.task.attempt.workflow.retry(ctx, w.node, func(ctx context.Context) error {
 		return w.sink.Write(ctx, chunk)
 	})
 	w.meter.busy(before)
 	var partial *connector.PartialError
 	switch {
 	case err == nil:
-		w.meter.passed(chunk.Batch.Len(), chunk.Batch.Len())
+		w.passed(chunk.Batch.Len(), 0)
 		return nil
 	case errors.As(err, &partial):
-		w.meter.passed(chunk.Batch.Len(), chunk.Batch.Len()-len(partial.Rows))
+		w.passed(chunk.Batch.Len(), len(partial.Rows))
 		return w.reject(deadErrors(w.node, chunk.Batch, partial.Rows))
 	case fault.ClassOf(err) == connector.Data && !errors.Is(err, connector.ErrEpochLost):
 		return w.bisect(ctx, chunk, err)
@@ -187,7 +187,7 @@ func (w *writer) write(ctx context.Context, chunk connector.Chunk) error {
 func (w *writer) bisect(ctx context.Context, chunk connector.Chunk, cause error) error {
 	n := chunk.Batch.Len()
 	if n == 1 {
-		w.meter.passed(1, 0)
+		w.passed(1, 1)
 		errs := []batch.RowError{{Row: chunk.Batch.Row(0), Reason: cause.Error()}}
 		return w.reject(deadErrors(w.node, chunk.Batch, errs))
 	}
@@ -214,11 +214,12 @@ func (w *writer) bisect(ctx context.Context, chunk connector.Chunk, cause error)
 	return nil
 }
 
+func (w *writer) passed(rows, refused int) { count{w.meter, rows, rows - refused, refused}.add() }
+
 func (w *writer) reject(rows []deadRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	w.meter.rejected.Add(int64(len(rows)))
 	return w.task.attempt.dead.add(w.task.epoch, rows, w.task.attempt.workflow.sourceRows())
 }
 

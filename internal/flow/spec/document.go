@@ -95,8 +95,8 @@ type Cell struct {
 	Value  *Value `yaml:",value"`
 }
 
-// Schema is a node's declaration of the rows it yields.
-type Schema struct {
+// RowSchema is a node's declaration of the rows it yields.
+type RowSchema struct {
 	Strict   bool     `yaml:"strict" doc:"check every value of every column, also those no operation touches"`
 	Columns  []Column `yaml:"columns" doc:"column to its type"`
 	OnChange string   `yaml:"on_change" enum:"evolve,dead_letter,halt" doc:"what a change of columns or types does" fallback:"evolve"`

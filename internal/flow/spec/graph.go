@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -10,6 +11,7 @@ type graph struct {
 	document *Document
 	byID     map[string]*Node
 	typed    bool // ports are known
+	broken   bool // an input leads nowhere
 }
 
 // checkGraph reports what is wrong with ids, inputs and connections.
@@ -29,8 +31,8 @@ func (d *Document) checkGraph(typed bool) {
 		key   NodeKind
 		nodes []*Node
 	}{{Source, d.Sources}, {Destination, d.Destinations}} {
-		if v := d.root.Get(string(section.key)); v != nil && v.Kind <= KindMap && len(section.nodes) == 0 &&
-			(v.Kind == KindMap || v.Kind == KindNull) && v.Kind != KindNull {
+		v := d.root.Get(string(section.key))
+		if v != nil && v.Kind == KindMap && len(section.nodes) == 0 {
 			d.report.errorf(v.Pos, string(section.key), "the workflow has no %s", section.key.Noun())
 		}
 	}
@@ -38,7 +40,9 @@ func (d *Document) checkGraph(typed bool) {
 		g.checkInputs(n)
 	}
 	g.checkCycles()
-	g.checkUse()
+	if !g.broken {
+		g.checkUse()
+	}
 }
 
 func (g *graph) checkInputs(n *Node) {
@@ -50,6 +54,7 @@ func (g *graph) checkInputs(n *Node) {
 		}
 		return
 	}
+	g.broken = g.broken || len(n.Inputs) == 0
 	if len(n.Inputs) == 0 && !reported(n.Value.Get("inputs")) {
 		hint := "inputs: [...]"
 		if len(g.document.Sources) == 1 {
@@ -79,6 +84,7 @@ func (g *graph) checkInput(n *Node, in Input, path string) {
 	from := g.byID[in.Node]
 	switch {
 	case from == nil:
+		g.broken = true
 		var known []string
 		for _, other := range g.document.Nodes() {
 			if other.Kind != Destination && other != n {
@@ -87,6 +93,7 @@ func (g *graph) checkInput(n *Node, in Input, path string) {
 		}
 		r.errorf(in.Pos, path, "no node has the id %q", in.Node).Hint = didYouMean(in.Node, known)
 	case from.Kind == Destination:
+		g.broken = true
 		r.errorf(in.Pos, path, "%s is a destination and yields no rows", in.Node)
 	case from.Config != nil && g.typed:
 		g.checkPort(from, in, path)
@@ -183,7 +190,7 @@ func (g *graph) checkUse() {
 func (d *Document) checkTests() {
 	seen := map[string]bool{}
 	for i, test := range d.Tests {
-		path := "tests[" + itoa(i) + "]"
+		path := fmt.Sprintf("tests[%d]", i)
 		if test.Value == nil {
 			continue
 		}

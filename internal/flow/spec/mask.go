@@ -14,7 +14,7 @@ var (
 	// user:password@tcp(host), as MySQL drivers write it.
 	mysqlPassword = regexp.MustCompile(`([\w.\-]+:)([^\s"'@]+)(@(?:tcp|unix)\()`)
 	reference     = regexp.MustCompile(`\$\{[^}]*\}`)
-	secretLine   = regexp.MustCompile(`(?i)^(\s*(?:-\s+)?["']?(?:[\w\-]*[_\-])?` + secretWords +
+	secretLine    = regexp.MustCompile(`(?i)^(\s*(?:-\s+)?["']?(?:[\w\-]*[_\-])?` + secretWords +
 		`["']?\s*:\s+)(.+)$`)
 	secretName = regexp.MustCompile(`(?i)^(?:[\w\-]*[_\-])?` + secretWords + `$`)
 )

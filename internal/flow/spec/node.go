@@ -23,16 +23,16 @@ func (k NodeKind) Noun() string { return strings.TrimSuffix(string(k), "s") }
 
 // Node is one node of a workflow.
 type Node struct {
-	ID          string    `yaml:",key"`
-	Type        string    `yaml:"type" required:"true" doc:"node type"`
-	Inputs      Inputs    `yaml:"inputs" alias:"input" doc:"ids of the nodes it reads; id.port names a port of a node with several outputs"`
-	Parallelism int       `yaml:"parallelism" min:"0" max:"1024" doc:"workers of this node" fallback:"0: as the workflow"`
-	OnError     string    `yaml:"on_error" enum:"fail,dead_letter,drop" doc:"what happens to a row the node rejects" fallback:"as the node type says: dead_letter for rows that cannot be read, typed or written"`
-	Schema      *Schema   `yaml:"schema" doc:"declared columns of the rows it yields"`
-	Resources   Resources `yaml:"resources" doc:"what it asks for when it is placed"`
-	Mode        string    `yaml:"mode" alias:"collection_mode" enum:"full,incremental,cdc" doc:"older shape: how a source reads"`
-	ConfigTree  *Value    `yaml:"config" doc:"settings of the node type"`
-	Value       *Value    `yaml:",self"`
+	ID          string     `yaml:",key"`
+	Type        string     `yaml:"type" required:"true" doc:"node type"`
+	Inputs      Inputs     `yaml:"inputs" alias:"input" doc:"ids of the nodes it reads; id.port names a port of a node with several outputs"`
+	Parallelism int        `yaml:"parallelism" min:"0" max:"1024" doc:"workers of this node" fallback:"0: as the workflow"`
+	OnError     string     `yaml:"on_error" enum:"fail,dead_letter,drop" doc:"what happens to a row the node rejects" fallback:"as the node type says: dead_letter for rows that cannot be read, typed or written"`
+	Schema      *RowSchema `yaml:"schema" doc:"declared columns of the rows it yields"`
+	Resources   Resources  `yaml:"resources" doc:"what it asks for when it is placed"`
+	Mode        string     `yaml:"mode" alias:"collection_mode" enum:"full,incremental,cdc" doc:"older shape: how a source reads"`
+	ConfigTree  *Value     `yaml:"config" doc:"settings of the node type"`
+	Value       *Value     `yaml:",self"`
 
 	Kind NodeKind
 	// Config is the filled copy of the catalogue's config struct (a pointer); nil without a
@@ -120,7 +120,7 @@ func (t *Threshold) kindName() string { return "integer or share" }
 
 // path returns where the node stands in its document.
 func (n *Node) path() string {
-	if n.ID == deadLetterID {
+	if n.document != nil && n == n.document.DeadLetter {
 		return deadLetterID
 	}
 	return string(n.Kind) + "." + n.ID

@@ -12,9 +12,9 @@ import (
 // Options say how a document is read. The zero value reads the process's environment and checks
 // all but node types.
 type Options struct {
-	Lookup   func(name string) (string, bool)     // of environment variables; nil: os.LookupEnv
-	ReadFile func(path string) ([]byte, error)    // of ${file:}; nil: regular files up to 64 KiB
-	Set      []string                             // overrides: sources.a.config.path=x.csv
+	Lookup   func(name string) (string, bool)  // of environment variables; nil: os.LookupEnv
+	ReadFile func(path string) ([]byte, error) // of ${file:}; nil: regular files up to 64 KiB
+	Set      []string                          // overrides: sources.a.config.path=x.csv
 	// Catalogue checks node types and configs; nil: they are not checked.
 	Catalogue Catalogue
 	// AllowMissing makes unset variables and absent secret files warnings: for lint and explain
@@ -150,7 +150,11 @@ func (d *Document) checkName() {
 		return
 	}
 	if !validName(d.Name) {
-		d.report.errorf(at, "name", "%q cannot name a workflow", d.Name).Hint =
+		shown := fmt.Sprintf("%q", d.Name)
+		if v := d.root.Get("name"); v != nil {
+			shown = v.shown()
+		}
+		d.report.errorf(at, "name", "%s cannot name a workflow", shown).Hint =
 			`at most 128 bytes, printable, without / \ : * ? " < > |`
 	}
 }

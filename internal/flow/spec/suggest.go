@@ -9,11 +9,11 @@ import (
 // Suggest returns the known word nearest to the given one, "" when none is near.
 func Suggest(word string, known []string) string {
 	best, distance := "", max(len(word)/3, 1)+1
-	if len(word) > 64 {
+	if len(word) > 64 { // too long to be a slip
 		return ""
 	}
 	for _, candidate := range known {
-		if d := Distance(strings.ToLower(word), strings.ToLower(candidate)); d < distance {
+		if d := Distance(strings.ToLower(word), strings.ToLower(candidate)); d < distance && d < len(word) {
 			best, distance = candidate, d
 		}
 	}

@@ -19,6 +19,7 @@ const (
 	MaxNodes = 100_000 // keys and values, aliases expanded
 	MaxDepth = 100     // nesting
 	MaxKeys  = 5_000   // of one mapping: the parser's time grows with their square
+	MaxText  = 8 << 20 // bytes of all scalars, aliases expanded
 )
 
 // parseTree reads one YAML document into Values. It returns nil when there is none or an error was
@@ -78,7 +79,10 @@ func checkBytes(s *source, r *report, top Pos) bool {
 func reportSyntax(err error, s *source, r *report) {
 	var syntax yaml.Error
 	if errors.As(err, &syntax) && syntax.GetToken() != nil {
-		r.errorf(tokenPos(syntax.GetToken(), s), "", "%s", syntax.GetMessage())
+		p := r.errorf(tokenPos(syntax.GetToken(), s), "", "%s", syntax.GetMessage())
+		if strings.Contains(syntax.GetMessage(), "'\t'") || strings.Contains(syntax.GetMessage(), "tab") {
+			p.Hint = "indent with spaces; YAML takes no tabs there"
+		}
 		return
 	}
 	r.errorf(Pos{Line: 1, Column: 1, source: s}, "", "%s", strings.SplitN(err.Error(), "\n", 2)[0])
@@ -234,6 +238,9 @@ func (b *builder) value(n ast.Node) *Value {
 	if v.nodes > MaxNodes || b.merged > MaxNodes {
 		b.stop(v.Pos, "more than %d keys and values when aliases are expanded", MaxNodes)
 	}
+	if v.bytes > MaxText {
+		b.stop(v.Pos, "more than %d bytes when aliases are expanded", MaxText)
+	}
 	if v.depth > MaxDepth {
 		b.stop(v.Pos, "nested deeper than %d levels when aliases are expanded", MaxDepth)
 	}
@@ -282,6 +289,7 @@ func (b *builder) build(n ast.Node) *Value {
 // count adds the size of a child.
 func (v *Value) count(child *Value) *Value {
 	v.nodes += child.nodes
+	v.bytes += child.bytes
 	v.depth = max(v.depth, child.depth+1)
 	return child
 }
@@ -291,7 +299,8 @@ func (b *builder) block(n *ast.LiteralNode) *Value {
 	if n.Value != nil {
 		text = n.Value.Value
 	}
-	v := &Value{Kind: KindString, Pos: b.pos(n), Text: text, raw: text, nodes: 1, style: styleLiteral}
+	v := &Value{Kind: KindString, Pos: b.pos(n), Text: text, raw: text, style: styleLiteral}
+	v.nodes, v.bytes = 1, len(text)
 	if n.Start.Type == token.FoldedType {
 		v.style = styleFolded
 	}
@@ -301,7 +310,8 @@ func (b *builder) block(n *ast.LiteralNode) *Value {
 // scalar builds a plain or quoted scalar, typed by its text alone.
 func (b *builder) scalar(n ast.Node) *Value {
 	tk := n.GetToken()
-	v := &Value{Pos: tokenPos(tk, b.source), Text: tk.Value, raw: tk.Value, nodes: 1}
+	v := &Value{Pos: tokenPos(tk, b.source), Text: tk.Value, raw: tk.Value}
+	v.nodes, v.bytes = 1, len(tk.Value)
 	switch tk.Type {
 	case token.SingleQuoteType:
 		v.Kind, v.style = KindString, styleSingle
@@ -419,6 +429,7 @@ func (b *builder) mapping(at Pos, entries []*ast.MappingValueNode) *Value {
 		}
 		seen[key.Text] = key.Pos
 		v.nodes++
+		v.bytes += len(key.Text)
 		v.Pairs = append(v.Pairs, Pair{Key: key.Text, KeyPos: key.Pos, Value: v.count(value)})
 	}
 	for _, merge := range merges {

@@ -53,6 +53,7 @@ type Value struct {
 	missing bool   // a variable in it is not set
 	hidden  bool   // text of a secret file
 	nodes   int    // itself and all below, aliases expanded
+	bytes   int    // of text, likewise
 	depth   int
 }
 

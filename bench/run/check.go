@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math"
+	"os"
+	"strconv"
+
+	"github.com/tapeline/tapeline/bench/dataset"
+)
+
+// content is what an output file holds, reduced to what tools can be compared by.
+type content struct {
+	dataset.Sums
+
+	SizeBytes int64  `json:"size_bytes"`
+	Digest    string `json:"digest"` // of the lines in order, without the header of a CSV file
+	Ordered   bool   `json:"ordered"`
+	Header    bool   `json:"header"`
+}
+
+// summer reduces lines to a content.
+type summer struct {
+	content
+
+	form   format
+	value  []byte // `"total":` in NDJSON
+	id     []byte
+	column int // index of the value in CSV
+	lastID int64
+}
+
+// sumFile reads an output file once. value names the column summed beside customer_id.
+func sumFile(path string, form format, value string) (got content, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return content{}, fmt.Errorf("open output: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return sum(file, form, value)
+}
+
+// sum reduces all lines of source.
+func sum(source io.Reader, form format, value string) (content, error) {
+	const lineBytes = 1 << 20
+	s := &summer{
+		form: form, id: []byte(`"customer_id":`), value: []byte(`"` + value + `":`),
+		column: csvColumn(value), content: content{Ordered: true},
+	}
+	digest := fnv.New64a()
+	reader := bufio.NewReaderSize(source, lineBytes)
+	for first := true; ; first = false {
+		line, err := reader.ReadSlice('\n')
+		s.SizeBytes += int64(len(line))
+		if len(line) > 0 {
+			if first && form == formatCSV && string(bytes.TrimSpace(line)) == dataset.Header {
+				s.Header = true
+			} else {
+				if addErr := s.add(bytes.TrimRight(line, "\r\n")); addErr != nil {
+					return s.content, fmt.Errorf("line %d: %w", s.Rows+1, addErr)
+				}
+				if _, err := digest.Write(line); err != nil {
+					return s.content, fmt.Errorf("hash line: %w", err)
+				}
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			s.Digest = strconv.FormatUint(digest.Sum64(), 16)
+			return s.content, nil
+		case err != nil:
+			return s.content, fmt.Errorf("read output: %w", err)
+		}
+	}
+}
+
+// add takes one row.
+func (s *summer) add(line []byte) error {
+	var idText, valueText []byte
+	if s.form == formatCSV {
+		idText, valueText = csvField(line, 0), csvField(line, s.column)
+	} else {
+		idText, valueText = member(line, s.id), member(line, s.value)
+	}
+	id, err := strconv.ParseInt(string(idText), 10, 64)
+	if err != nil {
+		return fmt.Errorf("read customer_id: %w", err)
+	}
+	value, err := strconv.ParseFloat(string(valueText), 64)
+	if err != nil {
+		return fmt.Errorf("read value: %w", err)
+	}
+	s.Rows++
+	s.IDs += id
+	s.Values += int64(math.Round(value * 1000))
+	s.Ordered = s.Ordered && id > s.lastID
+	s.lastID = id
+	return nil
+}
+
+// csvColumn returns the index of a column of the data, -1 when it has none of that name.
+func csvColumn(name string) int {
+	for i, column := range bytes.Split([]byte(dataset.Header), []byte(",")) {
+		if string(column) == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// csvField returns a field of a line; the data holds neither quotes nor commas inside fields.
+func csvField(line []byte, index int) []byte {
+	for ; index > 0; index-- {
+		comma := bytes.IndexByte(line, ',')
+		if comma < 0 {
+			return nil
+		}
+		line = line[comma+1:]
+	}
+	if comma := bytes.IndexByte(line, ','); comma >= 0 {
+		line = line[:comma]
+	}
+	return bytes.Trim(line, `"`)
+}
+
+// member returns the number after a key of a flat object, also when the tool wrote it as text.
+func member(line, key []byte) []byte {
+	at := bytes.Index(line, key)
+	if at < 0 {
+		return nil
+	}
+	text := bytes.TrimLeft(line[at+len(key):], ` "`)
+	end := bytes.IndexAny(text, `,"} `)
+	if end < 0 {
+		return nil
+	}
+	return text[:end]
+}
+
+// verify compares an output with the expected sums.
+func verify(got content, want dataset.Sums) error {
+	if got.Sums != want {
+		return fmt.Errorf("output: got %d rows, ids %d, values %d, want %d rows, ids %d, values %d",
+			got.Rows, got.IDs, got.Values, want.Rows, want.IDs, want.Values)
+	}
+	return nil
+}
