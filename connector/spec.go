@@ -78,6 +78,7 @@ type LookupSpec struct {
 type Env struct {
 	Log      *slog.Logger
 	Workflow string
+	Run      string // unique id of the run; "" outside of one
 	Node     string
 	Dir      string  // state folder of the workflow; the node may keep files under Dir/Node
 	FS       vfs.FS  // file system for staged and durable files

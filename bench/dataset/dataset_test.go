@@ -148,6 +148,24 @@ func number(t *testing.T, text string, decimals int) int64 {
 	return n
 }
 
+// invariant: row n depends on n and the seed alone, so a smaller data set is a prefix of a larger
+func TestSmallerIsPrefix(t *testing.T) {
+	t.Parallel()
+	for _, write := range []func(io.Writer, int) error{WriteCSV, WriteNDJSON} {
+		var small, large bytes.Buffer
+		if err := write(&small, 700); err != nil {
+			t.Fatal(err)
+		}
+		if err := write(&large, 701); err != nil {
+			t.Fatal(err)
+		}
+		rest, isPrefix := bytes.CutPrefix(large.Bytes(), small.Bytes())
+		if !isPrefix || bytes.Count(rest, []byte("\n")) != 1 {
+			t.Errorf("701 rows after the first 700: got %q, want one line", rest)
+		}
+	}
+}
+
 func TestKeptRows(t *testing.T) {
 	t.Parallel()
 	if got, want := Expected(1_000_000).Amounts.Rows, int64(600_185); got != want {

@@ -61,12 +61,12 @@ const (
 	synced  = "synced, then renamed"
 )
 
-// tools returns all tools but those of the database, Tapeline first. root is the repository.
+// tools returns all tools, Tapeline first. root is the repository.
 func tools(root, tapeline string) []tool {
 	list := tapelineTools(root, tapeline)
 	list = append(list, benthosTool(root))
 	list = append(list, duckdbTools(root)...)
-	return append(list, mawkTool(root), millerTool(), conduitTool(root))
+	return append(list, mawkTool(root), millerTool(), conduitTool(root), psqlTool(root))
 }
 
 // tapelineTools returns Tapeline plain and with a checkpoint every second.
@@ -95,6 +95,7 @@ func tapelineTools(root, binary string) []tool {
 			name: ours, binary: binary, version: version, durability: synced, subset: true,
 			jobs: map[string]func(job) invocation{
 				csvToCSV: plain, csvToNDJSON: plain, ndjsonToNDJSON: plain, generated: plain,
+				tableToTable: checkpoints,
 			},
 		},
 		{
@@ -102,7 +103,7 @@ func tapelineTools(root, binary string) []tool {
 			note: "a checkpoint every second", subset: true,
 			jobs: map[string]func(job) invocation{
 				csvToCSV: checkpoints, csvToNDJSON: checkpoints, ndjsonToNDJSON: checkpoints,
-				generated: checkpoints, tableToTable: checkpoints,
+				generated: checkpoints,
 			},
 		},
 	}
@@ -130,7 +131,7 @@ func benthosTool(root string) tool {
 	}
 }
 
-// duckdbTools returns DuckDB with 1 and 2 threads, and with 2 threads without types.
+// duckdbTools returns DuckDB with declared types, with those it detects and with none.
 func duckdbTools(root string) []tool {
 	binary := filepath.Join(root, "bench", "out", "bin", "duckdb")
 	run := func(suffix, threads string) func(job) invocation {
@@ -155,8 +156,11 @@ func duckdbTools(root string) []tool {
 		}
 	}
 	return []tool{
-		peer("duckdb-1", "typed, 1 thread", typed("1")),
-		peer("duckdb-2", "typed, 2 threads", typed("2")),
+		peer("duckdb-1", "declared types, 1 thread", typed("1")),
+		peer("duckdb-2", "declared types, 2 threads", typed("2")),
+		peer("duckdb-detect-2", "detected types, 2 threads", map[string]func(job) invocation{
+			csvToCSV: run("-detect", "2"), csvToNDJSON: run("-detect", "2"),
+		}),
 		peer("duckdb-text-2", "all columns text, 2 threads", map[string]func(job) invocation{
 			csvToCSV: run("-text", "2"),
 		}),
@@ -203,11 +207,11 @@ func conduitTool(root string) tool {
 	return tool{
 		name: "conduit", build: "conduit", binary: binary, durability: written, slow: true,
 		version: func() string { return moduleVersion(binary, "conduitio/conduit") },
-		note:    "substring test on whole lines, no CSV; engine v2 preview",
+		note:    "substring test on whole lines, no CSV",
 		jobs: map[string]func(job) invocation{csvToCSV: func(j job) invocation {
 			return invocation{
 				args: []string{
-					binary, "run", "--preview.pipeline-arch-v2", "--db.type", "inmemory",
+					binary, "run", "--db.type", "inmemory",
 					"--api.enabled=false", "--log.level", "error", "--pipelines.exit-on-degraded",
 					"--pipelines.path",
 					filepath.Join(root, "bench", "peers", "conduit", j.workload.name+".yaml"),

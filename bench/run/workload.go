@@ -53,7 +53,7 @@ func workloads() []workload {
 			input: "csv", output: formatCSV, value: "amount", oursTimes: 1,
 			goal: goal{
 				RowsPerSecond: 4e6, MaxRSSBytes: 150 << 20,
-				Ratios: map[string]float64{"benthos": 12, "duckdb-2": 2},
+				Ratios: map[string]float64{"benthos": 12, "duckdb-detect-2": 2},
 			},
 		},
 		{
@@ -61,7 +61,7 @@ func workloads() []workload {
 			input: "csv", output: formatNDJSON, value: "amount", oursTimes: 1,
 			goal: goal{
 				RowsPerSecond: 2.5e6,
-				Ratios:        map[string]float64{"benthos": 7, "duckdb-2": 1.5},
+				Ratios:        map[string]float64{"benthos": 7, "duckdb-detect-2": 1.5},
 			},
 		},
 		{

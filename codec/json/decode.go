@@ -71,13 +71,11 @@ func (r *Reader) grow(schema *batch.Schema, unknown map[string]bool, block Block
 	if len(missing) == 0 || room == 0 {
 		return newest
 	}
-	fields := slices.Clone(newest.Fields())
-	for _, f := range inferMembers(block, r.options, missing) {
-		if room--; room < 0 {
-			break
-		}
-		fields = append(fields, f)
+	added := inferMembers(block, r.options, missing)
+	if len(added) == 0 {
+		return newest
 	}
+	fields := append(slices.Clone(newest.Fields()), added[:min(room, len(added))]...)
 	grown := batch.NewSchema(fields...).WithMetadata(newest.Metadata())
 	r.schema.Store(grown)
 	return grown
@@ -90,7 +88,8 @@ type Decoder struct {
 	outer  *batch.Schema
 	scan   *scanner
 	decode func(*batch.Spans, int, batch.Type, []int32) (*batch.Column, []batch.RowError)
-	mean   int // bytes a record, of the last block
+	mean   int  // bytes a record, of the last block
+	stale  bool // scan was made for one block only
 }
 
 // NewDecoder returns a decoder with scratch of its own.
@@ -103,6 +102,7 @@ func (r *Reader) NewDecoder() *Decoder {
 func (d *Decoder) prepare(schema *batch.Schema) {
 	d.inner, d.outer = schema, d.reader.outer(schema)
 	d.scan = newScanner(schema, d.reader.options.Extra, d.reader.options.Whole)
+	d.stale = false
 }
 
 // Result is one decoded block.
@@ -119,7 +119,7 @@ const maxRecord = 64 << 10
 // Decode returns the records of a block as rows. An error means that the records after it cannot
 // be told apart; what is wrong with one record alone is in Rejected.
 func (d *Decoder) Decode(block Block) (Result, error) {
-	if newest := d.reader.schema.Load(); newest != d.inner {
+	if newest := d.reader.schema.Load(); newest != d.inner || d.stale {
 		d.prepare(newest)
 	}
 	p, err := d.pass(block)
@@ -131,15 +131,11 @@ func (d *Decoder) Decode(block Block) (Result, error) {
 		full := grown == d.inner
 		d.prepare(grown)
 		if full {
-			d.scan.extra = Refuse
+			d.scan.extra, d.stale = Refuse, true
 		}
 		d.reader.pool.Put(p.memory)
 		if p, err = d.pass(block); err != nil {
 			return Result{}, err
-		}
-		if full {
-			// Later blocks may name other members, so they are looked at again.
-			d.inner = nil
 		}
 	}
 	return d.result(block, p), nil
@@ -175,7 +171,7 @@ func (d *Decoder) pass(block Block) (*pass, error) {
 	return p, err
 }
 
-func (d *Decoder) stride() int { return max(2, 2*d.inner.Len()) }
+func (d *Decoder) stride() int { return max(2, 2*d.scan.named) }
 
 func (d *Decoder) passLines(block Block, p *pass) {
 	data := block.Data
@@ -269,9 +265,6 @@ func lineOf(block Block, line int32) int64 {
 // result makes the batch of a pass.
 func (d *Decoder) result(block Block, p *pass) Result {
 	stride := d.stride()
-	if d.inner == nil || d.inner.Len() == 0 {
-		stride = 2
-	}
 	spans := &batch.Spans{
 		Data: block.Data, Offsets: p.offsets[:p.rows*stride], Stride: stride, Step: 2,
 		Syntax: batch.Token, Clean: !d.scan.escaped, Decode: d.decode,

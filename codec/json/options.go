@@ -71,6 +71,7 @@ type Block struct {
 	Data []byte
 	Name string // of the file, for origins
 	Line int64  // of the first byte, from 1; 0 unknown
+	Last bool   // nothing follows: an array has to be closed here
 }
 
 // position names a byte of a block for messages.

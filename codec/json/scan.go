@@ -47,10 +47,11 @@ func newScanner(schema *batch.Schema, extra Extra, whole bool) *scanner {
 	s.nodes = append(s.nodes, node{key: noKey, cell: -1}, node{key: noKey, cell: -1})
 	for i, f := range schema.Fields() {
 		s.addNode(f.Name, int32(i))
-		s.nodes[i+1].next = int32(i + 2)
+		s.nodes[unknownNode+i].next = int32(unknownNode + i + 1)
 	}
-	s.nodes[startNode].next = unknownNode + 1
+	s.nodes[startNode].next = unknownNode
 	if last := len(s.nodes) - 1; last > unknownNode {
+		s.nodes[startNode].next = unknownNode + 1
 		s.nodes[last].next = unknownNode
 	}
 	return s

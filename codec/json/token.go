@@ -53,7 +53,7 @@ const (
 // special marks, by the high bit of their byte, the first byte of w that is a quote, a backslash,
 // a control character or not ASCII; marks above the lowest one may be wrong.
 func special(w uint64) uint64 {
-	return ((((w ^ quotes) - ones) | ((w ^ slashes) - ones) | (w - blanks)) &^ w | w) & highs
+	return ((((w^quotes)-ones)|((w^slashes)-ones)|(w-blanks))&^w | w) & highs
 }
 
 // skipString returns the end of the string whose inside begins at i, after its closing quote, and

@@ -44,11 +44,21 @@ func (s *sink) NewEncode() connector.EncodeFunc {
 		if err != nil {
 			return chunk, err
 		}
-		chunk.Payload = out
+		chunk.Payload, chunk.Release = out, e.release(out, chunk.Release)
 		if len(bad) > 0 {
 			return chunk, &connector.PartialError{Rows: bad}
 		}
 		return chunk, nil
+	}
+}
+
+// release returns the frame's memory when no one will write it again.
+func (e *encoder) release(out *frames, before func()) func() {
+	return func() {
+		e.spare.Put(&out.data)
+		if before != nil {
+			before()
+		}
 	}
 }
 
@@ -146,8 +156,11 @@ func (e *encoder) write(out *frames, b *batch.Batch, rows []int32) {
 	if rows != nil {
 		n = len(rows)
 	}
-	data, _ := e.spare.Get().([]byte)
-	data = append(data[:0], 'd', 0, 0, 0, 0)
+	var data []byte
+	if spare, ok := e.spare.Get().(*[]byte); ok {
+		data = (*spare)[:0]
+	}
+	data = append(data, 'd', 0, 0, 0, 0)
 	t := out.target
 	if t.binary {
 		data = append(data, copyHeader...)
@@ -289,6 +302,8 @@ func (w *columnWriter) rare(dst []byte, row int) []byte {
 		return append(dst, 0, 0, 0, 1, v)
 	case formInt2:
 		return binary.BigEndian.AppendUint16(append(dst, 0, 0, 0, 2), uint16(w.column.Int(row)))
+	case formOID:
+		return binary.BigEndian.AppendUint32(append(dst, 0, 0, 0, 4), uint32(w.column.Uint(row)))
 	case formFloat4:
 		return binary.BigEndian.AppendUint32(append(dst, 0, 0, 0, 4),
 			math.Float32bits(batch.Values[float32](w.column)[row]))

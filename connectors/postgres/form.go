@@ -163,6 +163,9 @@ func columnOf(field pgconn.FieldDescription, numeric batch.Type) column {
 	out := column{name: field.Name, expression: quoted, nullable: true}
 	if known, ok := codecOf(field.DataTypeOID, field.TypeModifier, numeric); ok {
 		out.codec = known
+		if field.DataTypeOID == oidBpchar {
+			out.expression += "::text" // blanks that pad char(n) mean nothing
+		}
 		return out
 	}
 	if elementOID, ok := arrayElement(field.DataTypeOID); ok {

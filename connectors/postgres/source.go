@@ -280,10 +280,7 @@ func (s *source) cursorAt(frame []byte) ([]string, error) {
 
 // cursorText is the text the server reads back as the same value.
 func cursorText(c *batch.Column) string {
-	if c.Type().Kind == batch.Binary {
-		return fmt.Sprintf(`\x%x`, c.Bytes(0))
-	}
-	return string(batch.AppendText(nil, c, 0))
+	return string(appendInput(nil, c, 0))
 }
 
 // finishCopy goes on to the next relation, or ends.

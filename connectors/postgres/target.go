@@ -144,8 +144,8 @@ func targetCodec(have batch.Type, column existing) (codec, bool) {
 			return codec{form: formNumeric, typ: batch.DecimalOf(20, 0), oid: column.oid}, true
 		}
 		return codec{oid: column.oid}, false
-	case column.oid == oidOID || column.oid == oidName:
-		return codec{oid: column.oid}, false
+	case column.oid == oidOID:
+		return codec{form: formOID, typ: batch.Of(batch.Uint32), oid: column.oid}, true
 	}
 	if c, ok := codecOf(column.oid, column.modifier, batch.Type{}); ok {
 		return c, true

@@ -1,7 +1,10 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/hex"
+	"fmt"
+	"strconv"
 
 	"github.com/tapeline/tapeline/batch"
 )
@@ -34,8 +37,24 @@ func appendInput(dst []byte, c *batch.Column, row int) []byte {
 		return append(append(dst, ' '), durationUnit(c.Type().Unit)...)
 	case batch.List:
 		return appendArrayInput(dst, c, row)
+	case batch.Date, batch.Timestamp:
+		return appendEra(dst, batch.AppendText(nil, c, row))
 	}
 	return batch.AppendText(dst, c, row)
+}
+
+// appendEra writes the year 0 and those before as years BC, which the server has instead.
+func appendEra(dst, text []byte) []byte {
+	if text[0] != '-' && !bytes.HasPrefix(text, []byte("0000")) {
+		return append(dst, text...)
+	}
+	end := 1 + bytes.IndexByte(text[1:], '-')
+	year, err := strconv.Atoi(string(text[:end]))
+	if err != nil {
+		return append(dst, text...)
+	}
+	dst = fmt.Appendf(dst, "%04d", 1-year)
+	return append(append(dst, text[end:]...), " BC"...)
 }
 
 func durationUnit(u batch.Unit) string {
@@ -88,4 +107,3 @@ func appendEscaped(dst, value []byte) []byte {
 	}
 	return dst
 }
-

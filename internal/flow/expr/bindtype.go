@@ -404,7 +404,7 @@ func (b *binder) coerce(n *node, typ batch.Type) *node {
 		return n
 	}
 	if n.op != opConstant {
-		return &node{op: opCast, typ: typ, args: []*node{n}, at: n.at}
+		return newCast(n, typ)
 	}
 	out := &node{op: opConstant, typ: typ, constant: nullValue(), at: n.at}
 	if n.constant.null || n.typ.Kind == batch.Null {
@@ -423,4 +423,28 @@ func (b *binder) coerce(n *node, typ batch.Type) *node {
 		out.literal = n.literal
 	}
 	return out
+}
+
+// newCast makes an opCast; the zone it needs is loaded once.
+func newCast(n *node, typ batch.Type) *node {
+	out := &node{op: opCast, typ: typ, args: []*node{n}, at: n.at}
+	if n.typ.Kind == batch.Date || typ.Kind == batch.Date {
+		if out.zone = zoneOf(typ); out.zone == nil {
+			out.zone = zoneOf(n.typ)
+		}
+	}
+	return out
+}
+
+// cast converts a value of an opCast's argument.
+func (n *node) cast(v value) (value, string) {
+	from := n.args[0].typ
+	if n.zone == nil || !moment(from) {
+		return cast(from, n.typ, v)
+	}
+	out, ok := castMoment(from, n.typ, v, n.zone)
+	if !ok {
+		return nullValue(), unfit(from, n.typ, v)
+	}
+	return out, ""
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
@@ -39,7 +40,7 @@ func cast(from, to batch.Type, v value) (out value, reason string) {
 	case to.Kind == batch.Bool:
 		out, ok = boolValue(v.low != 0 || v.high != 0), from.Numeric()
 	case moment(to):
-		out, ok = castMoment(from, to, v)
+		out, ok = castMoment(from, to, v, zoneOfEither(from, to))
 	}
 	if !ok {
 		return nullValue(), unfit(from, to, v)
@@ -253,34 +254,33 @@ func floatToDecimal(f float64, to batch.Type) (decimal128.Num, bool) {
 }
 
 // castMoment converts between dates, timestamps and units; finer to coarser drops the rest.
-func castMoment(from, to batch.Type, v value) (value, bool) {
+func castMoment(from, to batch.Type, v value, location *time.Location) (value, bool) {
 	switch {
 	case from.Kind == batch.Date && to.Kind == batch.Timestamp:
 		seconds := v.int() * 86400
-		if location := zoneOf(to); location != nil {
+		if location != nil {
 			seconds = wallToInstant(seconds, location)
 		}
 		return scaleMoment(seconds, batch.Second, to.Unit)
 	case from.Kind == batch.Timestamp && to.Kind == batch.Date:
 		seconds := floorDiv(v.int(), from.Unit.PerSecond())
-		if location := zoneOf(from); location != nil {
+		if location != nil {
 			seconds = instantToWall(seconds, location)
 		}
 		return intValue(floorDiv(seconds, 86400)), true
-	case from.Kind == batch.Timestamp && to.Kind == batch.Time:
-		per := from.Unit.PerSecond()
-		seconds := floorDiv(v.int(), per)
-		rest := v.int() - seconds*per
-		if location := zoneOf(from); location != nil {
-			seconds = instantToWall(seconds, location)
-		}
-		return scaleMoment((seconds-floorDiv(seconds, 86400)*86400)*per+rest, from.Unit, to.Unit)
 	case from.Kind == to.Kind:
 		return scaleMoment(v.int(), from.Unit, to.Unit)
 	case from.Integer() && to.Kind == batch.Duration:
 		return v, true
 	}
 	return value{}, false
+}
+
+func zoneOfEither(from, to batch.Type) *time.Location {
+	if location := zoneOf(from); location != nil {
+		return location
+	}
+	return zoneOf(to)
 }
 
 // scaleMoment changes the unit.

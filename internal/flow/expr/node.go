@@ -2,6 +2,7 @@ package expr
 
 import (
 	"math"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 
@@ -103,9 +104,10 @@ type node struct {
 	compare    comparison
 	arithmetic arithmetic
 	text       textTest
-	try        bool   // opCast: failures give NULL
-	checkZero  bool   // opArithmetic on Float64 that came from integers
-	literal    string // opConstant: the number's source text, which a decimal reads again
+	try        bool           // opCast: failures give NULL
+	zone       *time.Location // opCast between a date and a timestamp of that zone
+	checkZero  bool           // opArithmetic on Float64 that came from integers
+	literal    string         // opConstant: the number's source text, which a decimal reads again
 	set        *constantSet
 	name       string // opCall, opEach: the function
 	run        function

@@ -58,36 +58,56 @@ func (x *Expression) Source() string { return x.source }
 // References returns the top-level names the expression uses as columns, in order of appearance,
 // each once.
 func (x *Expression) References() []string {
-	c := &collector{}
+	callees := callees{}
+	ast.Walk(&x.root, callees)
+	c := &collector{callees: callees}
 	ast.Walk(&x.root, c)
 	return c.names
 }
 
-type collector struct {
-	names []string
-	skip  map[ast.Node]bool
+// callees are the nodes that name functions.
+type callees map[ast.Node]bool
+
+// Visit notes a call's callee.
+func (c callees) Visit(n *ast.Node) {
+	if call, ok := (*n).(*ast.CallNode); ok {
+		c[call.Callee] = true
+	}
 }
 
-// Visit sees children before their parent, so callees are taken back when their call is seen.
+// collector gathers the names of columns.
+type collector struct {
+	names   []string
+	callees callees
+}
+
+// Visit notes identifiers, col('name') and $env['name'].
 func (c *collector) Visit(n *ast.Node) {
 	switch n := (*n).(type) {
 	case *ast.IdentifierNode:
-		if !c.skip[n] && !slices.Contains(c.names, n.Value) && !isNullWord(n.Value) {
-			c.names = append(c.names, n.Value)
+		if !c.callees[n] && !isNullWord(n.Value) && n.Value != "$env" {
+			c.add(n.Value)
 		}
 	case *ast.CallNode:
-		c.call(n)
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && callee.Value == "col" && len(n.Arguments) == 1 {
+			c.addLiteral(n.Arguments[0])
+		}
+	case *ast.MemberNode:
+		if of, ok := n.Node.(*ast.IdentifierNode); ok && of.Value == "$env" {
+			c.addLiteral(n.Property)
+		}
 	}
 }
 
-func (c *collector) call(n *ast.CallNode) {
-	callee, ok := n.Callee.(*ast.IdentifierNode)
-	if !ok || callee.Value != "col" || len(n.Arguments) != 1 {
-		return
+func (c *collector) add(name string) {
+	if !slices.Contains(c.names, name) {
+		c.names = append(c.names, name)
 	}
-	name, ok := n.Arguments[0].(*ast.StringNode)
-	if ok && !slices.Contains(c.names, name.Value) {
-		c.names = append(c.names, name.Value)
+}
+
+func (c *collector) addLiteral(n ast.Node) {
+	if name, ok := n.(*ast.StringNode); ok {
+		c.add(name.Value)
 	}
 }
 
@@ -155,7 +175,7 @@ func foreign(token, next lexer.Token) (message, hint string) {
 
 // keyword recognises SQL's words where an operator is due: a name directly followed by a value.
 func keyword(token, next lexer.Token) (message, hint string) {
-	if next.Kind == lexer.Bracket && next.Value != "(" {
+	if next.Kind == lexer.Bracket && next.Value != "(" && token.Value != "IN" {
 		return "", ""
 	}
 	instead := map[string]string{

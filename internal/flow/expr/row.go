@@ -81,7 +81,7 @@ func (e *Eval) rowStrict(n *node, row int) (v value, reason string) {
 		v, reason = calculate(n, a, b)
 		return v, e.because(n, reason)
 	case opCast:
-		v, reason = cast(n.args[0].typ, n.typ, a)
+		v, reason = n.cast(a)
 		if reason != "" && n.try {
 			return nullValue(), ""
 		}

@@ -353,7 +353,7 @@ func (e *Eval) vectorCast(n *node, s *scope) *batch.Column {
 			w.put(row, textValue(e.scratch))
 			continue
 		}
-		v, reason := cast(from, n.typ, v)
+		v, reason := n.cast(v)
 		switch {
 		case reason == "":
 			w.put(row, v)

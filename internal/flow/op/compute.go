@@ -1,7 +1,6 @@
 package op
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/tapeline/tapeline/batch"
@@ -42,7 +41,7 @@ func newCompute(env Env, config *ComputeConfig) (Operator, error) {
 	for _, column := range config.Columns {
 		x, err := expr.Parse(column.Expression)
 		if err != nil {
-			return nil, fmt.Errorf("column %s: %w", column.Name, err)
+			return nil, &ConfigError{"columns." + column.Name, err}
 		}
 		c.names = append(c.names, column.Name)
 		c.expressions = append(c.expressions, x)
@@ -57,7 +56,7 @@ func (c *compute) Bind(in *batch.Schema) (Bound, error) {
 	for i, x := range c.expressions {
 		p, err := x.Bind(schema, expr.Options{Interpret: c.interpret})
 		if err != nil {
-			return nil, fmt.Errorf("column %s: %w", c.names[i], err)
+			return nil, &ConfigError{"columns." + c.names[i], err}
 		}
 		field := batch.Field{Name: c.names[i], Type: p.Type(), Nullable: true}
 		at := schema.Index(field.Name)

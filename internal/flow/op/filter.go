@@ -30,7 +30,7 @@ type filter struct {
 func newFilter(env Env, config *FilterConfig) (Operator, error) {
 	x, err := expr.Parse(config.Condition)
 	if err != nil {
-		return nil, err
+		return nil, &ConfigError{"condition", err}
 	}
 	return &filter{expression: x, interpret: interprets(env, config.Vectorized)}, nil
 }
@@ -43,7 +43,7 @@ func interprets(env Env, vectorized *bool) bool {
 func (f *filter) Bind(in *batch.Schema) (Bound, error) {
 	p, err := f.expression.Bind(in, expr.Options{Interpret: f.interpret, Condition: true})
 	if err != nil {
-		return nil, err
+		return nil, &ConfigError{"condition", err}
 	}
 	return &boundFilter{eval: p.NewEval()}, nil
 }

@@ -20,6 +20,8 @@ type Spec struct {
 	Ports func(config any) []string
 	// Ordered operators see chunks in order, one at a time; their state is checkpointed.
 	Ordered bool
+	// OrderedFor says the same of a configured node; nil means Ordered.
+	OrderedFor func(config any) bool
 	// RefusesOperations says that upserts and deletes cannot pass (lint reports it).
 	RefusesOperations bool
 }
@@ -105,6 +107,19 @@ func (o *Output) Reset() {
 	clear(o.Rejected)
 	o.Parts, o.Rejected, o.Done = o.Parts[:0], o.Rejected[:0], false
 }
+
+// ConfigError is a fault in one value of an operator's config, returned by Spec.New and Bind so
+// that lint can point at it.
+type ConfigError struct {
+	Path string // below config: condition, columns.total, rules[2].min
+	Err  error
+}
+
+// Error returns "path: reason".
+func (e *ConfigError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *ConfigError) Unwrap() error { return e.Err }
 
 // Catalogue is the set of operators a binary has. It is a value.
 type Catalogue struct{ byName map[string]Spec }

@@ -247,7 +247,7 @@ func (a *attempt) openDead(ctx context.Context) error {
 func (a *attempt) sinkTask(n *plan.Node, index, count int) connector.Task {
 	return connector.Task{
 		Workflow: a.workflow.name, Run: a.workflow.record.ID, Node: n.ID,
-		Index: index, Count: count, Fence: a.workflow.record.Fence,
+		Index: index, Count: count, Fence: a.workflow.lease.Fence(),
 	}
 }
 

@@ -14,32 +14,35 @@ import (
 // rolled forward when it committed, dropped when it did not.
 func (a *attempt) restore(ctx context.Context) error {
 	w := a.workflow
-	catalog := w.cluster.config.Catalog
-	committed, prepared, err := catalog.Checkpoints(ctx, w.record.ID)
+	committed, prepared, err := w.cluster.config.Catalog.Checkpoints(ctx, w.name)
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", w.name, err)
 	}
-	if prepared != nil {
+	if prepared != nil && prepared.Run == w.record.ID {
 		decided, err := a.decided(ctx)
 		switch {
 		case err != nil:
 			return fmt.Errorf("ask the outcome of epoch %d: %w", prepared.Epoch, err)
 		case decided >= prepared.Epoch:
-			if err := catalog.Commit(ctx, w.record.ID, prepared.Epoch); err != nil {
+			if err := w.lease.Commit(ctx, w.record.ID, prepared.Epoch); err != nil {
 				return fmt.Errorf("roll epoch %d forward: %w", prepared.Epoch, err)
 			}
 			committed = prepared
 		default:
-			if err := catalog.Drop(ctx, w.record.ID, prepared.Epoch); err != nil {
+			if err := w.lease.Drop(ctx, w.record.ID, prepared.Epoch); err != nil {
 				return fmt.Errorf("drop epoch %d: %w", prepared.Epoch, err)
 			}
 		}
 	}
-	a.manifest = w.startManifest()
+	found := &manifest{}
 	if committed != nil {
-		if a.manifest, err = decodeManifest(committed.Manifest); err != nil {
+		if found, err = decodeManifest(committed.Manifest); err != nil {
 			return fmt.Errorf("restore %s: %w", w.name, err)
 		}
+	}
+	a.manifest = w.startManifest(found)
+	if committed != nil && committed.Run == w.record.ID {
+		a.manifest = found
 		if err := a.manifest.checkFingerprints(w.fingerprints()); err != nil {
 			return err
 		}
@@ -197,7 +200,7 @@ func (a *attempt) commit(ctx context.Context, epoch connector.Epoch, next *manif
 	if err != nil {
 		return err
 	}
-	if err := w.cluster.config.Catalog.Prepare(ctx, w.record.ID, epoch.Number, data); err != nil {
+	if err := w.lease.Prepare(ctx, w.record.ID, epoch.Number, data); err != nil {
 		return fmt.Errorf("prepare epoch %d: %w", epoch.Number, err)
 	}
 	if a.decider != nil {
@@ -205,7 +208,7 @@ func (a *attempt) commit(ctx context.Context, epoch connector.Epoch, next *manif
 			return err
 		}
 	}
-	if err := w.cluster.config.Catalog.Commit(ctx, w.record.ID, epoch.Number); err != nil {
+	if err := w.lease.Commit(ctx, w.record.ID, epoch.Number); err != nil {
 		return fmt.Errorf("commit epoch %d: %w", epoch.Number, err)
 	}
 	w.noteCheckpoint(epoch, len(data), next)

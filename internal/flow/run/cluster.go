@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/credit"
@@ -17,6 +15,7 @@ import (
 
 // Checkpoint is one stored manifest.
 type Checkpoint struct {
+	Run      string
 	Epoch    uint64
 	Manifest []byte
 }
@@ -25,10 +24,8 @@ type Checkpoint struct {
 type Record struct {
 	ID          string
 	Workflow    string
+	Document    string // as it was run, secrets masked
 	Status      Status
-	Fence       uint64 // revision of the lease it runs under
-	Started     time.Time
-	Finished    time.Time // zero while unfinished
 	RowsIn      int64
 	RowsOut     int64
 	DeadLetters int64
@@ -36,25 +33,37 @@ type Record struct {
 	Report      []byte // JSON
 }
 
-// Catalog keeps runs and checkpoints. Every method is "committed" when it returns nil.
+// Catalog keeps runs and checkpoints.
 type Catalog interface {
-	// Lease makes the caller the workflow's only runner, fencing earlier ones, until release.
-	Lease(ctx context.Context, workflow string) (fence uint64, release func(), err error)
+	// Acquire makes the caller the workflow's only runner and fences earlier ones. lost is called
+	// when another process took over.
+	Acquire(ctx context.Context, workflow string, lost func(error)) (Lease, error)
 	// LastRun returns the newest run of a workflow.
 	LastRun(ctx context.Context, workflow string) (Record, bool, error)
-	// Begin stores a new run, or an old one that is taken up again.
-	Begin(ctx context.Context, r Record) error
+	// Checkpoints returns the newest committed manifest of a workflow, which may be of an earlier
+	// run, and one prepared after it; nil where there is none.
+	Checkpoints(ctx context.Context, workflow string) (committed, prepared *Checkpoint, err error)
+}
+
+// Lease is the right to run a workflow. What it writes is committed when the method returns nil.
+type Lease interface {
+	// Fence returns a number larger than that of any runner before.
+	Fence() uint64
+	// Begin stores a new run when the record has no ID, and returns it with one; else it takes the
+	// unfinished run up again.
+	Begin(ctx context.Context, r Record) (Record, error)
 	// Finish stores how a run ended.
 	Finish(ctx context.Context, r Record) error
+	// Discard forgets all checkpoints of the workflow.
+	Discard(ctx context.Context) error
 	// Prepare stores a manifest whose outcome is open.
 	Prepare(ctx context.Context, run string, epoch uint64, manifest []byte) error
 	// Commit marks a prepared manifest committed; repeating it does no harm.
 	Commit(ctx context.Context, run string, epoch uint64) error
 	// Drop forgets a prepared manifest.
 	Drop(ctx context.Context, run string, epoch uint64) error
-	// Checkpoints returns the newest committed manifest of a run and a prepared one above it; nil
-	// where there is none.
-	Checkpoints(ctx context.Context, run string) (committed, prepared *Checkpoint, err error)
+	// Release lets others run the workflow.
+	Release()
 }
 
 // Config is what a Cluster needs.
@@ -106,6 +115,8 @@ func NewCluster(config Config) *Cluster {
 type Options struct {
 	Fresh  bool // discard an unfinished run and all positions
 	Resume bool // only finish an unfinished run; nothing to do when there is none
+	// Document is the workflow's text for the catalog, secrets masked.
+	Document string
 }
 
 // Start runs a planned workflow in the background. A name that is running is an error.
@@ -156,9 +167,4 @@ func (c *Cluster) place(ctx context.Context, e plan.Execution) (release func(), 
 		c.cores.Release(cores)
 		c.memory.Release(e.MemoryBytes)
 	}, nil
-}
-
-// newRunID returns a name that sorts by time and is unique on this machine.
-func newRunID(now time.Time) string {
-	return fmt.Sprintf("%s-%d", now.UTC().Format("20060102T150405.000000"), os.Getpid())
 }

@@ -29,7 +29,10 @@ func newMemoryCatalog() *memoryCatalog {
 	return &memoryCatalog{prepared: map[string]*Checkpoint{}, done: map[string]*Checkpoint{}}
 }
 
-var _ Catalog = (*memoryCatalog)(nil)
+var (
+	_ Catalog = (*memoryCatalog)(nil)
+	_ Lease   = (*memoryCatalog)(nil)
+)
 
 func (c *memoryCatalog) ask(op string) error {
 	if c.fail == nil {
@@ -38,11 +41,27 @@ func (c *memoryCatalog) ask(op string) error {
 	return c.fail(op)
 }
 
-func (c *memoryCatalog) Lease(context.Context, string) (uint64, func(), error) {
+func (c *memoryCatalog) Acquire(context.Context, string, func(error)) (Lease, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fence++
-	return c.fence, func() {}, nil
+	return c, nil
+}
+
+func (c *memoryCatalog) Release() {}
+
+func (c *memoryCatalog) Fence() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fence
+}
+
+func (c *memoryCatalog) Discard(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.done)
+	clear(c.prepared)
+	return nil
 }
 
 func (c *memoryCatalog) LastRun(_ context.Context, workflow string) (Record, bool, error) {
@@ -69,7 +88,16 @@ func (c *memoryCatalog) store(r Record) error {
 	return nil
 }
 
-func (c *memoryCatalog) Begin(_ context.Context, r Record) error  { return c.store(r) }
+func (c *memoryCatalog) Begin(_ context.Context, r Record) (Record, error) {
+	if r.ID == "" {
+		c.mu.Lock()
+		r.ID = fmt.Sprintf("run-%d", len(c.runs)+1)
+		c.mu.Unlock()
+	}
+	r.Status = Running
+	return r, c.store(r)
+}
+
 func (c *memoryCatalog) Finish(_ context.Context, r Record) error { return c.store(r) }
 
 func (c *memoryCatalog) Prepare(_ context.Context, run string, epoch uint64, m []byte) error {
@@ -78,7 +106,7 @@ func (c *memoryCatalog) Prepare(_ context.Context, run string, epoch uint64, m [
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.prepared[run] = &Checkpoint{Epoch: epoch, Manifest: m}
+	c.prepared[run] = &Checkpoint{Run: run, Epoch: epoch, Manifest: m}
 	return nil
 }
 
@@ -103,11 +131,22 @@ func (c *memoryCatalog) Drop(_ context.Context, run string, _ uint64) error {
 }
 
 func (c *memoryCatalog) Checkpoints(
-	_ context.Context, run string,
+	_ context.Context, workflow string,
 ) (committed, prepared *Checkpoint, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.done[run], c.prepared[run], nil
+	for _, r := range c.runs {
+		if r.Workflow != workflow {
+			continue
+		}
+		if done := c.done[r.ID]; done != nil {
+			committed, prepared = done, nil
+		}
+		if p := c.prepared[r.ID]; p != nil {
+			prepared = p
+		}
+	}
+	return committed, prepared, nil
 }
 
 var numberSchema = batch.NewSchema(batch.Field{Name: "n", Type: batch.Of(batch.Int64)})

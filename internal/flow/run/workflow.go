@@ -40,7 +40,7 @@ type Workflow struct {
 	drain    chan struct{} // closed when the workflow shall stop
 	drainOne sync.Once
 	done     chan struct{}
-	previous *manifest // final manifest of the run before, for incremental sources
+	lease    Lease
 
 	meters      map[*plan.Node]*meter
 	batchers    map[*plan.Node]*batcher
@@ -106,13 +106,16 @@ func (w *Workflow) run(ctx context.Context) {
 }
 
 func (w *Workflow) supervise(ctx context.Context) error {
-	fence, release, err := w.cluster.config.Catalog.Lease(ctx, w.name)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	lease, err := w.cluster.config.Catalog.Acquire(ctx, w.name, cancel)
 	if err != nil {
 		w.setStatus(Failed)
 		return err
 	}
-	defer release()
-	nothing, err := w.begin(ctx, fence)
+	defer lease.Release()
+	w.lease = lease
+	nothing, err := w.begin(ctx)
 	if err != nil || nothing {
 		w.finishWith(err)
 		return err
@@ -128,14 +131,14 @@ func (w *Workflow) supervise(ctx context.Context) error {
 	w.finishWith(err)
 	// The record is written even when ctx has ended.
 	ctx = context.WithoutCancel(ctx)
-	if finishErr := w.cluster.config.Catalog.Finish(ctx, w.record); finishErr != nil {
+	if finishErr := w.lease.Finish(ctx, w.record); finishErr != nil {
 		err = errors.Join(err, fmt.Errorf("record the end of run %s: %w", w.record.ID, finishErr))
 	}
 	return err
 }
 
 // begin finds the unfinished run to take up, or begins a new one. nothing: there is nothing to do.
-func (w *Workflow) begin(ctx context.Context, fence uint64) (nothing bool, err error) {
+func (w *Workflow) begin(ctx context.Context) (nothing bool, err error) {
 	last, found, err := w.cluster.config.Catalog.LastRun(ctx, w.name)
 	if err != nil {
 		return false, fmt.Errorf("find the last run of %s: %w", w.name, err)
@@ -146,25 +149,24 @@ func (w *Workflow) begin(ctx context.Context, fence uint64) (nothing bool, err e
 		w.setStatus(Completed)
 		return true, nil
 	}
-	record := last
-	switch {
-	case unfinished && !w.options.Fresh:
+	record := Record{Workflow: w.name, Document: w.options.Document}
+	if unfinished && !w.options.Fresh {
+		record.ID = last.ID
 		w.log.Info("taking up unfinished run", "run", last.ID, "status", last.Status)
-	default:
-		now := time.Now()
-		record = Record{ID: newRunID(now), Workflow: w.name, Started: now.UTC()}
-		if found && !w.options.Fresh {
-			if err := w.loadPrevious(ctx, last.ID); err != nil {
-				return false, err
-			}
+	}
+	if w.options.Fresh {
+		if err := w.lease.Discard(ctx); err != nil {
+			return false, err
 		}
 	}
-	record.Status, record.Fence, record.Finished, record.Error = Running, fence, time.Time{}, ""
+	if record, err = w.lease.Begin(ctx, record); err != nil {
+		return false, err
+	}
 	w.take(record)
 	if err := w.cluster.config.FS.MkdirAll(w.stateDir()); err != nil {
 		return false, fmt.Errorf("make state folder: %w", err)
 	}
-	return false, w.cluster.config.Catalog.Begin(ctx, w.record)
+	return false, nil
 }
 
 // take makes record the workflow's run.
@@ -175,29 +177,17 @@ func (w *Workflow) take(record Record) {
 	w.dead = newDeadLetters(record.ID, w.plan.Workflow.Execution)
 }
 
-// loadPrevious keeps the last finished run's positions: incremental sources continue there.
-func (w *Workflow) loadPrevious(ctx context.Context, run string) error {
-	committed, _, err := w.cluster.config.Catalog.Checkpoints(ctx, run)
-	if err != nil || committed == nil {
-		return err
-	}
-	w.previous, err = decodeManifest(committed.Manifest)
-	return err
-}
-
-// startManifest is the state before the first epoch of a run.
-func (w *Workflow) startManifest() *manifest {
+// startManifest is the state before the first epoch of a run: incremental sources continue where
+// the run before, whose last manifest is previous, ended.
+func (w *Workflow) startManifest(previous *manifest) *manifest {
 	m := &manifest{Version: manifestVersion, Positions: map[string]map[string]partitionPosition{}}
-	if w.previous == nil {
-		return m
-	}
 	now := w.fingerprints()
 	for _, n := range w.plan.Workflow.Nodes {
-		positions := w.previous.Positions[n.ID]
+		positions := previous.Positions[n.ID]
 		if n.Kind != plan.Source || !n.SourceSpec.Incremental || positions == nil {
 			continue
 		}
-		if w.previous.Fingerprints[n.ID] != now[n.ID] {
+		if previous.Fingerprints[n.ID] != now[n.ID] {
 			w.log.Warn("source has changed since the last run; it starts anew", "node", n.ID)
 			continue
 		}
@@ -264,7 +254,7 @@ func (w *Workflow) finishWith(err error) {
 	report := w.Snapshot()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.record.Status, w.record.Finished = report.Status, time.Now().UTC()
+	w.record.Status = report.Status
 	w.record.RowsIn, w.record.RowsOut = report.RowsIn, report.RowsOut
 	w.record.DeadLetters = report.DeadLetters
 	if err != nil {
@@ -277,7 +267,7 @@ func (w *Workflow) finishWith(err error) {
 // env is what a connector of node n may use.
 func (w *Workflow) env(n *plan.Node, budget *connector.Budget) connector.Env {
 	return connector.Env{
-		Log: w.log.With("node", n.ID), Workflow: w.name, Node: n.ID,
+		Log: w.log.With("node", n.ID), Workflow: w.name, Run: w.record.ID, Node: n.ID,
 		Dir: w.stateDir(), FS: w.cluster.config.FS, Budget: budget,
 	}
 }

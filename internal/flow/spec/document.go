@@ -11,7 +11,7 @@ import (
 // Document is a workflow as written, with defaults filled in. It is not altered after Parse and
 // may be shared.
 type Document struct {
-	Name        string `yaml:"name" doc:"identity of the workflow: its state, runs and checkpoints carry it; no / or \\, at most 128 bytes"`
+	Name        string `yaml:"name" doc:"identity of the workflow: its state, runs and checkpoints carry it; no / or \\, at most 128 bytes" fallback:"required"`
 	Version     string `yaml:"version" doc:"of the document, for people" example:"1.0"`
 	Description string `yaml:"description" doc:"what the workflow is for"`
 
@@ -140,6 +140,9 @@ func (d *Document) Node(id string) *Node {
 
 // File returns the name the document was parsed under.
 func (d *Document) File() string { return d.file }
+
+// Tree returns the document as written, after overrides and substitution.
+func (d *Document) Tree() *Value { return d.root }
 
 // Problem returns a problem at a place of the document, with excerpt and without secrets.
 func (d *Document) Problem(severity Severity, at Pos, path, message string) Problem {

@@ -57,7 +57,7 @@ var (
 
 func printScalar(v *Value, secret bool) string {
 	text := maskText(v.raw)
-	if secret && text == v.raw && literalSecret(v.raw) {
+	if secret && text == v.raw && literalSecret(v.raw) && !strings.Contains(v.raw, ":"+mask+"@") {
 		text = mask
 	}
 	if v.style == stylePlain && text == v.raw {

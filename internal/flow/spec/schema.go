@@ -168,6 +168,11 @@ func variable() map[string]any {
 	return map[string]any{"type": "string", "pattern": referencePattern}
 }
 
+// quoted describes text that may stand for another type: its spelling, or a variable.
+func quoted(spelling string) map[string]any {
+	return map[string]any{"type": "string", "pattern": "^(" + spelling + ")$|" + referencePattern}
+}
+
 // typeSchema describes a Go type; value, when valid, holds the defaults.
 func typeSchema(t reflect.Type, value reflect.Value, k *key) map[string]any {
 	if reader, ok := reflect.New(t).Interface().(treeReader); ok {
@@ -239,7 +244,7 @@ func basicSchema(t reflect.Type, k *key) map[string]any {
 		}
 		return map[string]any{"type": []string{"string", "number", "boolean"}}
 	case reflect.Bool:
-		return map[string]any{"anyOf": []any{map[string]any{"type": "boolean"}, variable()}}
+		return map[string]any{"anyOf": []any{map[string]any{"type": "boolean"}, quoted("true|false")}}
 	}
 	kind := "integer"
 	if t.Kind() == reflect.Float32 || t.Kind() == reflect.Float64 {
@@ -261,5 +266,8 @@ func setBound(number map[string]any, name, bound string) {
 }
 
 func numberSchema(kind string) map[string]any {
-	return map[string]any{"anyOf": []any{map[string]any{"type": kind}, variable()}}
+	digits := map[string]string{
+		"integer": `[-+]?[0-9]+`, "number": `[-+]?[0-9.]+([eE][-+]?[0-9]+)?`,
+	}[kind]
+	return map[string]any{"anyOf": []any{map[string]any{"type": kind}, quoted(digits)}}
 }

@@ -50,8 +50,8 @@ func (s *shape) collect(t reflect.Type, prefix []int) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		index := append(append([]int{}, prefix...), i)
-		tag, tagged := f.Tag.Lookup("yaml")
-		if f.Anonymous && !tagged && f.Type.Kind() == reflect.Struct {
+		tag := f.Tag.Get("yaml")
+		if f.Anonymous && (tag == "" || tag == ",inline") && f.Type.Kind() == reflect.Struct {
 			s.collect(f.Type, index)
 			continue
 		}

@@ -97,6 +97,9 @@ func tokenPos(tk *token.Token, s *source) Pos {
 	}
 }
 
+// maxDocuments bounds the document marks that reach the parser, whose time grows with their square.
+const maxDocuments = 100
+
 // level is one open block collection: the column it starts in and its keys so far.
 type level struct{ column, keys int }
 
@@ -106,8 +109,12 @@ type nesting struct {
 	levels      []level
 	flow        []level
 	line, start int // of the token; column where the next key of the line starts
+	indicator   int // column of the last - or ? of the line, 0 for none
 	nodes       int
+	documents   int
 	marks       int // anchors and tags in a row
+	cached      int // line number that text holds
+	text        []rune
 	skip        bool
 }
 
@@ -115,17 +122,27 @@ type nesting struct {
 func guard(tokens token.Tokens, s *source, r *report) bool {
 	n := nesting{}
 	for _, tk := range tokens {
-		if tk == nil || tk.Type == token.CommentType {
+		if tk == nil {
+			continue
+		}
+		at, wrong := n.strict(tk, s)
+		if wrong != "" {
+			r.errorf(at, "", "%s", wrong)
+			return false
+		}
+		if tk.Type == token.CommentType {
 			continue
 		}
 		keys := n.step(tk)
-		at := tokenPos(tk, s)
 		switch {
 		case len(n.levels)+len(n.flow) > MaxDepth, n.marks > MaxDepth:
 			r.errorf(at, "", "nested deeper than %d levels", MaxDepth)
 			return false
 		case keys > MaxKeys:
 			r.errorf(at, "", "a mapping with more than %d keys", MaxKeys)
+			return false
+		case n.documents > maxDocuments:
+			r.errorf(at, "", "more than one YAML document").Hint = "write one workflow per file"
 			return false
 		case n.nodes > MaxNodes:
 			r.errorf(at, "", "more than %d keys and values", MaxNodes)
@@ -146,6 +163,8 @@ func (n *nesting) step(tk *token.Token) (keys int) {
 	switch tk.Type {
 	case token.LiteralType, token.FoldedType:
 		n.skip = true
+	case token.DocumentHeaderType, token.DocumentEndType:
+		n.documents++
 	case token.SequenceStartType, token.MappingStartType:
 		n.flow = append(n.flow, level{})
 	case token.SequenceEndType, token.MappingEndType:
@@ -154,8 +173,10 @@ func (n *nesting) step(tk *token.Token) (keys int) {
 		n.nodes++
 	case token.SequenceEntryType, token.MappingKeyType:
 		n.nodes++
-		n.open(tk.Position.Column)
-		n.start = tk.Position.Column + 1
+		if len(n.flow) == 0 {
+			n.open(tk.Position.Column)
+		}
+		n.start, n.indicator = tk.Position.Column+1, tk.Position.Column
 	case token.MappingValueType:
 		n.nodes += 2
 		keys = n.key()
@@ -173,7 +194,7 @@ func (n *nesting) newLine(tk *token.Token) {
 	if tk.Position.Line == n.line {
 		return
 	}
-	n.line, n.start = tk.Position.Line, tk.Position.Column
+	n.line, n.start, n.indicator = tk.Position.Line, tk.Position.Column, 0
 	if len(n.flow) > 0 {
 		return
 	}
@@ -224,7 +245,10 @@ func (b *builder) file(file *ast.File, top Pos) *Value {
 		}
 		root = b.value(doc.Body)
 	}
-	if root == nil {
+	switch {
+	case b.stopped:
+		return nil
+	case root == nil:
 		b.report.errorf(top, "", "the document is empty")
 	}
 	return root

@@ -1,0 +1,100 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tapeline/tapeline/connector"
+)
+
+const tokenVersion = 1
+
+// Prepare ends the epoch: every COPY of it was accepted. Rows are durable with Decide.
+func (s *sink) Prepare(_ context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+	token := binary.BigEndian.AppendUint64([]byte{tokenVersion}, epoch.Number)
+	return connector.Prepared{Token: token}, nil
+}
+
+// Decide commits the epoch's rows together with its number: "committed".
+func (s *sink) Decide(ctx context.Context, epoch connector.Epoch) error {
+	op := fmt.Sprintf("commit epoch %d", epoch.Number)
+	if !s.begun {
+		if s.data.conn.IsClosed() {
+			data, err := connect(ctx, s.config.Connection, s.env.Node)
+			if err != nil {
+				return err
+			}
+			s.data = data
+		}
+		if err := s.data.run(ctx, "BEGIN"); err != nil {
+			s.drop()
+			return classify(op, err)
+		}
+		s.begun = true
+	}
+	if err := s.epochs.Advance(ctx, s.data, epoch.Number); err != nil {
+		s.drop()
+		return fmt.Errorf("%w: %w", connector.ErrEpochLost, classify(op, err))
+	}
+	if err := s.data.run(ctx, "COMMIT"); err != nil {
+		var refused *pgconn.PgError
+		s.drop()
+		if errors.As(err, &refused) && refused.Severity != "FATAL" {
+			// The server answered: nothing was committed.
+			return fmt.Errorf("%w: %w", connector.ErrEpochLost, classify(op, err))
+		}
+		return classify(op+", outcome unknown", err)
+	}
+	s.epochs.Committed(epoch.Number)
+	s.begun, s.saved = false, false
+	return nil
+}
+
+// Decided asks the server, on a connection that no epoch uses.
+func (s *sink) Decided(ctx context.Context) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	admin, err := s.adminSession(ctx)
+	if err != nil {
+		return 0, err
+	}
+	number, err := s.epochs.Decided(ctx, admin)
+	if err != nil {
+		return 0, classify("read "+s.config.Table+"'s committed epoch", err)
+	}
+	return number, nil
+}
+
+// Commit does nothing after Decide: the rows are visible.
+func (s *sink) Commit(ctx context.Context, epoch connector.Epoch, _ []byte) error {
+	if s.epochs.Last() >= epoch.Number {
+		return nil
+	}
+	return s.Decide(ctx, epoch)
+}
+
+// Recover has nothing to publish or discard: the server rolled back what was not committed. It
+// refuses a past that the database does not share.
+func (s *sink) Recover(_ context.Context, epoch connector.Epoch, token []byte) error {
+	last := s.epochs.Last()
+	switch {
+	case token == nil && last == 0, token != nil && last == epoch.Number:
+		return nil
+	case token == nil:
+		return s.diverged(last, 0)
+	}
+	return s.diverged(last, epoch.Number)
+}
+
+func (s *sink) diverged(have, want uint64) error {
+	return &connector.Error{
+		Op: "recover table " + s.config.Table, Class: connector.Permanent,
+		Err: fmt.Errorf("the database committed epoch %d of run %s, the catalog epoch %d",
+			have, s.task.Run, want),
+		Hint: "one of the two was restored from a backup; start with --fresh",
+	}
+}

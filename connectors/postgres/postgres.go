@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/sqlkit"
+)
+
+// preferredRows is a COPY long enough that its round trip does not count.
+const preferredRows = 10000
+
+// Connector returns the PostgreSQL connector.
+func Connector() connector.Connector {
+	numeric := "decimal(38,10)"
+	return connector.Connector{
+		Name: "postgres", Version: "1.0.0", Contract: connector.ContractVersion,
+		Summary: "Reads and writes PostgreSQL tables by binary COPY, exactly once.",
+		Doc:     page,
+		Schemes: []string{"postgres", "postgresql"},
+		FromURL: fromURL,
+		Source: connector.NewSource(
+			sourceConfig{Numeric: numeric, NonFinite: "reject"},
+			connector.SourceCapabilities{
+				Bounded: true, Resumable: true, ParallelReads: true, Incremental: true,
+			}, newSource),
+		Sink: connector.NewSink(
+			sinkConfig{SinkConfig: sqlkit.SinkConfig{Create: true}},
+			connector.SinkCapabilities{
+				Transactions: true, Decides: true, Upsert: true, SchemaEvolution: true,
+				Parallel: true, Selection: true, PreferredRows: preferredRows, Staged: true,
+			}, newSink),
+		Lookup: connector.NewLookup(lookupConfig{Numeric: numeric}, newLookup),
+	}
+}
+
+// fromURL splits postgres://user@host/db?table=schema.t into connection_string and the rest: what
+// is a config key becomes one, other parameters stay with the connection.
+func fromURL(text string) (map[string]any, error) {
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("not a postgres:// URL")
+	}
+	config := map[string]any{}
+	query := parsed.Query()
+	for _, key := range []string{"table", "query", "mode", "schema", "where", "numeric"} {
+		if query.Has(key) {
+			config[key] = query.Get(key)
+			query.Del(key)
+		}
+	}
+	for _, key := range []string{"key", "columns"} {
+		if query.Has(key) {
+			config[key] = strings.Split(query.Get(key), ",")
+			query.Del(key)
+		}
+	}
+	parsed.RawQuery = query.Encode()
+	config["connection_string"] = parsed.String()
+	return config, nil
+}
+
+const page = `Rows leave and enter the server by binary ` + "`COPY`" + `, from and to columns.
+
+**Source.** One read-only snapshot per run (per partition when read in parallel). A table is read
+in physical order and a position is the last row's ctid: after a crash reading continues behind
+that row, in a new snapshot. Rows updated in between may have moved: they can be read twice or
+missed; rows that nobody touched come exactly once. With ` + "`incremental.column`" + ` rows come
+ordered by that column, then by the primary key (without one: by ctid, for views by count), and the
+end of a run is the start of the next. Rows that become visible later with a lower value are not
+seen. A ` + "`query`" + ` is resumed by running it again and skipping the rows already read: give it an
+ORDER BY that is total.
+
+Types: ` + "`numeric(p,s)`" + ` up to 38 digits is exact; other numerics become what ` + "`numeric`" + `
+says; uuid, enum, interval, network, range and geometric types become text; json and jsonb stay
+JSON; one-dimensional arrays become lists. NaN and infinity of numeric, date and timestamp refuse
+their row, or become NULL by ` + "`non_finite: null`" + `.
+
+**Sink.** One transaction per epoch, committed together with the epoch's number in the table
+` + "`tapeline_epochs`" + `: exactly once. A missing table is created. With ` + "`key`" + ` rows of equal key
+are replaced and deletes honoured; an existing table needs a unique index on exactly the key.
+` + "`mode: replace`" + ` empties the table in the first transaction of a run. Sub-microsecond digits of
+timestamps are cut, since the server keeps microseconds.`

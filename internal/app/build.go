@@ -1,0 +1,234 @@
+package app
+
+import (
+	"errors"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/expr"
+	"github.com/tapeline/tapeline/internal/flow/op"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/flow/spec"
+)
+
+// Build turns a checked document into nodes that can be planned. What keeps a node from being made
+// is returned as problems of the document.
+func (p *Parts) Build(d *spec.Document) (*plan.Workflow, []spec.Problem) {
+	w := &plan.Workflow{Name: d.Name, Execution: execution(d)}
+	var problems []spec.Problem
+	for _, n := range d.Nodes() {
+		if n.Config == nil {
+			continue // reported as blocked
+		}
+		node := p.node(d, n)
+		w.Nodes = append(w.Nodes, node)
+		if node.NewOperator != nil {
+			problems = append(problems, tryOperator(n, node)...)
+		}
+	}
+	w.DeadLetter = p.deadLetter(d)
+	return w, problems
+}
+
+func execution(d *spec.Document) plan.Execution {
+	e, b := d.Execution, d.Execution.BatchSize
+	out := plan.Execution{
+		Parallelism: e.Parallelism, CheckpointInterval: e.CheckpointInterval,
+		MemoryBytes: int64(max(e.MemoryLimit, d.Resources.Memory)), CPU: max(e.CPU, d.Resources.CPU),
+		Restart: plan.Restart{
+			Type: e.RestartStrategy.Type, Attempts: e.RestartStrategy.Attempts,
+			Delay: e.RestartStrategy.Delay, MaxDelay: e.RestartStrategy.MaxDelay,
+			Multiplier: e.RestartStrategy.Multiplier, Interval: e.RestartStrategy.Interval,
+			MaxFailuresInPeriod: e.RestartStrategy.MaxFailures,
+		},
+		Batching: plan.Batching{
+			Initial: b.Initial, Min: b.Min, Max: b.Max, ThroughputTarget: b.ThroughputTarget,
+			LatencyTarget: b.LatencyTarget, AdaptationRate: b.AdaptationRate, Linger: e.Linger,
+		},
+	}
+	if t := d.MaxDeadLetters; t != nil {
+		out.MaxDeadLetters, out.MaxDeadShare = t.Count, t.Share
+	}
+	return out
+}
+
+// node makes one plan node; its connector or operator exists.
+func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
+	node := &plan.Node{
+		ID: n.ID, Type: n.Type, Parallelism: n.Parallelism, OnError: onError(n.OnError),
+		Fingerprint: n.Fingerprint(), Interpret: !d.Execution.Vectorized,
+		CPU: n.Resources.CPU, MemoryBytes: int64(n.Resources.Memory),
+	}
+	for _, in := range n.Inputs {
+		node.Inputs = append(node.Inputs, plan.Input{Node: in.Node, Port: in.Port})
+	}
+	switch n.Kind {
+	case spec.Source:
+		c, _ := p.Connectors.Get(n.Type)
+		node.Kind, node.SourceSpec = plan.Source, c.Source.Capabilities
+		node.BatchSize = configuredBatchSize(n.Config)
+		node.NewSource = func(env connector.Env) (connector.Source, error) {
+			return c.Source.New(env, clone(n.Config))
+		}
+	case spec.Destination:
+		c, _ := p.Connectors.Get(n.Type)
+		node.Kind, node.SinkSpec = plan.Destination, c.Sink.Capabilities
+		if rows := configuredBatchSize(n.Config); rows > 0 {
+			node.SinkSpec.PreferredRows, node.SinkSpec.MaxRows = rows, rows
+		}
+		node.OnSchema = onSchema(n.Schema)
+		node.NewSink = func(env connector.Env) (connector.Sink, error) {
+			return c.Sink.New(env, clone(n.Config))
+		}
+	case spec.Transformation:
+		o, _ := p.Operators.Get(n.Type)
+		node.Kind, node.RefusesOps = plan.Transformation, o.RefusesOperations
+		node.Ordered = o.Ordered || o.OrderedFor != nil && o.OrderedFor(n.Config)
+		if o.Ports != nil {
+			node.Ports = o.Ports(n.Config)
+		}
+		node.NewOperator = func(env op.Env) (op.Operator, error) {
+			return o.New(env, clone(n.Config))
+		}
+	}
+	return node
+}
+
+func onError(text string) plan.OnError {
+	switch text {
+	case "fail":
+		return plan.Fail
+	case "drop":
+		return plan.Drop
+	case "dead_letter":
+		return plan.DeadLetter
+	}
+	return plan.DeadLetterDefault
+}
+
+func onSchema(s *spec.RowSchema) plan.SchemaChange {
+	if s == nil {
+		return plan.Evolve
+	}
+	switch s.OnChange {
+	case "dead_letter":
+		return plan.DeadLetterChanged
+	case "halt":
+		return plan.Halt
+	}
+	return plan.Evolve
+}
+
+// clone copies a config struct, so that no instance sees another's changes.
+func clone(config any) any {
+	v := reflect.ValueOf(config)
+	out := reflect.New(v.Elem().Type())
+	out.Elem().Set(v.Elem())
+	return out.Interface()
+}
+
+// configuredBatchSize reads the key batch_size that sources and sinks of the requirement documents
+// carry in their config.
+func configuredBatchSize(config any) int {
+	v := reflect.Indirect(reflect.ValueOf(config))
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if f.Anonymous && v.Field(i).Kind() == reflect.Struct {
+			if rows := configuredBatchSize(v.Field(i).Addr().Interface()); rows > 0 {
+				return rows
+			}
+		}
+		if key, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); key == "batch_size" &&
+			v.Field(i).CanInt() {
+			return int(v.Field(i).Int())
+		}
+	}
+	return 0
+}
+
+// tryOperator makes an operator once to find faults in its config.
+func tryOperator(n *spec.Node, node *plan.Node) []spec.Problem {
+	operator, err := node.NewOperator(op.Env{Node: n.ID, Interpret: node.Interpret})
+	if err != nil {
+		return []spec.Problem{configProblem(n, err)}
+	}
+	if c, ok := operator.(op.Closer); ok {
+		_ = c.Close() // nothing was opened yet
+	}
+	return nil
+}
+
+// configProblem places an operator's error in the document, inside the text of an expression where
+// it can.
+func configProblem(n *spec.Node, err error) spec.Problem {
+	path, offset, message, hint := "", -1, err.Error(), ""
+	var config *op.ConfigError
+	if errors.As(err, &config) {
+		path, message = config.Path, config.Err.Error()
+	}
+	var x *expr.Error
+	if errors.As(err, &x) {
+		message, hint = x.Message, x.Hint
+		if v := n.At(path); v != nil {
+			offset = offsetOf(v.Text, x.Line, x.Column)
+		}
+	}
+	problem := n.Problem(path, offset, message)
+	problem.Hint = hint
+	return problem
+}
+
+// offsetOf returns the byte offset of a line and column (in characters, from 1).
+func offsetOf(text string, line, column int) int {
+	offset := 0
+	for ; line > 1; line-- {
+		end := strings.IndexByte(text[offset:], '\n')
+		if end < 0 {
+			break
+		}
+		offset += end + 1
+	}
+	for i := range text[offset:] {
+		if column <= 1 {
+			return offset + i
+		}
+		column--
+	}
+	return len(text)
+}
+
+// deadLetter returns the node for dead letters: the declared one, else NDJSON parts in the state
+// folder, one for each checkpoint.
+func (p *Parts) deadLetter(d *spec.Document) *plan.Node {
+	if d.DeadLetter != nil && d.DeadLetter.Config != nil {
+		return p.node(d, d.DeadLetter)
+	}
+	c, ok := p.Connectors.Get("json")
+	if !ok {
+		return nil
+	}
+	return &plan.Node{
+		ID: "dead_letter", Type: "json", Kind: plan.Destination, SinkSpec: c.Sink.Capabilities,
+		NewSink: func(env connector.Env) (connector.Sink, error) {
+			config := clone(c.Sink.Config)
+			setPath(config, filepath.Join(env.Dir, "dead", env.Run)+string(filepath.Separator))
+			return c.Sink.New(env, config)
+		},
+	}
+}
+
+// setPath fills the path key of a file sink's config.
+func setPath(config any, path string) {
+	v := reflect.Indirect(reflect.ValueOf(config))
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if f.Anonymous && v.Field(i).Kind() == reflect.Struct {
+			setPath(v.Field(i).Addr().Interface(), path)
+		}
+		if key, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); key == "path" {
+			v.Field(i).SetString(path)
+		}
+	}
+}

@@ -1,0 +1,13 @@
+package app
+
+import (
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/connectors/discard"
+	"github.com/tapeline/tapeline/connectors/generate"
+	"github.com/tapeline/tapeline/connectors/postgres"
+)
+
+// builtin returns the connectors of every binary.
+func builtin() []connector.Connector {
+	return []connector.Connector{discard.Connector(), generate.Connector(), postgres.Connector()}
+}

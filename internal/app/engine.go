@@ -1,0 +1,89 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/catalog"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/flow/run"
+	"github.com/tapeline/tapeline/internal/flow/spec"
+	"github.com/tapeline/tapeline/internal/vfs"
+)
+
+// Engine runs workflows over one state folder.
+type Engine struct {
+	Parts   *Parts
+	Catalog *catalog.Catalog
+	cluster *run.Cluster
+}
+
+// OpenEngine opens the state folder, making it when missing.
+func OpenEngine(parts *Parts, dir string, log *slog.Logger) (*Engine, error) {
+	c, err := catalog.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open state folder %s: %w", dir, err)
+	}
+	cluster := run.NewCluster(run.Config{
+		Catalog: &store{catalog: c, log: log}, FS: vfs.OS{}, Dir: dir, Log: log,
+		Lookup: parts.lookup,
+	})
+	return &Engine{Parts: parts, Catalog: c, cluster: cluster}, nil
+}
+
+// Close closes the catalog; no workflow may run any more.
+func (e *Engine) Close() error { return e.Catalog.Close() }
+
+// RunOptions say how a document is run.
+type RunOptions struct {
+	run.Options
+	Limit int64 // rows to read of each source; 0: all
+}
+
+// Start plans and runs a document in the background. Problems that keep it from running are
+// returned instead.
+func (e *Engine) Start(
+	ctx context.Context, d *spec.Document, options RunOptions,
+) (*run.Workflow, []spec.Problem, error) {
+	if len(d.Blocked) > 0 {
+		return nil, d.Blocked, nil
+	}
+	w, problems := e.Parts.Build(d)
+	if spec.Failed(problems) {
+		return nil, problems, nil
+	}
+	if options.Limit > 0 {
+		if err := e.Parts.limitSources(w, options.Limit); err != nil {
+			return nil, nil, err
+		}
+	}
+	options.Document = string(d.Redacted())
+	started, err := e.StartPlan(ctx, w, options.Options)
+	return started, nil, err
+}
+
+// StartPlan runs a workflow that was built without a document.
+func (e *Engine) StartPlan(
+	ctx context.Context, w *plan.Workflow, options run.Options,
+) (*run.Workflow, error) {
+	p, err := plan.New(w)
+	if err != nil {
+		return nil, err
+	}
+	return e.cluster.Start(ctx, p, options)
+}
+
+// lookup makes a lookup connector for enrich.
+func (p *Parts) lookup(typ string, config map[string]any) (connector.Lookup, error) {
+	c, ok := p.Connectors.Get(typ)
+	if !ok || c.Lookup == nil {
+		return nil, fmt.Errorf("connector %s cannot answer lookups", typ)
+	}
+	filled := clone(c.Lookup.Config)
+	if problems := spec.DecodeMap(config, filled); len(problems) > 0 {
+		return nil, fmt.Errorf("lookup %s: %s", typ, problems[0].Message)
+	}
+	return c.Lookup.New(connector.Env{Log: slog.New(slog.DiscardHandler), FS: vfs.OS{}}, filled)
+}

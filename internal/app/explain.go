@@ -1,0 +1,170 @@
+package app
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/flow/spec"
+)
+
+// Explanation is a plan for people and programs.
+type Explanation struct {
+	Workflow   string           `json:"workflow"`
+	Checkpoint string           `json:"checkpoint_interval"`
+	Restart    string           `json:"restart_strategy"`
+	Stages     []ExplainedStage `json:"stages"`
+	Sinks      []plan.Guarantee `json:"guarantees"`
+	Blocked    []string         `json:"blocked,omitempty"` // why it cannot run in this binary
+	edges      []ExplainedEdge
+}
+
+// ExplainedStage is one fused chain.
+type ExplainedStage struct {
+	ID      string          `json:"id"`
+	Workers int             `json:"workers"`
+	Writers int             `json:"writers,omitempty"`
+	Nodes   []ExplainedNode `json:"nodes"`
+	Feeds   []string        `json:"feeds,omitempty"` // stages behind it
+}
+
+// ExplainedNode is one node of a chain.
+type ExplainedNode struct {
+	ID          string            `json:"id"`
+	Type        string            `json:"type"`
+	Kind        string            `json:"kind"`
+	Runs        string            `json:"runs"` // reader, parallel, in order, writer
+	Expressions map[string]string `json:"expressions,omitempty"`
+}
+
+// ExplainedEdge is one input of a node.
+type ExplainedEdge struct{ From, Port, To string }
+
+// Explain plans a document without running it.
+func (p *Parts) Explain(d *spec.Document) (*Explanation, []spec.Problem) {
+	w, problems := p.Build(d)
+	if spec.Failed(problems) {
+		return nil, problems
+	}
+	x := &Explanation{
+		Workflow: d.Name, Checkpoint: d.Execution.CheckpointInterval.String(),
+		Restart: d.Execution.RestartStrategy.Type,
+	}
+	for _, b := range d.Blocked {
+		x.Blocked = append(x.Blocked, b.Message)
+	}
+	p.addPlaceholders(d, w)
+	planned, err := plan.New(w)
+	if err != nil {
+		return nil, append(problems, spec.Problem{
+			File: d.File(), Severity: spec.Error, Message: err.Error(),
+		})
+	}
+	for _, s := range planned.Stages {
+		x.Stages = append(x.Stages, explainStage(d, s))
+	}
+	x.Sinks = planned.Guarantees()
+	for _, n := range w.Nodes {
+		for _, in := range n.Inputs {
+			x.edges = append(x.edges, ExplainedEdge{in.Node, in.Port, n.ID})
+		}
+	}
+	return x, problems
+}
+
+// addPlaceholders adds the nodes this binary has no connector for, so that the plan can be shown.
+func (p *Parts) addPlaceholders(d *spec.Document, w *plan.Workflow) {
+	for _, n := range d.Nodes() {
+		if n.Config != nil {
+			continue
+		}
+		node := &plan.Node{ID: n.ID, Type: n.Type, Parallelism: n.Parallelism}
+		switch n.Kind {
+		case spec.Transformation:
+			node.Kind = plan.Transformation
+		case spec.Destination:
+			node.Kind = plan.Destination
+		}
+		for _, in := range n.Inputs {
+			node.Inputs = append(node.Inputs, plan.Input{Node: in.Node, Port: in.Port})
+		}
+		w.Nodes = append(w.Nodes, node)
+	}
+}
+
+func explainStage(d *spec.Document, s *plan.Stage) ExplainedStage {
+	stage := ExplainedStage{ID: s.ID, Workers: s.Workers}
+	if s.Sink != nil {
+		stage.Writers = s.Writers
+	}
+	for _, e := range s.Outputs {
+		stage.Feeds = append(stage.Feeds, e.To.ID)
+	}
+	for _, n := range s.Nodes() {
+		node := ExplainedNode{ID: n.ID, Type: n.Type, Kind: n.Kind.String(), Runs: "parallel"}
+		switch {
+		case n.Kind == plan.Source:
+			node.Runs = "reader"
+		case n.Kind == plan.Destination:
+			node.Runs = "writer"
+		case n.Ordered:
+			node.Runs = "in order"
+		}
+		node.Expressions = expressionsOf(d.Node(n.ID), n.Interpret)
+		stage.Nodes = append(stage.Nodes, node)
+	}
+	return stage
+}
+
+// Text returns the explanation as lines.
+func (x *Explanation) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "workflow %s: checkpoints every %s, restart %s\n", x.Workflow, x.Checkpoint, x.Restart)
+	for _, s := range x.Stages {
+		fmt.Fprintf(&b, "\nstage %s, %d workers", s.ID, s.Workers)
+		if s.Writers > 1 {
+			fmt.Fprintf(&b, ", %d writers", s.Writers)
+		}
+		if len(s.Feeds) > 0 {
+			fmt.Fprintf(&b, ", feeds %s", strings.Join(s.Feeds, ", "))
+		}
+		b.WriteString("\n")
+		for _, n := range s.Nodes {
+			fmt.Fprintf(&b, "  %-24s %-14s %s\n", n.ID, n.Type, n.Runs)
+			for key, how := range n.Expressions {
+				fmt.Fprintf(&b, "    %s: %s\n", key, how)
+			}
+		}
+	}
+	b.WriteString("\nguarantees\n")
+	for _, g := range x.Sinks {
+		fmt.Fprintf(&b, "  %-24s %s: %s; rows are visible %s\n", g.Sink, g.Level, g.Why, g.Visible)
+	}
+	for _, why := range x.Blocked {
+		fmt.Fprintf(&b, "\ncannot run here: %s\n", why)
+	}
+	return b.String()
+}
+
+// Mermaid returns the graph as a Mermaid flow chart with a box per stage.
+func (x *Explanation) Mermaid() string {
+	var b strings.Builder
+	b.WriteString("flowchart LR\n")
+	for i, s := range x.Stages {
+		fmt.Fprintf(&b, "  subgraph stage%d[\"%s, %d workers\"]\n", i, s.ID, s.Workers)
+		for _, n := range s.Nodes {
+			fmt.Fprintf(&b, "    %s[\"%s<br/>%s\"]\n", mermaidID(n.ID), n.ID, n.Type)
+		}
+		b.WriteString("  end\n")
+	}
+	for _, e := range x.edges {
+		label := ""
+		if e.Port != "" {
+			label = "|" + e.Port + "|"
+		}
+		fmt.Fprintf(&b, "  %s -->%s %s\n", mermaidID(e.From), label, mermaidID(e.To))
+	}
+	return b.String()
+}
+
+func mermaidID(id string) string { return "n_" + strings.ReplaceAll(id, "-", "_") }

@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tapeline/tapeline/internal/catalog"
+	"github.com/tapeline/tapeline/internal/flow/run"
+)
+
+// store gives the engine the catalog of a state folder.
+type store struct {
+	catalog *catalog.Catalog
+	log     *slog.Logger
+}
+
+var _ run.Catalog = (*store)(nil)
+
+const leaseTTL = 30 * time.Second
+
+// Acquire takes the workflow's lease and renews it until it is released or lost.
+func (s *store) Acquire(
+	ctx context.Context, workflow string, lost func(error),
+) (run.Lease, error) {
+	held, err := s.catalog.Acquire(ctx, workflow, filepath.Base(os.Args[0]), leaseTTL)
+	if err != nil {
+		return nil, err
+	}
+	l := &lease{store: s, workflow: workflow, held: held, stop: make(chan struct{})}
+	l.renewing.Go(func() { l.renew(lost) })
+	return l, nil
+}
+
+// LastRun returns the newest run of a workflow.
+func (s *store) LastRun(ctx context.Context, workflow string) (run.Record, bool, error) {
+	runs, err := s.catalog.History(ctx, workflow, 1)
+	if err != nil || len(runs) == 0 {
+		return run.Record{}, false, err
+	}
+	return record(runs[0]), true, nil
+}
+
+func record(r catalog.Run) run.Record {
+	return run.Record{
+		ID: r.ID, Workflow: r.Workflow, Status: run.Status(r.Status), RowsIn: r.RowsIn,
+		RowsOut: r.RowsOut, DeadLetters: r.DeadLetters, Error: r.Error, Report: r.Report,
+	}
+}
+
+// Checkpoints returns the newest committed manifest and one prepared after it.
+func (s *store) Checkpoints(
+	ctx context.Context, workflow string,
+) (committed, prepared *run.Checkpoint, err error) {
+	done, open, err := s.catalog.Latest(ctx, workflow)
+	return checkpoint(done), checkpoint(open), err
+}
+
+func checkpoint(c *catalog.Checkpoint) *run.Checkpoint {
+	if c == nil {
+		return nil
+	}
+	return &run.Checkpoint{Run: c.Run, Epoch: c.Epoch, Manifest: c.Manifest}
+}
+
+// lease is a held lease that renews itself.
+type lease struct {
+	*store
+	workflow string
+	held     *catalog.Lease
+	stop     chan struct{}
+	renewing sync.WaitGroup
+}
+
+var _ run.Lease = (*lease)(nil)
+
+func (l *lease) renew(lost func(error)) {
+	ticker := time.NewTicker(leaseTTL / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-ticker.C:
+		}
+		err := l.held.Renew(context.Background())
+		switch {
+		case errors.Is(err, catalog.ErrFenced):
+			lost(err)
+			return
+		case err != nil:
+			l.log.Warn("lease was not renewed, will try again", "workflow", l.workflow, "error", err)
+		}
+	}
+}
+
+// Fence returns the lease's token.
+func (l *lease) Fence() uint64 { return uint64(l.held.Token()) }
+
+// Begin starts a run, or takes up the one with the record's ID.
+func (l *lease) Begin(ctx context.Context, r run.Record) (run.Record, error) {
+	if r.ID != "" {
+		found, err := l.held.Resume(ctx, r.ID)
+		return record(found), err
+	}
+	begun, err := l.held.Begin(ctx, r.Document, "")
+	return record(begun), err
+}
+
+// Finish records how a run ended.
+func (l *lease) Finish(ctx context.Context, r run.Record) error {
+	return l.held.Finish(ctx, r.ID, catalog.Status(r.Status), catalog.Result{
+		RowsIn: r.RowsIn, RowsOut: r.RowsOut, DeadLetters: r.DeadLetters, Error: r.Error,
+		Report: r.Report,
+	})
+}
+
+// Discard forgets the workflow's checkpoints.
+func (l *lease) Discard(ctx context.Context) error { return l.held.Discard(ctx, true) }
+
+// Prepare stores a manifest whose outcome is open.
+func (l *lease) Prepare(ctx context.Context, id string, epoch uint64, manifest []byte) error {
+	return l.held.Prepare(ctx, id, epoch, manifest)
+}
+
+// Commit marks a prepared manifest committed.
+func (l *lease) Commit(ctx context.Context, id string, epoch uint64) error {
+	return l.held.Commit(ctx, id, epoch)
+}
+
+// Drop forgets a prepared manifest.
+func (l *lease) Drop(ctx context.Context, id string, epoch uint64) error {
+	return l.held.Drop(ctx, id, epoch)
+}
+
+// Release ends the lease.
+func (l *lease) Release() {
+	close(l.stop)
+	l.renewing.Wait()
+	if err := l.held.Release(context.Background()); err != nil && !errors.Is(err, catalog.ErrFenced) {
+		l.log.Warn("lease was not released; it expires by itself", "workflow", l.workflow, "error", err)
+	}
+}

@@ -1,0 +1,222 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// State is how far a checkpoint came.
+type State string
+
+// The states. Prepared becomes Committed or Dropped; Dropped may be prepared anew.
+const (
+	Prepared  State = "prepared"
+	Committed State = "committed"
+	Dropped   State = "dropped"
+)
+
+// ErrState is wrapped when a checkpoint is not in the state that a change needs.
+var ErrState = errors.New("checkpoint is in another state")
+
+// Checkpoint is the manifest of one epoch of a run.
+type Checkpoint struct {
+	Run      string
+	Epoch    uint64
+	State    State
+	Name     string // of a savepoint; empty otherwise
+	Manifest []byte
+	Created  time.Time // when it was prepared
+}
+
+// Prepare records the manifest of an epoch; it does not count yet. Preparing an epoch again
+// replaces its manifest. ErrState: it is committed, or another one of the workflow is prepared.
+// Synced.
+func (l *Lease) Prepare(ctx context.Context, run string, epoch uint64, manifest []byte) error {
+	return l.writeEpoch(ctx, "prepare", run, epoch, func(tx *sql.Tx, state State) error {
+		if state == Committed {
+			return fmt.Errorf("%w: %s", ErrState, state)
+		}
+		if err := l.refuseSecond(ctx, tx, run, epoch); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO checkpoints
+			(run, epoch, state, manifest, created) VALUES (?, ?, ?, ?, ?)`,
+			run, int64(epoch), Prepared, manifest, time.Now().UnixNano())
+		return err
+	})
+}
+
+// refuseSecond fails when an epoch other than this one is prepared.
+// invariant: one prepared manifest per workflow
+func (l *Lease) refuseSecond(ctx context.Context, tx *sql.Tx, run string, epoch uint64) error {
+	var otherRun string
+	var otherEpoch int64
+	err := tx.QueryRowContext(ctx, `SELECT c.run, c.epoch FROM checkpoints c
+		JOIN runs r ON r.id = c.run WHERE r.workflow = ? AND c.state = ?
+		AND NOT (c.run = ? AND c.epoch = ?)`, l.workflow, Prepared, run, int64(epoch)).
+		Scan(&otherRun, &otherEpoch)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: checkpoint %d of run %s is still prepared, commit or drop it first",
+		ErrState, otherEpoch, otherRun)
+}
+
+// Commit makes a prepared checkpoint count and removes the oldest ones of the workflow. It may be
+// repeated. ErrState: it was not prepared. Committed.
+// invariant: a committed manifest was prepared before
+func (l *Lease) Commit(ctx context.Context, run string, epoch uint64) error {
+	return l.writeEpoch(ctx, "commit", run, epoch, func(tx *sql.Tx, state State) error {
+		switch state {
+		case Committed:
+			return nil
+		case Prepared:
+		default:
+			return fmt.Errorf("%w: %s", ErrState, describe(state))
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ? WHERE run = ? AND epoch = ?`,
+			Committed, run, int64(epoch)); err != nil {
+			return err
+		}
+		return l.trim(ctx, tx)
+	})
+}
+
+// Drop discards a prepared checkpoint. It may be repeated. ErrState: it is committed. Synced.
+func (l *Lease) Drop(ctx context.Context, run string, epoch uint64) error {
+	return l.writeEpoch(ctx, "drop", run, epoch, func(tx *sql.Tx, state State) error {
+		if state == Committed {
+			return fmt.Errorf("%w: %s", ErrState, state)
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ?, manifest = NULL
+			WHERE run = ? AND epoch = ?`, Dropped, run, int64(epoch))
+		return err
+	})
+}
+
+// Keep gives a committed checkpoint a name, which makes it a savepoint: it stays until Discard. A
+// savepoint of that name in the workflow loses it. Synced.
+func (l *Lease) Keep(ctx context.Context, run string, epoch uint64, name string) error {
+	return l.writeEpoch(ctx, "keep", run, epoch, func(tx *sql.Tx, state State) error {
+		if state != Committed {
+			return fmt.Errorf("%w: %s", ErrState, describe(state))
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE checkpoints SET name = '' WHERE name = ?
+			AND run IN (SELECT id FROM runs WHERE workflow = ?)`, name, l.workflow); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE checkpoints SET name = ? WHERE run = ? AND epoch = ?`,
+			name, run, int64(epoch))
+		return err
+	})
+}
+
+// Discard removes all checkpoints of the workflow, savepoints too when asked. Synced.
+func (l *Lease) Discard(ctx context.Context, savepoints bool) error {
+	return l.write(ctx, "discard checkpoints", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM checkpoints WHERE (? OR name = '')
+			AND run IN (SELECT id FROM runs WHERE workflow = ?)`, savepoints, l.workflow)
+		return err
+	})
+}
+
+// writeEpoch runs change with the state of a checkpoint, empty when there is none, of a run that
+// is the lease's.
+func (l *Lease) writeEpoch(ctx context.Context, verb, run string, epoch uint64,
+	change func(tx *sql.Tx, state State) error,
+) error {
+	what := fmt.Sprintf("%s checkpoint %d of run %s", verb, epoch, run)
+	return l.write(ctx, what, func(tx *sql.Tx) error {
+		var state sql.NullString
+		err := tx.QueryRowContext(ctx, `SELECT c.state FROM runs r
+			LEFT JOIN checkpoints c ON c.run = r.id AND c.epoch = ?
+			WHERE r.id = ? AND r.workflow = ?`, int64(epoch), run, l.workflow).Scan(&state)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return change(tx, State(state.String))
+	})
+}
+
+func describe(state State) string {
+	if state == "" {
+		return "missing"
+	}
+	return string(state)
+}
+
+// trim removes what is older than the newest committed checkpoints, but for savepoints.
+func (l *Lease) trim(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `
+		WITH aged AS (
+			SELECT c.rowid AS place, c.name,
+				count(*) FILTER (WHERE c.state = 'committed' AND c.name = '')
+					OVER (ORDER BY r.sequence DESC, c.epoch DESC) AS age
+			FROM checkpoints c JOIN runs r ON r.id = c.run WHERE r.workflow = ?
+		)
+		DELETE FROM checkpoints WHERE rowid IN (
+			SELECT place FROM aged WHERE name = '' AND age > ?)`,
+		l.workflow, keptCheckpoints)
+	return err
+}
+
+// Latest returns the newest committed checkpoint of a workflow, and the one prepared after it;
+// nil where there is none. The decider of the prepared one knows whether it counts.
+func (c *Catalog) Latest(ctx context.Context, workflow string,
+) (committed, prepared *Checkpoint, err error) {
+	found, err := c.checkpoints(ctx, `AND c.state <> 'dropped'
+		ORDER BY r.sequence DESC, c.epoch DESC LIMIT 2`, workflow)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read checkpoints of workflow %s: %w", workflow, err)
+	}
+	for i := range found {
+		if found[i].State == Committed {
+			return &found[i], prepared, nil
+		}
+		prepared = &found[i]
+	}
+	return nil, prepared, nil
+}
+
+// Savepoint returns the checkpoint kept under a name. ErrNotFound: there is none.
+func (c *Catalog) Savepoint(ctx context.Context, workflow, name string) (Checkpoint, error) {
+	found, err := c.checkpoints(ctx, `AND c.name = ?`, workflow, name)
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Checkpoint{}, fmt.Errorf("read savepoint %s of workflow %s: %w", name, workflow, err)
+	}
+	return found[0], nil
+}
+
+func (c *Catalog) checkpoints(ctx context.Context, and string, arguments ...any,
+) (_ []Checkpoint, err error) {
+	rows, err := c.db.QueryContext(ctx, `SELECT c.run, c.epoch, c.state, c.name, c.manifest,
+		c.created FROM checkpoints c JOIN runs r ON r.id = c.run WHERE r.workflow = ? `+and,
+		arguments...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var found []Checkpoint
+	for rows.Next() {
+		var p Checkpoint
+		var epoch, created int64
+		if err := rows.Scan(&p.Run, &epoch, &p.State, &p.Name, &p.Manifest, &created); err != nil {
+			return nil, err
+		}
+		p.Epoch, p.Created = uint64(epoch), moment(created)
+		found = append(found, p)
+	}
+	return found, rows.Err()
+}

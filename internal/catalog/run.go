@@ -1,0 +1,196 @@
+package catalog
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Status is how far a run came.
+type Status string
+
+// The statuses. All but Completed can be resumed.
+const (
+	Running     Status = "running"
+	Completed   Status = "completed"
+	Failed      Status = "failed"
+	Stopped     Status = "stopped"     // drained on request before its sources ended
+	Interrupted Status = "interrupted" // its process went away
+)
+
+// Workflow is a document as it was run last.
+type Workflow struct {
+	Name        string
+	Document    string
+	Fingerprint string
+	Created     time.Time // of the name's first run
+}
+
+// Run is one execution of a workflow; resuming continues it.
+type Run struct {
+	ID       string
+	Workflow string
+	Attempt  int // 1, then one more with each Resume
+	Status   Status
+	Started  time.Time
+	Finished time.Time // zero while running
+	Result
+}
+
+// Result is what a run leaves behind.
+type Result struct {
+	RowsIn, RowsOut, DeadLetters int64
+	Error                        string          // empty when it went well
+	Report                       json.RawMessage // nil for none
+}
+
+// Begin records the document and a new run of it. Synced.
+func (l *Lease) Begin(ctx context.Context, document, fingerprint string) (Run, error) {
+	r := Run{
+		ID: newID(), Workflow: l.workflow, Attempt: 1, Status: Running,
+		Started: time.Now().UTC().Round(0),
+	}
+	err := l.write(ctx, "begin run", func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO workflows VALUES (?, ?, ?, ?)
+			ON CONFLICT (name) DO UPDATE SET document = excluded.document,
+			fingerprint = excluded.fingerprint`,
+			l.workflow, document, fingerprint, nanos(r.Started)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx,
+			`INSERT INTO runs (id, workflow, attempt, status, started) VALUES (?, ?, ?, ?, ?)`,
+			r.ID, r.Workflow, r.Attempt, r.Status, nanos(r.Started))
+		return err
+	})
+	return r, err
+}
+
+// newID returns 12 random hexadecimal digits, short enough to type and to abbreviate.
+func newID() string {
+	var raw [6]byte
+	_, _ = rand.Read(raw[:]) // never fails
+	return hex.EncodeToString(raw[:])
+}
+
+// Resume counts another attempt of an unfinished run. ErrNotFound: it does not exist or is
+// completed. Synced.
+func (l *Lease) Resume(ctx context.Context, id string) (Run, error) {
+	var r Run
+	err := l.write(ctx, "resume run "+id, func(tx *sql.Tx) error {
+		var err error
+		r, err = scanRun(tx.QueryRowContext(ctx, `UPDATE runs
+			SET attempt = attempt + 1, status = ?, finished = 0, error = ''
+			WHERE id = ? AND workflow = ? AND status <> ? RETURNING `+runColumns,
+			Running, id, l.workflow, Completed))
+		return err
+	})
+	return r, err
+}
+
+// Finish records how a run ended. Synced.
+func (l *Lease) Finish(ctx context.Context, id string, status Status, result Result) error {
+	var report any // NULL for none
+	if result.Report != nil {
+		report = []byte(result.Report)
+	}
+	return l.write(ctx, "finish run "+id, func(tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx, `UPDATE runs SET status = ?, finished = ?, rows_in = ?,
+			rows_out = ?, dead_letters = ?, error = ?, report = ? WHERE id = ? AND workflow = ?`,
+			status, time.Now().UnixNano(), result.RowsIn, result.RowsOut, result.DeadLetters,
+			result.Error, report, id, l.workflow)
+		return oneRow(done, err)
+	})
+}
+
+// oneRow turns a change of nothing into ErrNotFound.
+func oneRow(done sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := done.RowsAffected()
+	if err == nil && n != 1 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// Workflow returns the document run last under a name. ErrNotFound: it never ran.
+func (c *Catalog) Workflow(ctx context.Context, name string) (Workflow, error) {
+	w := Workflow{Name: name}
+	var created int64
+	err := c.db.QueryRowContext(ctx,
+		`SELECT document, fingerprint, created FROM workflows WHERE name = ?`, name).
+		Scan(&w.Document, &w.Fingerprint, &created)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Workflow{}, fmt.Errorf("read workflow %s: %w", name, err)
+	}
+	w.Created = moment(created)
+	return w, nil
+}
+
+// History returns at most limit runs, newest first; of all workflows when workflow is empty.
+func (c *Catalog) History(ctx context.Context, workflow string, limit int) ([]Run, error) {
+	return c.runs(ctx, `WHERE ?1 = '' OR workflow = ?1 ORDER BY sequence DESC LIMIT ?2`,
+		workflow, limit)
+}
+
+// FindRun returns the run whose id begins with prefix. ErrNotFound: there is none; it is an error
+// when there are several.
+func (c *Catalog) FindRun(ctx context.Context, prefix string) (Run, error) {
+	found, err := c.runs(ctx, `WHERE substr(id, 1, length(?1)) = ?1 ORDER BY sequence DESC LIMIT 2`,
+		strings.ToLower(prefix))
+	switch {
+	case err != nil:
+		return Run{}, err
+	case len(found) == 0:
+		return Run{}, fmt.Errorf("find run %q: %w", prefix, ErrNotFound)
+	case len(found) > 1:
+		return Run{}, fmt.Errorf("find run %q: several begin so, as %s of %s and %s of %s",
+			prefix, found[0].ID, found[0].Workflow, found[1].ID, found[1].Workflow)
+	}
+	return found[0], nil
+}
+
+// runColumns are what scanRun reads.
+const runColumns = `id, workflow, attempt, status, started, finished, rows_in, rows_out,
+	dead_letters, error, report`
+
+func (c *Catalog) runs(ctx context.Context, where string, arguments ...any) (_ []Run, err error) {
+	rows, err := c.db.QueryContext(ctx, `SELECT `+runColumns+` FROM runs `+where, arguments...)
+	if err != nil {
+		return nil, fmt.Errorf("read runs: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var found []Run
+	for rows.Next() {
+		r, err := scanRun(rows)
+		if err != nil {
+			return nil, fmt.Errorf("read runs: %w", err)
+		}
+		found = append(found, r)
+	}
+	return found, rows.Err()
+}
+
+// scanRun reads one row of runColumns.
+func scanRun(row interface{ Scan(...any) error }) (Run, error) {
+	var r Run
+	var started, finished int64
+	var report []byte
+	err := row.Scan(&r.ID, &r.Workflow, &r.Attempt, &r.Status, &started, &finished,
+		&r.RowsIn, &r.RowsOut, &r.DeadLetters, &r.Error, &report)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	r.Started, r.Finished, r.Report = moment(started), moment(finished), report
+	return r, err
+}

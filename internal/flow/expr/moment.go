@@ -1,0 +1,291 @@
+package expr
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tapeline/tapeline/batch"
+)
+
+// zoneOf loads a timestamp type's zone; nil stands for UTC and wall time.
+func zoneOf(t batch.Type) *time.Location {
+	if t.Kind != batch.Timestamp || t.Zone == "" || t.Zone == "UTC" {
+		return nil
+	}
+	location, err := time.LoadLocation(t.Zone)
+	if err != nil {
+		return nil
+	}
+	return location
+}
+
+func wallToInstant(seconds int64, location *time.Location) int64 {
+	wall := time.Unix(seconds, 0).UTC()
+	return time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(),
+		0, location).Unix()
+}
+
+func instantToWall(seconds int64, location *time.Location) int64 {
+	_, offset := time.Unix(seconds, 0).In(location).Zone()
+	return seconds + int64(offset)
+}
+
+// calendar converts between values of one moment type and times of its zone.
+type calendar struct {
+	typ      batch.Type
+	location *time.Location
+}
+
+func newCalendar(typ batch.Type) calendar {
+	location := zoneOf(typ)
+	if location == nil {
+		location = time.UTC
+	}
+	return calendar{typ, location}
+}
+
+// time returns a value as a time in the type's zone.
+func (c calendar) time(v value) time.Time {
+	if c.typ.Kind == batch.Date {
+		return time.Unix(v.int()*86400, 0).UTC()
+	}
+	per := c.typ.Unit.PerSecond()
+	seconds := floorDiv(v.int(), per)
+	t := time.Unix(seconds, (v.int()-seconds*per)*(1e9/per))
+	if c.location == time.UTC {
+		return t.UTC()
+	}
+	return t.In(c.location)
+}
+
+// value is the inverse of time; it drops what the type cannot hold.
+func (c calendar) value(t time.Time) (value, string) {
+	const farYears = 200_000
+	if t.Year() > farYears || t.Year() < -farYears {
+		return nullValue(), reasonOverflow
+	}
+	if c.typ.Kind == batch.Date {
+		return intValue(floorDiv(t.Unix(), 86400)), ""
+	}
+	v, ok := scaleMoment(t.Unix(), batch.Second, c.typ.Unit)
+	if !ok {
+		return nullValue(), reasonOverflow
+	}
+	v.low += uint64(int64(t.Nanosecond()) / (1e9 / c.typ.Unit.PerSecond()))
+	return v, ""
+}
+
+// calendarUnit is a unit of date_trunc, date_add and date_diff.
+type calendarUnit uint8
+
+const (
+	unitNone calendarUnit = iota
+	unitYear
+	unitQuarter
+	unitMonth
+	unitWeek
+	unitDay
+	unitHour
+	unitMinute
+	unitSecond
+	unitMillisecond
+	unitMicrosecond
+)
+
+var unitNames = [...]string{
+	"", "year", "quarter", "month", "week", "day", "hour", "minute", "second", "millisecond",
+	"microsecond",
+}
+
+func parseUnit(name string) calendarUnit {
+	name = strings.TrimSuffix(strings.ToLower(name), "s")
+	for i, n := range unitNames {
+		if n == name {
+			return calendarUnit(i)
+		}
+	}
+	return unitNone
+}
+
+// months returns how many months a unit has, 0 for units of fixed length.
+func (u calendarUnit) months() int {
+	return [...]int{unitYear: 12, unitQuarter: 3, unitMonth: 1, unitMicrosecond: 0}[u]
+}
+
+// length returns the length of a unit of fixed length.
+func (u calendarUnit) length() time.Duration {
+	return [...]time.Duration{
+		unitWeek: 7 * 24 * time.Hour, unitDay: 24 * time.Hour, unitHour: time.Hour,
+		unitMinute: time.Minute, unitSecond: time.Second, unitMillisecond: time.Millisecond,
+		unitMicrosecond: time.Microsecond,
+	}[u]
+}
+
+// truncate returns the start of the unit t lies in, by t's own calendar; weeks begin on Monday.
+func truncate(t time.Time, unit calendarUnit) time.Time {
+	year, month, day := t.Date()
+	switch unit {
+	case unitYear:
+		return time.Date(year, 1, 1, 0, 0, 0, 0, t.Location())
+	case unitQuarter:
+		return time.Date(year, (month-1)/3*3+1, 1, 0, 0, 0, 0, t.Location())
+	case unitMonth:
+		return time.Date(year, month, 1, 0, 0, 0, 0, t.Location())
+	case unitWeek:
+		day -= (int(t.Weekday()) + 6) % 7
+		return time.Date(year, month, day, 0, 0, 0, 0, t.Location())
+	case unitDay:
+		return time.Date(year, month, day, 0, 0, 0, 0, t.Location())
+	}
+	// Below a day by the wall clock, so that zones with odd offsets have whole hours too; taking off
+	// the rest instead of building a new time keeps the instant unambiguous around clock changes.
+	rest := time.Duration(t.Nanosecond())
+	if unit <= unitMinute {
+		rest += time.Duration(t.Second()) * time.Second
+	}
+	if unit == unitHour {
+		rest += time.Duration(t.Minute()) * time.Minute
+	}
+	if unit > unitSecond {
+		rest %= unit.length()
+	}
+	return t.Add(-rest)
+}
+
+// addUnits moves a time by n units; a day that the month lacks becomes its last one.
+func addUnits(t time.Time, n int64, unit calendarUnit) (time.Time, bool) {
+	const far = 4_000_000_000
+	if months := unit.months(); months > 0 {
+		if n > far || n < -far {
+			return t, false
+		}
+		year, month, day := t.Date()
+		first := time.Date(year, month+time.Month(n)*time.Month(months), 1, 0, 0, 0, 0, time.UTC)
+		last := first.AddDate(0, 1, -1).Day()
+		hour, minute, second := t.Clock()
+		return time.Date(first.Year(), first.Month(), min(day, last), hour, minute, second,
+			t.Nanosecond(), t.Location()), true
+	}
+	if unit == unitDay || unit == unitWeek {
+		if n > far/10 || n < -far/10 {
+			return t, false
+		}
+		days := int(n)
+		if unit == unitWeek {
+			days *= 7
+		}
+		return t.AddDate(0, 0, days), true
+	}
+	length := int64(unit.length())
+	if seconds := int64(time.Second); length >= seconds {
+		product, _ := multiplySmall(n, length/seconds)
+		if !small(product) || int64(product.LowBits()) > 1<<53 || int64(product.LowBits()) < -1<<53 {
+			return t, false
+		}
+		return time.Unix(t.Unix()+int64(product.LowBits()), int64(t.Nanosecond())).In(t.Location()), true
+	}
+	per := int64(time.Second) / length
+	whole := floorDiv(n, per)
+	return time.Unix(t.Unix()+whole, int64(t.Nanosecond())+(n-whole*per)*length).In(t.Location()), true
+}
+
+// unitsBetween counts the whole units from a to b, negative when b is earlier.
+func unitsBetween(a, b time.Time, unit calendarUnit) int64 {
+	if b.Before(a) {
+		return -unitsBetween(b, a, unit)
+	}
+	if months := int64(unit.months()); months > 0 {
+		n := (int64(b.Year()-a.Year())*12 + int64(b.Month()-a.Month())) / months
+		if moved, _ := addUnits(a, n, unit); moved.After(b) {
+			n--
+		}
+		return n
+	}
+	seconds, nanos := b.Unix()-a.Unix(), int64(b.Nanosecond()-a.Nanosecond())
+	if nanos < 0 {
+		seconds, nanos = seconds-1, nanos+1e9
+	}
+	length := int64(unit.length())
+	if length >= 1e9 {
+		return seconds / (length / 1e9)
+	}
+	return seconds*(1e9/length) + nanos/length
+}
+
+// timeFormat is a strftime pattern in pieces, each a Go layout or text.
+type timeFormat []formatPiece
+
+type formatPiece struct {
+	layout string
+	text   bool
+}
+
+// parseFormat reads %Y %m %d %H %M %S %f %y %b %B %a %A %p %I %z %Z %j %e %T %F and %%.
+func parseFormat(pattern string) (timeFormat, error) {
+	layouts := map[byte]string{
+		'Y': "2006", 'm': "01", 'd': "02", 'H': "15", 'M': "04", 'S': "05", 'y': "06", 'b': "Jan",
+		'B': "January", 'a': "Mon", 'A': "Monday", 'p': "PM", 'I': "03", 'z': "-0700", 'Z': "MST",
+		'j': "002", 'e': "_2", 'T': "15:04:05", 'F': "2006-01-02", 'f': ".000000",
+	}
+	var format timeFormat
+	for i := 0; i < len(pattern); i++ {
+		ch := pattern[i]
+		if ch == '%' && i+1 < len(pattern) && pattern[i+1] != '%' {
+			i++
+			layout, ok := layouts[pattern[i]]
+			if !ok {
+				return nil, fmt.Errorf("%%%c is not a part of a time", pattern[i])
+			}
+			format = append(format, formatPiece{layout: layout})
+			continue
+		}
+		if ch == '%' {
+			i++
+		}
+		if n := len(format); n > 0 && format[n-1].text {
+			format[n-1].layout += string(ch)
+			continue
+		}
+		format = append(format, formatPiece{layout: string(ch), text: true})
+	}
+	return format, nil
+}
+
+// append formats a time.
+func (f timeFormat) append(dst []byte, t time.Time) []byte {
+	for _, piece := range f {
+		switch {
+		case piece.text:
+			dst = append(dst, piece.layout...)
+		case piece.layout == ".000000":
+			dst = append(dst, t.Format(piece.layout)[1:]...)
+		default:
+			dst = t.AppendFormat(dst, piece.layout)
+		}
+	}
+	return dst
+}
+
+// layout returns the pattern for reading. Go reads a fraction after the seconds without being told.
+func (f timeFormat) layout() (string, error) {
+	var b strings.Builder
+	for i, piece := range f {
+		switch {
+		case piece.layout == ".000000":
+			continue
+		case piece.text:
+			text := piece.layout
+			if i+1 < len(f) && f[i+1].layout == ".000000" {
+				text = strings.TrimSuffix(text, ".")
+			}
+			if time.Unix(1e9, 5e8).UTC().Format(text) != text {
+				return "", fmt.Errorf("the text %q cannot stand in a pattern for reading", text)
+			}
+			b.WriteString(text)
+		default:
+			b.WriteString(piece.layout)
+		}
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,258 @@
+package op
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math"
+)
+
+// keyGroups is into how many groups keys are divided, so that state can move by group when the
+// parallelism changes. It is part of the encoding.
+const keyGroups = 64
+
+// keySet is an exact set of keys with an optional window: a key is forgotten once its stamp is
+// below the floor. Keys are stored in full, one after the other in the order they came, so the
+// change since a mark is the bytes behind it.
+// invariant: an increment holds the keys added since the last snapshot, and nothing else
+type keySet struct {
+	seed   maphash.Seed
+	stamps bool // records begin with a stamp
+	floor  int64
+	groups [keyGroups]keyGroup
+	count  int
+}
+
+// keyGroup is the part of a set that one group of keys makes up.
+type keyGroup struct {
+	records []byte   // [stamp varint] [length uvarint] [key], repeated
+	slots   []uint32 // open addressing: position in records + 1; 0 is free
+	used    int      // slots taken
+	saved   int      // bytes of records that a snapshot holds
+}
+
+// maxGroupBytes bounds a group so that its positions fit a slot.
+const maxGroupBytes = math.MaxUint32 - 1<<20
+
+var errGroupFull = errors.New("more than 256 GiB of keys: set a window")
+
+func newKeySet(stamps bool) *keySet {
+	return &keySet{seed: maphash.MakeSeed(), stamps: stamps, floor: math.MinInt64}
+}
+
+// add reports whether the key was not in the set, and adds it with the stamp if so. Stamps of
+// successive keys should not go down by more than the window, or keys are forgotten late.
+func (s *keySet) add(key []byte, stamp int64) (bool, error) {
+	g := &s.groups[groupOf(key)]
+	if 2*(g.used+1) > len(g.slots) {
+		s.grow(g)
+	}
+	slot, at := s.find(g, key)
+	if at >= 0 {
+		if !s.stamps || s.stampAt(g, at) >= s.floor {
+			return false, nil
+		}
+	} else {
+		g.used++
+		s.count++
+	}
+	if len(g.records)+len(key) > maxGroupBytes {
+		return false, errGroupFull
+	}
+	g.slots[slot] = uint32(len(g.records)) + 1
+	if s.stamps {
+		g.records = binary.AppendVarint(g.records, stamp)
+	}
+	g.records = binary.AppendUvarint(g.records, uint64(len(key)))
+	g.records = append(g.records, key...)
+	return true, nil
+}
+
+// find returns the slot of a key and the position of its record, or the free slot it would take
+// and -1.
+func (s *keySet) find(g *keyGroup, key []byte) (slot, at int) {
+	mask := len(g.slots) - 1
+	slot = int(maphash.Bytes(s.seed, key)) & mask
+	for g.slots[slot] != 0 {
+		at = int(g.slots[slot]) - 1
+		if _, stored, _ := s.record(g.records[at:]); bytes.Equal(stored, key) {
+			return slot, at
+		}
+		slot = (slot + 1) & mask
+	}
+	return slot, -1
+}
+
+// record reads the record at the start of data and returns its size, 0 when it is cut off.
+func (s *keySet) record(data []byte) (stamp int64, key []byte, size int) {
+	if s.stamps {
+		v, n := binary.Varint(data)
+		if n <= 0 {
+			return 0, nil, 0
+		}
+		stamp, size = v, n
+	}
+	length, n := binary.Uvarint(data[size:])
+	if n <= 0 || length > uint64(len(data)-size-n) {
+		return 0, nil, 0
+	}
+	size += n
+	return stamp, data[size : size+int(length)], size + int(length)
+}
+
+func (s *keySet) stampAt(g *keyGroup, at int) int64 {
+	stamp, _, _ := s.record(g.records[at:])
+	return stamp
+}
+
+// forget sets the floor: keys with a lower stamp are not in the set any more. Their memory is
+// freed as groups grow.
+func (s *keySet) forget(floor int64) { s.floor = max(s.floor, floor) }
+
+// grow drops what is forgotten and makes room for as many keys again.
+func (s *keySet) grow(g *keyGroup) {
+	before := g.used
+	if s.stamps {
+		s.compact(g)
+	}
+	s.count += s.index(g, 4*(g.used+1)) - before
+}
+
+// compact drops forgotten records, and old ones of keys that came again.
+func (s *keySet) compact(g *keyGroup) {
+	kept := 0
+	saved := 0
+	for at := 0; at < len(g.records); {
+		stamp, _, size := s.record(g.records[at:])
+		if stamp >= s.floor {
+			copy(g.records[kept:], g.records[at:at+size])
+			kept += size
+			if at < g.saved {
+				saved = kept
+			}
+		}
+		at += size
+	}
+	g.records, g.saved = g.records[:kept], saved
+	if cap(g.records) > 4*kept {
+		g.records = append([]byte(nil), g.records...)
+	}
+	g.used = 0
+	for at := 0; at < kept; g.used++ {
+		_, _, size := s.record(g.records[at:])
+		at += size
+	}
+}
+
+// index fills new slots for at least the given number from the records; the newest record of a
+// key counts. It returns the number of keys.
+func (s *keySet) index(g *keyGroup, slots int) int {
+	size := 16
+	for size < slots {
+		size *= 2
+	}
+	g.slots, g.used = make([]uint32, size), 0
+	for at := 0; at < len(g.records); {
+		_, key, size := s.record(g.records[at:])
+		slot, found := s.find(g, key)
+		if found < 0 {
+			g.used++
+		}
+		g.slots[slot] = uint32(at) + 1
+		at += size
+	}
+	return g.used
+}
+
+// groupOf is a hash that stays the same across runs and versions: it is part of the encoding.
+func groupOf(key []byte) int {
+	h := uint64(len(key))
+	for ; len(key) >= 8; key = key[8:] {
+		h = mix(h ^ binary.LittleEndian.Uint64(key))
+	}
+	var tail [8]byte
+	copy(tail[:], key)
+	return int(mix(h^binary.LittleEndian.Uint64(tail[:])) % keyGroups)
+}
+
+// bytes estimates the memory of the set.
+func (s *keySet) bytes() int {
+	size := 0
+	for i := range s.groups {
+		size += cap(s.groups[i].records) + 4*cap(s.groups[i].slots)
+	}
+	return size
+}
+
+// write encodes all groups, or what was added since the last write, and marks it as saved.
+func (s *keySet) write(w *stateWriter, base bool) {
+	w.int(s.floor)
+	groups := uint64(0)
+	for i := range s.groups {
+		if len(s.groups[i].unsaved(base)) > 0 {
+			groups++
+		}
+	}
+	w.uint(groups)
+	for i := range s.groups {
+		g := &s.groups[i]
+		if base && s.stamps {
+			s.grow(g)
+		}
+		if part := g.unsaved(base); len(part) > 0 {
+			w.uint(uint64(i))
+			w.bytes(part)
+		}
+		g.saved = len(g.records)
+	}
+}
+
+func (g *keyGroup) unsaved(base bool) []byte {
+	if base {
+		return g.records
+	}
+	return g.records[g.saved:]
+}
+
+// read adds what write encoded; finish makes the set usable.
+func (s *keySet) read(r *stateReader) error {
+	s.floor = max(s.floor, r.int())
+	for range r.count(2) {
+		group := r.uint()
+		part := r.bytes()
+		if r.err != nil || group >= keyGroups {
+			r.fail("unknown key group")
+			return r.err
+		}
+		for at := 0; at < len(part); {
+			_, key, size := s.record(part[at:])
+			if size == 0 || groupOf(key) != int(group) {
+				return fmt.Errorf("%w: record %d of key group %d", errState, at, group)
+			}
+			at += size
+		}
+		g := &s.groups[group]
+		g.records = append(g.records, part...)
+	}
+	return r.err
+}
+
+// finish indexes what read added.
+func (s *keySet) finish() {
+	s.count = 0
+	for i := range s.groups {
+		g := &s.groups[i]
+		if len(g.records) == 0 {
+			continue
+		}
+		g.used = 0
+		for at := 0; at < len(g.records); g.used++ {
+			_, _, size := s.record(g.records[at:])
+			at += size
+		}
+		s.count += s.index(g, 3*g.used)
+		g.saved = len(g.records)
+	}
+}
