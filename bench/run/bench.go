@@ -35,9 +35,9 @@ func (b *bench) workload(ctx context.Context, w *workload) (*workloadResult, err
 	if w.output == formatTable {
 		db = &database{dsn: os.Getenv(databaseVariable)}
 	}
-	entrants, err := b.entrants(ctx, w, db, result)
-	if err != nil || len(entrants) == 0 {
-		return result, err
+	entrants, failed := b.entrants(ctx, w, db, result)
+	if len(entrants) == 0 {
+		return result, failed
 	}
 	if db != nil {
 		result.Title += ", " + db.settings(ctx)
@@ -47,7 +47,6 @@ func (b *bench) workload(ctx context.Context, w *workload) (*workloadResult, err
 			}
 		}()
 	}
-	var failed error
 	for round := range b.rounds {
 		for i := range entrants {
 			e := entrants[(i+round)%len(entrants)]
@@ -77,6 +76,7 @@ func isOurs(name string) bool { return name == ours || name == oursCheckpoints }
 func (b *bench) entrants(ctx context.Context, w *workload, db *database, result *workloadResult,
 ) ([]*entrant, error) {
 	var entrants []*entrant
+	var failed error
 	for _, t := range tools(b.root, b.tapeline) {
 		if t.jobs[w.name] == nil {
 			continue
@@ -93,8 +93,8 @@ func (b *bench) entrants(ctx context.Context, w *workload, db *database, result 
 			e.result.Reason = databaseVariable + " is not set"
 		}
 		if e.result.Reason != "" {
-			if chosen && isOurs(t.name) && db == nil {
-				return nil, fmt.Errorf("%s: %s", t.name, e.result.Reason)
+			if chosen && isOurs(t.name) && (db == nil || db.dsn != "") {
+				failed = errors.Join(failed, fmt.Errorf("%s %s: %s", w.name, t.name, e.result.Reason))
 			}
 			continue
 		}
@@ -103,7 +103,10 @@ func (b *bench) entrants(ctx context.Context, w *workload, db *database, result 
 		e.result.Rows = e.job.rows
 		entrants = append(entrants, e)
 	}
-	return entrants, b.prepare(ctx, w, entrants, db)
+	if err := b.prepare(ctx, w, entrants, db); err != nil {
+		return nil, errors.Join(failed, err)
+	}
+	return entrants, failed
 }
 
 // job returns what a tool is to do in a workload.
@@ -221,6 +224,9 @@ func warm(path string) error {
 func (b *bench) check(ctx context.Context, e *entrant, db *database) error {
 	w := e.job.workload
 	if w.output == formatNone {
+		if isOurs(e.name) {
+			return checkReport(filepath.Join(e.job.scratch, reportFile), int64(e.job.rows))
+		}
 		return nil
 	}
 	if e.result.Output != nil && db == nil {

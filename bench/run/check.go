@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -147,6 +148,29 @@ func verify(got content, want dataset.Sums) error {
 	if got.Sums != want {
 		return fmt.Errorf("output: got %d rows, ids %d, values %d, want %d rows, ids %d, values %d",
 			got.Rows, got.IDs, got.Values, want.Rows, want.IDs, want.Values)
+	}
+	return nil
+}
+
+// checkReport reads Tapeline's report of a run whose output is dropped: all rows were read, and
+// about half were kept, since the filter's column draws one of two values.
+func checkReport(path string, rows int64) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read report: %w", err)
+	}
+	var counted struct {
+		Status  string `json:"status"`
+		RowsIn  int64  `json:"rows_in"`
+		RowsOut int64  `json:"rows_out"`
+	}
+	if err := json.Unmarshal(text, &counted); err != nil {
+		return fmt.Errorf("decode report: %w", err)
+	}
+	tolerance := 5 * math.Sqrt(float64(rows)/4) // five standard deviations of fair draws
+	if counted.RowsIn != rows || math.Abs(float64(counted.RowsOut)-float64(rows)/2) > tolerance {
+		return mismatchError{fmt.Errorf("report: got status %s, %d rows in, %d out, want %d in, half out",
+			counted.Status, counted.RowsIn, counted.RowsOut, rows)}
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -56,9 +58,12 @@ func TestSumReadsOtherWriters(t *testing.T) {
 	t.Parallel()
 	want := dataset.Sums{Rows: 2, IDs: 3, Values: 861_132_524 + 1_500}
 	for name, text := range map[string]string{
-		"blanks":  "{\"customer_id\": 1, \"total\": 861132.524}\n{\"customer_id\": 2, \"total\": 1.5}\n",
-		"strings": "{\"total\":\"861132.524\",\"customer_id\":\"1\"}\n{\"total\":\"1.5\",\"customer_id\":\"2\"}\n",
-		"binary":  "{\"customer_id\":1,\"total\":861132.5240000001}\n{\"customer_id\":2,\"total\":1.5e0}",
+		"blanks": `{"customer_id": 1, "total": 861132.524}` + "\n" +
+			`{"customer_id": 2, "total": 1.5}` + "\n",
+		"strings": `{"total":"861132.524","customer_id":"1"}` + "\n" +
+			`{"total":"1.5","customer_id":"2"}` + "\n",
+		"binary": `{"customer_id":1,"total":861132.5240000001}` + "\n" +
+			`{"customer_id":2,"total":1.5e0}`,
 	} {
 		got, err := sum(strings.NewReader(text), formatNDJSON, "total")
 		if err != nil {
@@ -103,5 +108,23 @@ func TestSumFindsFaults(t *testing.T) {
 	}
 	if _, err := sum(strings.NewReader("{\"customer_id\":1}\n"), formatNDJSON, "total"); err == nil {
 		t.Error("object without the value: got no error")
+	}
+}
+
+func TestCheckReport(t *testing.T) {
+	t.Parallel()
+	for text, good := range map[string]bool{
+		`{"status":"completed","rows_in":1000000,"rows_out":500321}`: true,
+		`{"status":"completed","rows_in":999999,"rows_out":500321}`:  false,
+		`{"status":"completed","rows_in":1000000,"rows_out":0}`:      false,
+		`{"status":"completed","rows_in":1000000`:                    false,
+	} {
+		path := filepath.Join(t.TempDir(), reportFile)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkReport(path, 1_000_000); (err == nil) != good {
+			t.Errorf("report %s: got %v, want correct %t", text, err, good)
+		}
 	}
 }

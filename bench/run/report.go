@@ -147,7 +147,10 @@ func medianRatio(numerators, denominators []float64) float64 {
 func (w *workloadResult) print(target io.Writer) {
 	fmt.Fprintf(target, "\n%s: %s\n", w.Name, w.Title)
 	table := tabwriter.NewWriter(target, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "tool\trows\trec/s\trec/cpu-s\tRSS\ttapeline is\tby cpu-s\tnoise\toutput\tdurability")
+	fmt.Fprintln(table, strings.Join([]string{
+		"tool", "rows", "rec/s", "rec/cpu-s", "RSS", "tapeline is", "by cpu-s", "noise", "output",
+		"durability",
+	}, "\t"))
 	for _, t := range w.Tools {
 		if t.Reason != "" {
 			fmt.Fprintf(table, "%s\tnot run: %s\n", t.Tool, t.Reason)

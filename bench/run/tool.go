@@ -57,6 +57,9 @@ func (t *tool) available(root string) string {
 }
 
 const (
+	// reportFile is Tapeline's own account of a run, in the scratch folder.
+	reportFile = "report.json"
+
 	written = "written"
 	synced  = "synced, then renamed"
 )
@@ -78,7 +81,7 @@ func tapelineTools(root, binary string) []tool {
 				args: []string{
 					binary, "run", filepath.Join(root, "bench", "workflows", name), "--fresh",
 					"--state", filepath.Join(j.scratch, "state"),
-					"--json-report", filepath.Join(j.scratch, "report.json"),
+					"--json-report", filepath.Join(j.scratch, reportFile),
 				},
 				env: append([]string{
 					"BENCH_INPUT=" + j.input, "BENCH_OUTPUT=" + j.output,

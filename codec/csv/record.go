@@ -233,7 +233,8 @@ func (p *Parser) record(data []byte, at int) int {
 	for _, c := range r.cells {
 		must := c.form == plain && p.mustQuote(data[c.start:c.end])
 		p.clean = p.clean && c.form == plain && !must
-		r.stray = r.stray || must
+		// Blanks after a closing quote would belong to the text.
+		r.stray = r.stray || must || p.dialect.Trim && c.form == quoted
 	}
 	p.reserveRow()
 	off := p.offsets[p.n : p.n+p.columns+1]
@@ -296,6 +297,9 @@ func (p *Parser) appendCell(dst, data []byte, c cell) []byte {
 	raw := data[c.start:c.end]
 	switch c.form {
 	case quoted:
+		if d.Trim {
+			raw = bytes.Trim(raw, " \t")
+		}
 		return append(dst, raw...)
 	case loose:
 		raw = bytes.Trim(raw, " \t")

@@ -99,7 +99,7 @@ func TestInferredTypes(t *testing.T) {
 		`{"a":9007199254740993}{"a":1.5}`: "a json", `{"a":"x"}{"b":true}{"a":null}`: "a string, b bool",
 		`{"a":[]}`: "a list<json>", `{"a":[1]}{"a":[2.5,null]}`: "a list<float64>", `{"a":null}`: "a json",
 		`{"a":{"b":{"c":"x"}}}`: "a struct<b:struct<c:string>>", `{"a":{}}`: "a json", `{"a":1}{"a":"x"}`: "a json",
-		`[1,"x"]`: "value list<json>", `1 2 3`: "value int64", `{"a":1} 7`: "value json", ``: "",
+		`[1,"x"]`: "value list<json>", `1 2 3`: "value int64", `{"a":1} 7`: "a int64", `{"a":1} 7 "x"`: "value json", ``: "",
 		`{"a":1` + strings.Repeat("0", 40) + `}`: "a json", `{"a":123456789012345678901234567890}{"a":1}`: "a decimal(38,0)",
 		strings.Repeat(`{"a":`, 20) + "1" + strings.Repeat("}", 20): "a " + strings.Repeat("struct<a:", 15) + "json" +
 			strings.Repeat(">", 15),
@@ -480,7 +480,7 @@ func FuzzDecode(f *testing.F) {
 			line = strings.Trim(line, " \t\r")
 			switch {
 			case line == "":
-			case !oracle(line):
+			case !oracle(line), !whole && line[0] != '{':
 				rejected++
 			case whole:
 				want = append(want, plain(map[string]any{"value": parse(t, line)}))

@@ -1,6 +1,7 @@
 package json
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/tapeline/tapeline/batch"
@@ -49,6 +50,9 @@ func (e *Encoder) Append(dst []byte, b *batch.Batch) ([]byte, []batch.RowError, 
 			dst = append(dst, w.key...)
 			before := len(dst)
 			if dst = w.append(dst, row); len(dst) > before {
+				if w.nested {
+					dst = oneLine(dst, before)
+				}
 				continue
 			}
 			if w.failure != "" {
@@ -80,6 +84,33 @@ func (e *Encoder) Append(dst []byte, b *batch.Batch) ([]byte, []batch.RowError, 
 		}
 	}
 	return dst, bad, nil
+}
+
+// oneLine takes the blanks out of the JSON text dst[from:] when it goes over several lines. Line
+// feeds are blanks wherever they stand, since strings spell theirs as escapes.
+func oneLine(dst []byte, from int) []byte {
+	if bytes.IndexByte(dst[from:], '\n') < 0 {
+		return dst
+	}
+	to := from
+	for i := from; i < len(dst); {
+		switch dst[i] {
+		case ' ', '\t', '\r', '\n':
+			i++
+		case '"':
+			end := skipLooseString(dst, i+1)
+			if end < 0 {
+				end = len(dst)
+			}
+			to += copy(dst[to:], dst[i:end])
+			i = end
+		default:
+			dst[to] = dst[i]
+			to++
+			i++
+		}
+	}
+	return dst[:to]
 }
 
 func (e *Encoder) prepare(schema *batch.Schema) error {

@@ -78,6 +78,19 @@ func TestTokensAreWrittenAsTheirColumnsType(t *testing.T) {
 	}
 }
 
+func TestRecordsStayOnOneLine(t *testing.T) {
+	schema := schemaOf(t, "l list<json>", "j json", "s string")
+	b := decode(t, Options{Schema: schema, Layout: Values}, "{\"l\":[\n {\"a\": \"x\\n \\\\\"},\r\n1 ],"+
+		"\"j\":{ \"b\" :\n2},\"s\":[\n]}").Batch
+	want := `{"l":[{"a":"x\n \\"},1],"j":{"b":2},"s":"[\n]"}` + "\n"
+	dense, _ := b.Dense()
+	for _, b := range []*batch.Batch{b, dense} {
+		if got := encode(t, b, EncodeOptions{}); got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+	}
+}
+
 func TestDenseValues(t *testing.T) {
 	schema := schemaOf(t, "i int64", "f float64", "d decimal(38,20)", "b bool", "s string",
 		"t timestamp(ms,UTC)", "l list<struct<x:int8>>", "x binary")

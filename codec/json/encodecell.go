@@ -38,6 +38,7 @@ const (
 type cellWriter struct {
 	key      string
 	form     form
+	nested   bool // the text may go over several lines
 	column   *batch.Column
 	valid    batch.Bitmap
 	ints     []int64
@@ -59,6 +60,7 @@ type cellWriter struct {
 
 func newCellWriter(c *batch.Column, key string, selection []int32, scratch []byte) cellWriter {
 	w := cellWriter{key: key, column: c, selection: selection, scratch: scratch}
+	w.nested = c.Type().Nested() || c.Type().Kind == batch.JSON
 	if c.Lazy() {
 		w.spans, w.cell = c.Spans()
 		w.form = lazyForm(c.Type(), w.spans.Syntax)

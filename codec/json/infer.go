@@ -7,21 +7,31 @@ import (
 )
 
 // Infer returns a schema for the records of a block, looking at most at rows of them. whole says
-// that some are no objects: the schema then has the one column "value". Text that is not JSON is
-// passed over. Members in the order of their first appearance.
+// that most are no objects: the schema then has the one column "value". Text that is not JSON is
+// passed over. Members come in the order of their first appearance.
 func Infer(block Block, layout Layout, rows int) (schema *batch.Schema, whole bool) {
-	var root shape
+	var object, other shape
+	objects, others := 0, 0
 	eachRecord(block, layout, func(text []byte) bool {
-		if Valid(text) {
-			root.add(text, 0, 0)
-			rows--
+		switch {
+		case !Valid(text):
+			return true
+		case text[0] == '{':
+			object.add(text, 0, 0)
+			objects++
+		default:
+			other.add(text, 0, 0)
+			others++
 		}
-		return rows > 0
+		return objects+others < rows
 	})
-	if root.seen&^(1<<seenObject) != 0 {
-		return batch.NewSchema(batch.Field{Name: "value", Type: root.typ(), Nullable: true}), true
+	if others > objects {
+		if objects > 0 {
+			other.seen |= 1 << seenObject
+		}
+		return batch.NewSchema(batch.Field{Name: "value", Type: other.typ(), Nullable: true}), true
 	}
-	return batch.NewSchema(root.fields(MaxFields)...), false
+	return batch.NewSchema(object.fields(MaxFields)...), false
 }
 
 // inferMembers returns fields for the named members of the records of a block.

@@ -278,3 +278,30 @@ func eachRecord(block Block, layout Layout, f func(text []byte) bool) {
 		i = end
 	}
 }
+
+// Sniff tells from the beginning of a file how its records follow each other: an array that more
+// records follow is one of several lines of arrays; a value that goes over several lines is one of
+// several such values.
+func Sniff(head []byte) Layout {
+	i := skipSpace(head, 0)
+	if i >= len(head) {
+		return Lines
+	}
+	end, why := skipValue(head, i)
+	next := skipSpace(head, end)
+	switch {
+	case why != valid && head[i] == '[':
+		// An array that is longer than the head, or damaged.
+		if line := bytes.IndexByte(head[i:], '\n'); line > 0 && Valid(head[i:i+line]) {
+			return Lines
+		}
+		return Elements
+	case why == valid && head[i] == '[' && next >= len(head):
+		return Elements
+	case why == valid && bytes.IndexByte(head[i:end], '\n') >= 0:
+		return Values
+	case why == endsEarly && bytes.IndexByte(head[i:end], '\n') >= 0:
+		return Values
+	}
+	return Lines
+}

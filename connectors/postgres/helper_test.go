@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
@@ -35,9 +36,11 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{T: t, connection: c, session: s}
-	f.exec("DROP SCHEMA IF EXISTS " + schema + " CASCADE; CREATE SCHEMA " + schema)
+	f.exec("SET lock_timeout = '5s'; DROP SCHEMA IF EXISTS " + schema + " CASCADE; CREATE SCHEMA " + schema)
 	t.Cleanup(func() {
-		_ = s.run(context.Background(), "DROP SCHEMA IF EXISTS "+schema+" CASCADE")
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = s.run(ctx, "DROP SCHEMA IF EXISTS "+schema+" CASCADE")
 		s.close()
 	})
 	return f

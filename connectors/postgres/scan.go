@@ -38,7 +38,7 @@ const sizePerBlock = 8192
 
 // makePlan asks the server for the columns and chooses the order.
 func makePlan(ctx context.Context, s *session, c *sourceConfig) (*plan, error) {
-	p := &plan{order: counted, from: "(" + strings.TrimRight(c.Query, "; \n\t") + ") AS query"}
+	p := &plan{order: counted, from: "(" + strings.TrimRight(c.Query, "; \n\t") + ")"}
 	notNull := map[string]bool{}
 	var table tableInfo
 	if c.Table != "" {
@@ -74,7 +74,7 @@ func (p *plan) readColumns(
 	if len(c.Columns) > 0 {
 		list = sqlkit.Postgres.QuoteList(c.Columns)
 	}
-	fields, err := s.fields(ctx, "SELECT "+list+" FROM "+p.from)
+	fields, err := s.fields(ctx, "SELECT "+list+" FROM "+p.from+" AS s")
 	if err != nil {
 		return classify("read the columns of "+p.from, err)
 	}
@@ -116,7 +116,7 @@ func (p *plan) sortBy(
 	if len(table.key) == 1 && table.key[0] == c.Incremental.Column {
 		names = names[:1]
 	}
-	fields, err := s.fields(ctx, "SELECT "+sqlkit.Postgres.QuoteList(names)+" FROM "+p.from)
+	fields, err := s.fields(ctx, "SELECT "+sqlkit.Postgres.QuoteList(names)+" FROM "+p.from+" AS s")
 	if err != nil {
 		return classify("read incremental.column "+c.Incremental.Column, err)
 	}
@@ -163,7 +163,7 @@ func (p *plan) selection(c *sourceConfig, at position, r relation) string {
 	if c.Where != "" {
 		conditions = append(conditions, "("+c.Where+")")
 	}
-	sql := "SELECT " + strings.Join(list, ", ") + " FROM " + from
+	sql := "SELECT " + strings.Join(list, ", ") + " FROM " + from + " AS s"
 	if len(conditions) > 0 {
 		sql += " WHERE " + strings.Join(conditions, " AND ")
 	}
@@ -176,24 +176,19 @@ func (p *plan) selection(c *sourceConfig, at position, r relation) string {
 	return "COPY (" + sql + ") TO STDOUT (FORMAT binary)"
 }
 
-// ordering is the column itself, not its text form: numbers sort as numbers.
-func (c *column) ordering() string {
-	if c.name == "ctid" {
-		return "ctid"
-	}
-	return sqlkit.Postgres.Quote(c.name)
-}
+// ordering is the column itself, qualified: a bare name would mean the select list's text form.
+func (c *column) ordering() string { return "s." + sqlkit.Postgres.Quote(c.name) }
 
 func (r relation) conditions(at position) []string {
 	var out []string
 	switch {
 	case at.Relation == r.OID && (at.Block > 0 || at.Offset > 0):
-		out = append(out, fmt.Sprintf("ctid > '(%d,%d)'::tid", at.Block, at.Offset))
+		out = append(out, fmt.Sprintf("s.ctid > '(%d,%d)'::tid", at.Block, at.Offset))
 	case r.From > 0:
-		out = append(out, fmt.Sprintf("ctid >= '(%d,0)'::tid", r.From))
+		out = append(out, fmt.Sprintf("s.ctid >= '(%d,0)'::tid", r.From))
 	}
 	if r.To > 0 {
-		out = append(out, fmt.Sprintf("ctid < '(%d,0)'::tid", r.To))
+		out = append(out, fmt.Sprintf("s.ctid < '(%d,0)'::tid", r.To))
 	}
 	return out
 }

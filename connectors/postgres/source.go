@@ -3,11 +3,11 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
@@ -32,6 +32,7 @@ type source struct {
 	at      position
 	todo    []relation // physical: the current relation and those after it
 	spare   chan []byte
+	ended   atomic.Bool // the last COPY is over
 
 	mu     sync.Mutex
 	closed bool
@@ -291,6 +292,7 @@ func (s *source) finishCopy(ctx context.Context) error {
 		return s.startCopy(ctx)
 	}
 	s.at.Done = true
+	s.ended.Store(true)
 	return nil
 }
 
@@ -315,15 +317,13 @@ func (s *source) Close() error {
 		return nil
 	}
 	s.closed = true
-	// The socket is closed at once: the server may be in the middle of a stream.
-	return ignoreClosed(s.session.conn.Conn().Close())
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, io.ErrClosedPipe) {
-		return nil
+	// A server that is not sending notices a closed socket late, and keeps its locks until then.
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if !s.ended.Load() {
+		_ = s.session.conn.CancelRequest(ctx)
 	}
-	return err
+	return s.session.conn.Conn().Close()
 }
 
 // NewDecode returns a worker's decoder.

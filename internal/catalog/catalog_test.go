@@ -67,6 +67,8 @@ func latest(t testing.TB, c *catalog.Catalog) string {
 	return text(committed) + " " + text(prepared)
 }
 
+// invariant: a committed manifest was prepared before
+// invariant: one prepared manifest per workflow
 func TestCheckpointLife(t *testing.T) {
 	t.Parallel()
 	c, l, r := begin(t)
@@ -155,8 +157,14 @@ func TestRetentionSparesSavepoints(t *testing.T) {
 		t.Errorf("moved savepoint: got epoch %d, %v; want 9", p.Epoch, err)
 	}
 	must(t, l.Discard(ctx, false))
-	if got := latest(t, c); got != "9 -" {
-		t.Errorf("after discarding all but savepoints: got %q, want \"9 -\"", got)
+	if got := latest(t, c); got != "- -" {
+		t.Errorf("after discarding all but savepoints: got %q, want nothing", got)
+	}
+	if p, err = c.Savepoint(ctx, "orders", "before"); err != nil || p.State != catalog.Kept {
+		t.Errorf("savepoint after discarding the rest: got %s, %v; want it kept", p.State, err)
+	}
+	if err := l.Prepare(ctx, r.ID, 9, nil); !errors.Is(err, catalog.ErrState) {
+		t.Errorf("prepare over a savepoint: got %v, want ErrState", err)
 	}
 	must(t, l.Discard(ctx, true))
 	if _, err := c.Savepoint(ctx, "orders", "before"); !errors.Is(err, catalog.ErrNotFound) {

@@ -16,6 +16,7 @@ const (
 	Prepared  State = "prepared"
 	Committed State = "committed"
 	Dropped   State = "dropped"
+	Kept      State = "kept" // a savepoint that outlived Discard: no run continues from it by itself
 )
 
 // ErrState is wrapped when a checkpoint is not in the state that a change needs.
@@ -36,7 +37,7 @@ type Checkpoint struct {
 // Synced.
 func (l *Lease) Prepare(ctx context.Context, run string, epoch uint64, manifest []byte) error {
 	return l.writeEpoch(ctx, "prepare", run, epoch, func(tx *sql.Tx, state State) error {
-		if state == Committed {
+		if state == Committed || state == Kept {
 			return fmt.Errorf("%w: %s", ErrState, state)
 		}
 		if err := l.refuseSecond(ctx, tx, run, epoch); err != nil {
@@ -91,7 +92,7 @@ func (l *Lease) Commit(ctx context.Context, run string, epoch uint64) error {
 // Drop discards a prepared checkpoint. It may be repeated. ErrState: it is committed. Synced.
 func (l *Lease) Drop(ctx context.Context, run string, epoch uint64) error {
 	return l.writeEpoch(ctx, "drop", run, epoch, func(tx *sql.Tx, state State) error {
-		if state == Committed {
+		if state == Committed || state == Kept {
 			return fmt.Errorf("%w: %s", ErrState, state)
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ?, manifest = NULL
@@ -100,8 +101,8 @@ func (l *Lease) Drop(ctx context.Context, run string, epoch uint64) error {
 	})
 }
 
-// Keep gives a committed checkpoint a name, which makes it a savepoint: it stays until Discard. A
-// savepoint of that name in the workflow loses it. Synced.
+// Keep gives a committed checkpoint a name, which makes it a savepoint that is not removed with
+// age. It takes the place of the workflow's savepoint of that name. Synced.
 func (l *Lease) Keep(ctx context.Context, run string, epoch uint64, name string) error {
 	return l.writeEpoch(ctx, "keep", run, epoch, func(tx *sql.Tx, state State) error {
 		if state != Committed {
@@ -111,17 +112,26 @@ func (l *Lease) Keep(ctx context.Context, run string, epoch uint64, name string)
 			AND run IN (SELECT id FROM runs WHERE workflow = ?)`, name, l.workflow); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM checkpoints WHERE name = '' AND state = ?`,
+			Kept); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, `UPDATE checkpoints SET name = ? WHERE run = ? AND epoch = ?`,
 			name, run, int64(epoch))
 		return err
 	})
 }
 
-// Discard removes all checkpoints of the workflow, savepoints too when asked. Synced.
+// Discard removes all checkpoints of the workflow, savepoints too when asked: Latest returns
+// nothing after it. Synced.
 func (l *Lease) Discard(ctx context.Context, savepoints bool) error {
 	return l.write(ctx, "discard checkpoints", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM checkpoints WHERE (? OR name = '')
-			AND run IN (SELECT id FROM runs WHERE workflow = ?)`, savepoints, l.workflow)
+		if _, err := tx.ExecContext(ctx, `DELETE FROM checkpoints WHERE (? OR name = '')
+			AND run IN (SELECT id FROM runs WHERE workflow = ?)`, savepoints, l.workflow); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ?
+			WHERE run IN (SELECT id FROM runs WHERE workflow = ?)`, Kept, l.workflow)
 		return err
 	})
 }
@@ -173,7 +183,7 @@ func (l *Lease) trim(ctx context.Context, tx *sql.Tx) error {
 // nil where there is none. The decider of the prepared one knows whether it counts.
 func (c *Catalog) Latest(ctx context.Context, workflow string,
 ) (committed, prepared *Checkpoint, err error) {
-	found, err := c.checkpoints(ctx, `AND c.state <> 'dropped'
+	found, err := c.checkpoints(ctx, `AND c.state IN ('prepared', 'committed')
 		ORDER BY r.sequence DESC, c.epoch DESC LIMIT 2`, workflow)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read checkpoints of workflow %s: %w", workflow, err)

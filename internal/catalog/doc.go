@@ -9,6 +9,7 @@
 // through a Lease and is refused with ErrFenced once another process took the lease over; fencing
 // tokens of a workflow only grow; a committed checkpoint never becomes prepared or dropped again;
 // the newest committed checkpoint of a workflow is never removed but by Discard.
+// Savepoints have names and stay.
 //
 // The package does not look into manifests, reports, documents and fingerprints.
 package catalog

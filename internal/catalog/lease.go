@@ -84,23 +84,6 @@ func (l *Lease) Renew(ctx context.Context) error {
 	return l.setExpiry(ctx, "renew", time.Now().Add(l.ttl))
 }
 
-// KeepAlive renews the lease three times in its ttl until ctx ends, and returns nil then. ErrFenced:
-// the lease is lost. Other failures are tried again, as an expired lease holds until it is taken.
-func (l *Lease) KeepAlive(ctx context.Context) error {
-	ticks := time.NewTicker(max(l.ttl/3, time.Millisecond))
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticks.C:
-		}
-		if err := l.Renew(ctx); errors.Is(err, ErrFenced) {
-			return err
-		}
-	}
-}
-
 // Release ends the lease. ErrFenced: it was lost before. Synced.
 func (l *Lease) Release(ctx context.Context) error {
 	return l.setExpiry(ctx, "release", time.Time{})

@@ -34,7 +34,7 @@ CREATE INDEX runs_by_workflow ON runs (workflow, sequence);
 CREATE TABLE checkpoints (
 	run      TEXT NOT NULL REFERENCES runs (id),
 	epoch    INTEGER NOT NULL,
-	state    TEXT NOT NULL CHECK (state IN ('prepared', 'committed', 'dropped')),
+	state    TEXT NOT NULL CHECK (state IN ('prepared', 'committed', 'dropped', 'kept')),
 	name     TEXT NOT NULL DEFAULT '',
 	manifest BLOB,
 	created  INTEGER NOT NULL,

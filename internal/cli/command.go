@@ -5,7 +5,7 @@ import "github.com/spf13/cobra"
 // commands returns every command in the order of the help text.
 func (s *session) commands() []*cobra.Command {
 	return []*cobra.Command{
-		s.runCommand(), s.lintCommand(), s.explainCommand(), s.connectorsCommand(),
+		s.runCommand(), s.copyCommand(), s.newCommand(), s.lintCommand(), s.explainCommand(), s.connectorsCommand(),
 		s.schemaCommand(), s.historyCommand(), s.docsCommand(), s.versionCommand(),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/thejerf/suture/v4"
@@ -21,11 +22,26 @@ type Supervisor struct {
 	tree   *suture.Supervisor
 	leave  func() error // out of the supervisor above; nil at the root
 	random func() float64
+	scope  *scope
+}
+
+// scope is what the supervisors of one tree share: the context their root serves.
+type scope struct {
+	root atomic.Pointer[context.Context]
+}
+
+// cause returns why ctx ended. When the root's context ended it is that one's: suture sees the end
+// and cancels a service before the cause has reached it, which would leave context.Canceled.
+func (s *scope) cause(ctx context.Context) error {
+	if root := s.root.Load(); root != nil && (*root).Err() != nil {
+		return context.Cause(*root)
+	}
+	return context.Cause(ctx)
 }
 
 // NewSupervisor returns a root without services. The owner calls Serve.
 func NewSupervisor(name string, log *slog.Logger) *Supervisor {
-	s := &Supervisor{name: name, log: log, random: rand.Float64}
+	s := &Supervisor{name: name, log: log, random: rand.Float64, scope: &scope{}}
 	s.tree = suture.New(name, suture.Spec{
 		EventHook: s.event,
 		Timeout:   patience,
@@ -35,6 +51,7 @@ func NewSupervisor(name string, log *slog.Logger) *Supervisor {
 
 // Serve runs everything below until ctx ends and all of it has returned.
 func (s *Supervisor) Serve(ctx context.Context) error {
+	s.scope.root.Store(&ctx)
 	err := s.tree.Serve(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -45,6 +62,7 @@ func (s *Supervisor) Serve(ctx context.Context) error {
 // Child adds a supervisor below. It lives until Leave, or until its root ends.
 func (s *Supervisor) Child(name string) *Supervisor {
 	child := NewSupervisor(name, s.log)
+	child.scope = s.scope
 	token := s.tree.Add(child.tree)
 	child.leave = func() error { return s.tree.RemoveAndWait(token, patience) }
 	return child
@@ -63,7 +81,7 @@ func (s *Supervisor) Leave() error {
 func (s *Supervisor) Add(name string, strategy Strategy, serve func(context.Context) error,
 ) *Service {
 	v := &Service{
-		name: name, serve: serve, log: s.log.With("service", name),
+		name: name, serve: serve, log: s.log.With("service", name), scope: s.scope,
 		restarts: strategy.Start(s.random), done: make(chan struct{}),
 	}
 	s.tree.Add(v)
@@ -83,6 +101,7 @@ type Service struct {
 	log      *slog.Logger
 	serve    func(context.Context) error
 	restarts *Restarts
+	scope    *scope
 	done     chan struct{}
 	err      error // written before done is closed
 }
@@ -93,6 +112,10 @@ var _ suture.Service = (*Service)(nil)
 // are not left to suture, which drops one that falls together with its own end.
 func (v *Service) Serve(ctx context.Context) error {
 	defer close(v.done)
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(outer))
+	defer cancel(nil)
+	defer context.AfterFunc(outer, func() { cancel(v.scope.cause(outer)) })()
 	for {
 		err := Guard(v.name, func() error { return v.serve(ctx) })
 		v.err = err

@@ -23,8 +23,8 @@ func Dedupe() Spec {
 		Summary: "Keeps the first row of each key.",
 		Doc: "A row passes when no earlier row of the run had its key. NULL is a value like others; " +
 			"values are compared in the column's type, so `1` and `01` of an int64 column are one " +
-			"key. Keys are kept in full, exactly, and survive a restart: about their own size and 12 " +
-			"bytes each in memory. A checkpoint writes only the keys that are new since the last.\n\n" +
+			"key. Keys are kept in full, exactly, and survive a restart; each takes about its own size " +
+			"and 20 bytes of memory. A checkpoint writes only the keys that are new since the last.\n\n" +
 			"Give a window where keys never end. With `window` the time of the newest row so far " +
 			"counts, not the clock, so a rerun gives the same rows; a row older than the window " +
 			"passes unless its key is known; a row whose time is NULL counts as the newest time.\n\n" +

@@ -64,7 +64,8 @@ func (f *boundFilter) Apply(b *batch.Batch, out *Output) error {
 	return nil
 }
 
-// withdrawn adds to kept, as deletes, the upserts and deletes that did not pass.
+// withdrawn returns the rows of kept and, as deletes, the upserts and deletes of b that did not
+// pass. It starts from b: columns typed for kept hold no values for other rows.
 func withdrawn(b, kept *batch.Batch, bad []batch.RowError) *batch.Batch {
 	passed := make(map[int]bool, kept.Len()+len(bad))
 	for i := range kept.Len() {
@@ -91,5 +92,5 @@ func withdrawn(b, kept *batch.Batch, bad []batch.RowError) *batch.Batch {
 		}
 		rows = append(rows, int32(row))
 	}
-	return kept.WithOperations(operations).Select(rows)
+	return b.WithOperations(operations).Select(rows)
 }

@@ -31,6 +31,7 @@ type keyGroup struct {
 	slots   []uint32 // open addressing: position in records + 1; 0 is free
 	used    int      // slots taken
 	saved   int      // bytes of records that a snapshot holds
+	limit   int      // bytes of records at which forgotten ones are looked for
 }
 
 // maxGroupBytes bounds a group so that its positions fit a slot.
@@ -42,11 +43,14 @@ func newKeySet(stamps bool) *keySet {
 	return &keySet{seed: maphash.MakeSeed(), stamps: stamps, floor: math.MinInt64}
 }
 
-// add reports whether the key was not in the set, and adds it with the stamp if so. Stamps of
-// successive keys should not go down by more than the window, or keys are forgotten late.
+// minCompactBytes is the size from which a group looks for forgotten records.
+const minCompactBytes = 4096
+
+// add reports whether the key was not in the set, and adds it with the stamp if so. A key whose
+// stamp is below the floor is forgotten at once.
 func (s *keySet) add(key []byte, stamp int64) (bool, error) {
 	g := &s.groups[groupOf(key)]
-	if 2*(g.used+1) > len(g.slots) {
+	if 4*(g.used+1) > 3*len(g.slots) || s.stamps && len(g.records) > max(g.limit, minCompactBytes) {
 		s.grow(g)
 	}
 	slot, at := s.find(g, key)
@@ -54,7 +58,11 @@ func (s *keySet) add(key []byte, stamp int64) (bool, error) {
 		if !s.stamps || s.stampAt(g, at) >= s.floor {
 			return false, nil
 		}
-	} else {
+	}
+	if s.stamps && stamp < s.floor {
+		return true, nil
+	}
+	if at < 0 {
 		g.used++
 		s.count++
 	}
@@ -117,7 +125,8 @@ func (s *keySet) grow(g *keyGroup) {
 	if s.stamps {
 		s.compact(g)
 	}
-	s.count += s.index(g, 4*(g.used+1)) - before
+	s.count += s.index(g, 2*(g.used+1)) - before
+	g.limit = 2 * len(g.records)
 }
 
 // compact drops forgotten records, and old ones of keys that came again.
@@ -191,16 +200,17 @@ func (s *keySet) write(w *stateWriter, base bool) {
 	w.int(s.floor)
 	groups := uint64(0)
 	for i := range s.groups {
-		if len(s.groups[i].unsaved(base)) > 0 {
+		g := &s.groups[i]
+		if base && s.stamps && g.used > 0 {
+			s.grow(g)
+		}
+		if len(g.unsaved(base)) > 0 {
 			groups++
 		}
 	}
 	w.uint(groups)
 	for i := range s.groups {
 		g := &s.groups[i]
-		if base && s.stamps {
-			s.grow(g)
-		}
 		if part := g.unsaved(base); len(part) > 0 {
 			w.uint(uint64(i))
 			w.bytes(part)
@@ -252,7 +262,7 @@ func (s *keySet) finish() {
 			_, _, size := s.record(g.records[at:])
 			at += size
 		}
-		s.count += s.index(g, 3*g.used)
+		s.count += s.index(g, 2*(g.used+1))
 		g.saved = len(g.records)
 	}
 }

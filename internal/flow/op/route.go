@@ -10,9 +10,9 @@ import (
 // RouteConfig configures route.
 type RouteConfig struct {
 	Routes     []Branch `yaml:"routes" required:"true" doc:"mapping of output names to conditions, tried in order; read one as input node.output"`
-	Match      string  `yaml:"match" enum:"first,all" doc:"first: a row goes to the first output whose condition is true; all: to every such output"`
-	Default    string  `yaml:"default" doc:"output for rows that no condition takes; none: such rows are dropped"`
-	Vectorized *bool   `yaml:"vectorized" doc:"false forces the row interpreter; default true"`
+	Match      string   `yaml:"match" enum:"first,all" doc:"first: a row goes to the first output whose condition is true; all: to every such output"`
+	Default    string   `yaml:"default" doc:"output for rows that no condition takes; none: such rows are dropped"`
+	Vectorized *bool    `yaml:"vectorized" doc:"false forces the row interpreter; default true"`
 }
 
 // Branch is one output of route and its condition.

@@ -23,7 +23,7 @@ type attempt struct {
 	manifest *manifest // of the last committed epoch
 	epoch    uint64    // its number
 	tasks    []*task
-	inbox    *mailbox[event]
+	inbox    *mailbox[*event]
 	memory   *credit.Pool // bytes of source data in flight
 	dead     *deadLetters
 	deadSink *deadSink
@@ -68,7 +68,7 @@ func newAttempt(w *Workflow) *attempt {
 	}
 	return &attempt{
 		workflow: w, log: w.log, memory: credit.New(memory), dead: w.dead,
-		inbox:     newMailbox[event](Address{Workflow: w.name}, 64),
+		inbox:     newMailbox[*event](Address{Workflow: w.name}, 64),
 		exhausted: map[*task]bool{}, drained: map[*task]bool{}, satisfied: map[*task]bool{},
 	}
 }
@@ -179,18 +179,15 @@ func (t *task) openSource(ctx context.Context) error {
 		}
 		t.readers = append(t.readers, r)
 	}
-	return t.countEnded(ctx)
-}
-
-// countEnded tells the workflow when nothing is left to read from the start.
-func (t *task) countEnded(ctx context.Context) error {
 	for _, r := range t.readers {
-		if !r.ended {
-			return nil
+		if r.ended {
+			t.ended++
 		}
 	}
-	t.attempt.exhausted[t] = true
-	return context.Cause(ctx)
+	if t.ended == len(t.readers) {
+		t.attempt.exhausted[t] = true
+	}
+	return nil
 }
 
 func (t *task) partitions(ctx context.Context) (map[string]partitionPosition, error) {
@@ -271,7 +268,7 @@ func (a *attempt) observe(t *task, j *job) {
 }
 
 // post sends an event to the workflow; after the attempt's end nobody needs it.
-func (a *attempt) post(ctx context.Context, e event) {
+func (a *attempt) post(ctx context.Context, e *event) {
 	if err := a.inbox.send(ctx, e); err != nil && ctx.Err() == nil {
 		a.log.Warn("event was not delivered", "task", e.task.stage.ID, "error", err)
 	}
@@ -329,7 +326,7 @@ func (a *attempt) ended(set map[*task]bool) bool {
 }
 
 // note records what an event says about the end of sources.
-func (a *attempt) note(ctx context.Context, e event) {
+func (a *attempt) note(ctx context.Context, e *event) {
 	switch {
 	case e.exhausted:
 		a.exhausted[e.task] = true

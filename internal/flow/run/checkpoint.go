@@ -101,7 +101,7 @@ func (a *attempt) checkpoint(ctx context.Context, final bool) error {
 }
 
 // barrier sends the barrier into every source and waits until it has left every task.
-func (a *attempt) barrier(ctx context.Context, epoch connector.Epoch) ([]event, error) {
+func (a *attempt) barrier(ctx context.Context, epoch connector.Epoch) ([]*event, error) {
 	for _, t := range a.tasks {
 		if t.stage.Source == nil {
 			continue
@@ -111,7 +111,7 @@ func (a *attempt) barrier(ctx context.Context, epoch connector.Epoch) ([]event, 
 			return nil, err
 		}
 	}
-	var reports []event
+	var reports []*event
 	for passed := 0; passed < len(a.tasks); {
 		e, err := a.next(ctx)
 		if err != nil {
@@ -128,19 +128,19 @@ func (a *attempt) barrier(ctx context.Context, epoch connector.Epoch) ([]event, 
 }
 
 // next waits for one event and notes what it says besides.
-func (a *attempt) next(ctx context.Context) (event, error) {
+func (a *attempt) next(ctx context.Context) (*event, error) {
 	select {
 	case e := <-a.inbox.messages:
 		a.note(ctx, e)
 		return e, nil
 	case <-ctx.Done():
-		return event{}, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 }
 
 // gather makes the sinks' rows and the state durable and builds the manifest.
 func (a *attempt) gather(
-	ctx context.Context, epoch connector.Epoch, reports []event,
+	ctx context.Context, epoch connector.Epoch, reports []*event,
 ) (*manifest, error) {
 	next := &manifest{
 		Version: manifestVersion, Epoch: epoch.Number, Final: epoch.Final,

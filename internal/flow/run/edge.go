@@ -29,12 +29,12 @@ type item struct {
 type edge struct {
 	plan   *plan.Edge
 	input  int // index among the receiver's inputs
-	inbox  chan item
+	inbox  chan *item
 	chunks *credit.Pool
 	bytes  *credit.Pool
 }
 
-func newEdge(p *plan.Edge, input int, inbox chan item) *edge {
+func newEdge(p *plan.Edge, input int, inbox chan *item) *edge {
 	return &edge{
 		plan: p, input: input, inbox: inbox,
 		chunks: credit.New(edgeChunks), bytes: credit.New(edgeBytes),
@@ -60,12 +60,12 @@ func (e *edge) send(ctx context.Context, chunk connector.Chunk, l *lease) error 
 		l.drop()
 	}
 	// The inbox holds a place for every chunk credit of every edge, so this does not block.
-	e.inbox <- item{input: e.input, chunk: chunk, rows: chunk.Batch.Len(), release: done}
+	e.inbox <- &item{input: e.input, chunk: chunk, rows: chunk.Batch.Len(), release: done}
 	return nil
 }
 
 // barrier passes a barrier behind everything sent so far; its place in the inbox is reserved,
 // since one epoch is under way at a time.
 func (e *edge) barrier(epoch connector.Epoch) {
-	e.inbox <- item{input: e.input, barrier: &epoch}
+	e.inbox <- &item{input: e.input, barrier: &epoch}
 }

@@ -55,38 +55,52 @@ func (r *reader) loop(ctx context.Context) error {
 	ctx, r.cancel = context.WithCancel(ctx)
 	defer r.cancel()
 	for {
-		reserved := int64(r.budget.Limits().Bytes)
-		before := time.Now()
-		if err := r.task.attempt.memory.Acquire(ctx, reserved); err != nil {
+		it, err := r.read(ctx)
+		if err != nil {
 			return r.stopped(ctx, err)
 		}
-		r.meter.blocked(before)
-		before = time.Now()
-		chunk, err := r.source.Read(ctx)
-		r.meter.busy(before)
-		if err != nil {
-			r.task.attempt.memory.Release(reserved)
-			if errors.Is(err, io.EOF) {
-				return r.hand(ctx, item{input: r.index, end: true, chunk: chunk})
-			}
-			return r.stopped(ctx, nodeError(r.node, fmt.Errorf("read: %w", err)))
-		}
-		chunk.Bytes = max(chunk.Bytes, 1)
-		r.meter.bytes.Add(int64(chunk.Bytes))
-		l := newLease(chunk.Release, func() { r.task.attempt.memory.Release(reserved) })
-		it := item{input: r.index, chunk: chunk, release: l.drop}
-		if chunk.Batch != nil {
-			it.rows = chunk.Batch.Len()
-		}
-		before = time.Now()
-		if err := r.hand(ctx, it); err != nil {
+		end := it.end
+		before := time.Now()
+		if err := r.hand(ctx, it); err != nil || end {
 			return err
 		}
 		r.meter.blocked(before)
 	}
 }
 
-func (r *reader) hand(ctx context.Context, it item) error {
+// read takes one chunk from the source within the workflow's memory. It is a function of its own
+// to keep the stack of an idle reader small.
+//
+//go:noinline
+func (r *reader) read(ctx context.Context) (*item, error) {
+	memory := r.task.attempt.memory
+	reserved := int64(r.budget.Limits().Bytes)
+	before := time.Now()
+	if err := memory.Acquire(ctx, reserved); err != nil {
+		return nil, err
+	}
+	r.meter.blocked(before)
+	before = time.Now()
+	it := &item{input: r.index}
+	var err error
+	it.chunk, err = r.source.Read(ctx)
+	r.meter.busy(before)
+	switch {
+	case errors.Is(err, io.EOF):
+		memory.Release(reserved)
+		it.end = true
+		return it, nil
+	case err != nil:
+		memory.Release(reserved)
+		return nil, nodeError(r.node, fmt.Errorf("read: %w", err))
+	}
+	it.chunk.Bytes = max(it.chunk.Bytes, 1)
+	r.meter.bytes.Add(int64(it.chunk.Bytes))
+	it.release = newLease(it.chunk.Release, func() { memory.Release(reserved) }).drop
+	return it, nil
+}
+
+func (r *reader) hand(ctx context.Context, it *item) error {
 	select {
 	case r.task.inbox <- it:
 		return nil
@@ -112,7 +126,7 @@ func (r *reader) finish() {
 	// The task's loop sends this, so the hand-over must not wait for the task's loop.
 	r.task.attempt.spawn(r.node.ID+" end", func(ctx context.Context) error {
 		select {
-		case r.task.inbox <- item{input: r.index, end: true}:
+		case r.task.inbox <- &item{input: r.index, end: true}:
 		case <-ctx.Done():
 		}
 		return nil

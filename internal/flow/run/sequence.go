@@ -81,7 +81,7 @@ func (t *task) step(ctx context.Context, j *job) error {
 		}
 	}
 	if j.satisfied {
-		t.attempt.post(ctx, event{task: t, satisfied: true})
+		t.attempt.post(ctx, &event{task: t, satisfied: true})
 	}
 	l := newLease(j.release)
 	defer l.drop()
@@ -123,7 +123,7 @@ func (t *task) lastMeter() *meter { return t.meters[len(t.meters)-1] }
 
 // barrier ends the epoch in this task: state is taken, the sink prepares, edges pass it on.
 func (t *task) barrier(ctx context.Context, epoch connector.Epoch) error {
-	report := event{task: t, epoch: epoch, passed: true, rows: map[string][3]int64{}}
+	report := &event{task: t, epoch: epoch, passed: true, rows: map[string][3]int64{}}
 	for _, o := range t.ordered {
 		s, err := o.snapshot(t.attempt.stateHistory(o.node))
 		if err != nil {
@@ -171,7 +171,7 @@ func (t *task) settle(ctx context.Context, s settlement) error {
 			return err
 		}
 	}
-	t.attempt.post(ctx, event{task: t, epoch: s.epoch, settled: true})
+	t.attempt.post(ctx, &event{task: t, epoch: s.epoch, settled: true})
 	return nil
 }
 

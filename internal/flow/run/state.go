@@ -31,6 +31,9 @@ func (a *attempt) saveState(s stateSnapshot, epoch uint64) (stateHistory, error)
 	}
 	dir := a.workflow.stateDir()
 	files := a.workflow.cluster.config.FS
+	if err := files.MkdirAll(dir); err != nil {
+		return stateHistory{}, fmt.Errorf("make state folder: %w", err)
+	}
 	if err := writeObject(files, filepath.Join(dir, object.Name), s.data); err != nil {
 		return stateHistory{}, fmt.Errorf("save state of %s: %w", s.node.ID, err)
 	}

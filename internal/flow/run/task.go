@@ -17,13 +17,18 @@ type task struct {
 	stage   *plan.Stage
 	address Address
 	control *mailbox[command]
-	inbox   chan item
+	inbox   chan *item
 	inputs  []*edge
 	outputs []*edge
 	readers []*reader
 	ordered []*orderedOperator
 	writers []*writer
 	meters  []*meter // one per node of the stage, in data order
+
+	// The loop's own:
+	ended   int          // readers at their end
+	aligned map[int]bool // inputs that delivered the barrier under way
+	waiting []*item      // came behind it on those
 
 	work    chan *job // to the workers
 	order   chan *job // to the sequencer
@@ -80,7 +85,7 @@ func newTask(a *attempt, s *plan.Stage) *task {
 	}
 	t.control = newMailbox[command](t.address, 4)
 	// Per edge: its chunk credits and one barrier.
-	t.inbox = make(chan item, max(1, len(s.Inputs)*(edgeChunks+1)))
+	t.inbox = make(chan *item, max(1, len(s.Inputs)*(edgeChunks+1)))
 	for _, n := range s.Nodes() {
 		t.meters = append(t.meters, a.workflow.meter(n))
 	}
@@ -89,57 +94,65 @@ func newTask(a *attempt, s *plan.Stage) *task {
 
 // loop is the task: it numbers what comes in, in one order, and answers control messages.
 func (t *task) loop(ctx context.Context) error {
-	aligned := make(map[int]bool, len(t.inputs))
-	var waiting []item // came behind a barrier that other inputs have not reached
-	ended := 0
+	defer t.dropQueued()
 	for {
 		select {
 		case <-ctx.Done():
-			t.dropQueued(waiting)
 			return context.Cause(ctx)
 		case c := <-t.control.messages:
 			if err := t.handle(ctx, c); err != nil {
 				return err
 			}
 		case it := <-t.inbox:
-			switch {
-			case it.end:
-				t.readers[it.input].ended = true
-				if ended++; ended == len(t.readers) {
-					t.attempt.post(ctx, event{task: t, exhausted: true})
-				}
-			case it.barrier != nil:
-				aligned[it.input] = true
-				if len(aligned) < len(t.inputs) {
-					continue
-				}
-				clear(aligned)
-				if err := t.enqueue(ctx, it); err != nil {
-					return err
-				}
-				behind := waiting
-				waiting = nil
-				for _, it := range behind {
-					if err := t.enqueue(ctx, it); err != nil {
-						return err
-					}
-				}
-			case aligned[it.input]:
-				waiting = append(waiting, it)
-			default:
-				if t.readers != nil {
-					t.readers[it.input].taken(it.chunk.Position)
-				}
-				if err := t.enqueue(ctx, it); err != nil {
-					return err
-				}
+			if err := t.accept(ctx, it); err != nil {
+				return err
 			}
 		}
 	}
 }
 
-func (t *task) dropQueued(waiting []item) {
-	for _, it := range waiting {
+// accept numbers an item, holding back what came behind a barrier that not all inputs reached.
+//
+//go:noinline
+func (t *task) accept(ctx context.Context, it *item) error {
+	switch {
+	case it.end:
+		t.readers[it.input].ended = true
+		if t.ended++; t.ended == len(t.readers) {
+			t.attempt.post(ctx, &event{task: t, exhausted: true})
+		}
+		return nil
+	case it.barrier != nil:
+		if t.aligned == nil {
+			t.aligned = make(map[int]bool, len(t.inputs))
+		}
+		if t.aligned[it.input] = true; len(t.aligned) < len(t.inputs) {
+			return nil
+		}
+		clear(t.aligned)
+		if err := t.enqueue(ctx, it); err != nil {
+			return err
+		}
+		behind := t.waiting
+		t.waiting = nil
+		for _, it := range behind {
+			if err := t.enqueue(ctx, it); err != nil {
+				return err
+			}
+		}
+		return nil
+	case t.aligned[it.input]:
+		t.waiting = append(t.waiting, it)
+		return nil
+	}
+	if t.readers != nil {
+		t.readers[it.input].taken(it.chunk.Position)
+	}
+	return t.enqueue(ctx, it)
+}
+
+func (t *task) dropQueued() {
+	for _, it := range t.waiting {
 		it.release()
 	}
 }
@@ -147,12 +160,12 @@ func (t *task) dropQueued(waiting []item) {
 func (t *task) handle(ctx context.Context, c command) error {
 	switch {
 	case c.barrier != nil:
-		return t.enqueue(ctx, item{barrier: c.barrier})
+		return t.enqueue(ctx, &item{barrier: c.barrier})
 	case c.drain:
 		for _, r := range t.readers {
 			r.stop()
 		}
-		t.attempt.post(ctx, event{task: t, drained: true})
+		t.attempt.post(ctx, &event{task: t, drained: true})
 	case c.finish:
 		for _, r := range t.readers {
 			r.finish()
@@ -162,12 +175,12 @@ func (t *task) handle(ctx context.Context, c command) error {
 }
 
 // enqueue gives an item its number: its place in order. Positions of a barrier are taken here.
-func (t *task) enqueue(ctx context.Context, it item) error {
+func (t *task) enqueue(ctx context.Context, it *item) error {
 	t.start()
-	j := &job{item: it, ready: make(chan struct{}), entered: time.Now()}
+	j := &job{item: *it, ready: make(chan struct{}), entered: time.Now()}
 	if it.barrier != nil {
 		if t.readers != nil {
-			t.attempt.post(ctx, event{task: t, epoch: *it.barrier, positions: t.positions()})
+			t.attempt.post(ctx, &event{task: t, epoch: *it.barrier, positions: t.positions()})
 		}
 		close(j.ready)
 	} else {

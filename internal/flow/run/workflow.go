@@ -163,9 +163,6 @@ func (w *Workflow) begin(ctx context.Context) (nothing bool, err error) {
 		return false, err
 	}
 	w.take(record)
-	if err := w.cluster.config.FS.MkdirAll(w.stateDir()); err != nil {
-		return false, fmt.Errorf("make state folder: %w", err)
-	}
 	return false, nil
 }
 

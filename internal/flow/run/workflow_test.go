@@ -205,7 +205,7 @@ func TestDrainCommitsAndResumeContinues(t *testing.T) {
 		t.Fatal(err)
 	}
 	for started.Snapshot().RowsOut < 10 {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	started.Drain()
 	report, err := started.Wait()

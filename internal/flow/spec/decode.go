@@ -142,8 +142,7 @@ func (d *decoder) fields(v *Value, target reflect.Value, s *shape, path string) 
 	for _, pair := range v.Pairs {
 		k := s.find(pair.Key)
 		if k == nil {
-			d.report.errorf(pair.KeyPos, join(path, pair.Key), "unknown key %q", pair.Key).Hint =
-				didYouMean(pair.Key, s.names())
+			d.report.errorf(pair.KeyPos, join(path, pair.Key), "unknown key %q", pair.Key).Hint = didYouMean(pair.Key, s.names())
 			continue
 		}
 		if other, ok := set[k.name]; ok {
@@ -243,8 +242,7 @@ func (d *decoder) entry(pair Pair, entry reflect.Value, path string) {
 		if pair.Value.Kind == KindNull {
 			at = pair.KeyPos
 		}
-		d.report.errorf(at, path, "want a mapping, got %s", pair.Value.Kind).Hint =
-			"its keys: " + strings.Join(s.names(), ", ")
+		d.report.errorf(at, path, "want a mapping, got %s", pair.Value.Kind).Hint = "its keys: " + strings.Join(s.names(), ", ")
 		return
 	}
 	d.fields(pair.Value, entry, &s, path)

@@ -34,9 +34,10 @@ type Document struct {
 	// Blocked lists what keeps a correct document from running in this binary, as warnings.
 	Blocked []Problem
 
-	file   string
-	root   *Value
-	report *report
+	file    string
+	root    *Value
+	report  *report
+	blocked []finding
 }
 
 // Execution says how a workflow runs.
@@ -89,7 +90,7 @@ type NodeRows struct {
 	Rows [][]Cell `yaml:",value"`
 }
 
-// Cell is one column of a row of a test. A nil Value is NULL.
+// Cell is one column of a row of a test. A Value of KindNull is NULL.
 type Cell struct {
 	Column string `yaml:",key"`
 	Value  *Value `yaml:",value"`

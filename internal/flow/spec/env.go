@@ -71,8 +71,7 @@ func (s *substitution) scalar(v *Value, path string) {
 		out.WriteString(raw[at:start])
 		end := strings.IndexByte(raw[start:], '}')
 		if end < 0 {
-			s.report.errorf(v.At(start), path, "${ without a closing }").Hint =
-				"write $${ for the two characters themselves"
+			s.report.errorf(v.At(start), path, "${ without a closing }").Hint = "write $${ for the two characters themselves"
 			return
 		}
 		at = start + end + 1
@@ -109,8 +108,7 @@ func (s *substitution) reference(v *Value, text, path string, at Pos) (string, b
 	}
 	name, fallback, hasFallback := strings.Cut(text, ":-")
 	if !variableName.MatchString(name) {
-		s.report.errorf(at, path, "${%s} does not name a variable", maskLine(text)).Hint =
-			"write ${NAME}, ${NAME:-default} or ${file:/path}, and $${ for a written ${"
+		s.report.errorf(at, path, "${%s} does not name a variable", maskLine(text)).Hint = "write ${NAME}, ${NAME:-default} or ${file:/path}, and $${ for a written ${"
 		return "", false
 	}
 	if strings.Contains(fallback, "${") {
@@ -128,8 +126,7 @@ func (s *substitution) reference(v *Value, text, path string, at Pos) (string, b
 	if s.options.AllowMissing {
 		severity = Warning
 	}
-	s.report.add(severity, at, path, "environment variable "+name+" is not set").Hint =
-		fmt.Sprintf("set %s, or write a default: ${%s:-value}", name, name)
+	s.report.add(severity, at, path, "environment variable "+name+" is not set").Hint = fmt.Sprintf("set %s, or write a default: ${%s:-value}", name, name)
 	return "", false
 }
 

@@ -63,8 +63,7 @@ func (g *graph) checkInputs(n *Node) {
 		r.errorf(n.Pos, n.path(), "%s %s has no inputs", n.Kind.Noun(), n.ID).Hint = hint
 	}
 	if limit := n.declared.MaxInputs; limit > 0 && len(n.Inputs) > limit {
-		r.errorf(n.Inputs[limit].Pos, path, "type %s takes at most %d inputs", n.Type, limit).Hint =
-			"unite them first with a node of type union"
+		r.errorf(n.Inputs[limit].Pos, path, "type %s takes at most %d inputs", n.Type, limit).Hint = "unite them first with a node of type union"
 	}
 	seen := map[string]bool{}
 	for _, in := range n.Inputs {
@@ -104,8 +103,7 @@ func (g *graph) checkPort(from *Node, in Input, path string) {
 	r := g.document.report
 	if from.declared.Ports == nil {
 		if in.Port != "" {
-			r.errorf(in.Pos, path, "%s (type %s) has no ports", from.ID, from.Type).Hint =
-				"write " + from.ID
+			r.errorf(in.Pos, path, "%s (type %s) has no ports", from.ID, from.Type).Hint = "write " + from.ID
 		}
 		return
 	}
@@ -114,8 +112,7 @@ func (g *graph) checkPort(from *Node, in Input, path string) {
 		return
 	}
 	if in.Port == "" {
-		r.errorf(in.Pos, path, "%s has several outputs", from.ID).Hint =
-			"name one: " + from.ID + "." + strings.Join(ports, ", "+from.ID+".")
+		r.errorf(in.Pos, path, "%s has several outputs", from.ID).Hint = "name one: " + from.ID + "." + strings.Join(ports, ", "+from.ID+".")
 		return
 	}
 	r.errorf(in.Pos, path, "%s has no port %q", from.ID, in.Port).Hint = didYouMean(in.Port, ports)

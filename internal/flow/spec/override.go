@@ -15,8 +15,7 @@ func override(root *Value, sets []string, r *report) *Value {
 		s := newSource("--set "+path, text)
 		at := Pos{Line: 1, Column: 1, source: s}
 		if !ok || slices.Contains(keys, "") {
-			r.errorf(at, "", "--set %s: write PATH=VALUE", path).Hint =
-				"for example --set sources.input.config.path=data.csv"
+			r.errorf(at, "", "--set %s: write PATH=VALUE", path).Hint = "for example --set sources.input.config.path=data.csv"
 			continue
 		}
 		value := &Value{Kind: resolve(text), Text: text, raw: text, Pos: at, nodes: 1}

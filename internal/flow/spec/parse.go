@@ -60,8 +60,7 @@ func Parse(file string, data []byte, options Options) (document *Document, probl
 		return nil, r.problems()
 	}
 	if root.Kind != KindMap {
-		r.errorf(root.Pos, "", "want a workflow document, got %s", root.Kind).Hint =
-			"a workflow starts with name:, sources: and destinations:"
+		r.errorf(root.Pos, "", "want a workflow document, got %s", root.Kind).Hint = "a workflow starts with name:, sources: and destinations:"
 		return nil, r.problems()
 	}
 	root = override(root, options.Set, r)
@@ -88,6 +87,9 @@ func (d *Document) read(options Options) {
 	}
 	d.checkGraph(options.Catalogue != nil)
 	d.checkTests()
+	for _, f := range d.blocked { // last: all secrets of their lines are known now
+		d.Blocked = append(d.Blocked, d.report.finish(f))
+	}
 }
 
 // hideByName hides the values of keys that are secrets by their name.
@@ -127,8 +129,7 @@ func (d *Document) adopt() {
 	if n := d.DeadLetter; n != nil {
 		n.Kind, n.document, n.ID, n.Pos = Destination, d, deadLetterID, d.PosOf("dead_letter")
 		if len(n.Inputs) > 0 {
-			d.report.errorf(n.Inputs[0].Pos, "dead_letter.inputs", "the dead-letter node has no inputs").Hint =
-				"rows reach it from every node with on_error: dead_letter"
+			d.report.errorf(n.Inputs[0].Pos, "dead_letter.inputs", "the dead-letter node has no inputs").Hint = "rows reach it from every node with on_error: dead_letter"
 		}
 	}
 }
@@ -138,8 +139,7 @@ func (d *Document) checkName() {
 	switch {
 	case d.Name == "" && d.ID != "":
 		d.Name = d.ID
-		d.report.warnf(d.PosOf("id"), "id", "older shape: the id is taken as the workflow's name").Hint =
-			"write name: " + d.ID
+		d.report.warnf(d.PosOf("id"), "id", "older shape: the id is taken as the workflow's name").Hint = "write name: " + d.ID
 		at = d.PosOf("id")
 	case d.ID != "" && d.ID != d.Name:
 		d.report.warnf(d.PosOf("id"), "id", "older shape: a workflow is identified by its name, %q", d.Name)
@@ -154,8 +154,7 @@ func (d *Document) checkName() {
 		if v := d.root.Get("name"); v != nil {
 			shown = v.shown()
 		}
-		d.report.errorf(at, "name", "%s cannot name a workflow", shown).Hint =
-			`at most 128 bytes, printable, without / \ : * ? " < > |`
+		d.report.errorf(at, "name", "%s cannot name a workflow", shown).Hint = `at most 128 bytes, printable, without / \ : * ? " < > |`
 	}
 }
 
@@ -203,7 +202,7 @@ func (d *Document) checkMode(mode string, at Pos, path string, sources []*Node) 
 // block reports a warning that keeps the workflow from running.
 func (d *Document) block(at Pos, path, message string) {
 	p := d.report.warnf(at, path, "%s", message)
-	d.Blocked = append(d.Blocked, d.report.finish(finding{pos: at, problem: *p}))
+	d.blocked = append(d.blocked, finding{pos: at, problem: *p})
 }
 
 // checkRestart warns of settings that the chosen strategy does not read.
@@ -236,8 +235,7 @@ func (d *Document) checkRestart() {
 func (n *Node) checkType(catalogue Catalogue) {
 	r := n.document.report
 	if !validID(n.ID) {
-		r.errorf(n.Pos, n.path(), "%q cannot be the id of a node", n.ID).Hint =
-			"letters, digits, _ and -; a dot separates a port"
+		r.errorf(n.Pos, n.path(), "%q cannot be the id of a node", n.ID).Hint = "letters, digits, _ and -; a dot separates a port"
 	}
 	if n.ConfigTree != nil && n.ConfigTree.Kind != KindMap && n.ConfigTree.Kind != KindNull {
 		r.errorf(n.ConfigTree.Pos, n.path()+".config", "want a mapping, got %s", n.ConfigTree.Kind)

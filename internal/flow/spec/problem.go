@@ -123,8 +123,10 @@ func (r *report) problems() []Problem {
 		}
 	}
 	if r.cut > 0 {
-		list = append(list, Problem{File: r.file, Severity: Error,
-			Message: fmt.Sprintf("and %d more problems", r.cut)})
+		list = append(list, Problem{
+			File: r.file, Severity: Error,
+			Message: fmt.Sprintf("and %d more problems", r.cut),
+		})
 	}
 	return list
 }

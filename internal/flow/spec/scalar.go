@@ -114,8 +114,7 @@ func (d *decoder) check(v *Value, target reflect.Value, k *key, path string) {
 		return
 	}
 	if len(k.enum) > 0 && target.Kind() == reflect.String && !slices.Contains(k.enum, v.Text) {
-		d.report.errorf(v.Pos, path, "%s is not one of the values", v.shown()).Hint =
-			didYouMean(v.Text, k.enum)
+		d.report.errorf(v.Pos, path, "%s is not one of the values", v.shown()).Hint = didYouMean(v.Text, k.enum)
 		return
 	}
 	if k.min != "" && compareBound(target, k.min) < 0 {

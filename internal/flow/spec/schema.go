@@ -182,12 +182,14 @@ func typeSchema(t reflect.Type, value reflect.Value, k *key) map[string]any {
 	case *time.Duration:
 		return map[string]any{"anyOf": []any{
 			map[string]any{"type": "string", "pattern": `^([0-9.]+(ns|us|µs|ms|s|m|h|d))+$`},
-			map[string]any{"const": 0}, variable(),
+			map[string]any{"const": 0},
+			variable(),
 		}}
 	case *connector.Size:
 		return map[string]any{"anyOf": []any{
 			map[string]any{"type": "integer", "minimum": 0},
-			map[string]any{"type": "string", "pattern": `^[0-9.]+ *[kKmMgGtT]?[iI]?[bB]?$`}, variable(),
+			map[string]any{"type": "string", "pattern": `^[0-9.]+ *[kKmMgGtT]?[iI]?[bB]?$`},
+			variable(),
 		}}
 	case *time.Time, encoding.TextUnmarshaler:
 		return map[string]any{"type": "string"}

@@ -79,7 +79,11 @@ func checkBytes(s *source, r *report, top Pos) bool {
 func reportSyntax(err error, s *source, r *report) {
 	var syntax yaml.Error
 	if errors.As(err, &syntax) && syntax.GetToken() != nil {
-		p := r.errorf(tokenPos(syntax.GetToken(), s), "", "%s", syntax.GetMessage())
+		at := tokenPos(syntax.GetToken(), s)
+		p := r.errorf(at, "", "%s", syntax.GetMessage())
+		if strings.Contains(s.line(at.Line), "${") {
+			p.Hint = `inside [ ] and { } a variable needs quotes: "${NAME}"`
+		}
 		if strings.Contains(syntax.GetMessage(), "'\t'") || strings.Contains(syntax.GetMessage(), "tab") {
 			p.Hint = "indent with spaces; YAML takes no tabs there"
 		}
@@ -239,8 +243,7 @@ func (b *builder) file(file *ast.File, top Pos) *Value {
 			continue
 		}
 		if root != nil {
-			b.report.errorf(b.pos(doc.Body), "", "a second YAML document").Hint =
-				"write one workflow per file"
+			b.report.errorf(b.pos(doc.Body), "", "a second YAML document").Hint = "write one workflow per file"
 			return nil
 		}
 		root = b.value(doc.Body)
@@ -372,8 +375,7 @@ func (b *builder) alias(n *ast.AliasNode) *Value {
 		for anchor := range b.anchors {
 			names = append(names, anchor)
 		}
-		b.report.errorf(b.pos(n), "", "alias *%s has no anchor before it", name).Hint =
-			didYouMean(name, sorted(names))
+		b.report.errorf(b.pos(n), "", "alias *%s has no anchor before it", name).Hint = didYouMean(name, sorted(names))
 	case v == nil:
 		b.report.errorf(b.pos(n), "", "alias *%s stands inside its own anchor", name)
 	default:
@@ -407,8 +409,7 @@ func (b *builder) tag(n *ast.TagNode) *Value {
 	case "seq":
 		ok = v.Kind == KindList
 	default:
-		b.report.errorf(b.pos(n), "", "tag %s is not supported", n.Start.Value).Hint =
-			"leave the tag away; documents use plain YAML 1.2 values"
+		b.report.errorf(b.pos(n), "", "tag %s is not supported", n.Start.Value).Hint = "leave the tag away; documents use plain YAML 1.2 values"
 		return v
 	}
 	if !ok {
@@ -447,8 +448,7 @@ func (b *builder) mapping(at Pos, entries []*ast.MappingValueNode) *Value {
 			value.Pos = key.Pos
 		}
 		if first, ok := seen[key.Text]; ok {
-			b.report.errorf(key.Pos, "", "key %q is written twice", key.Text).Hint =
-				fmt.Sprintf("it is first written in line %d", first.Line)
+			b.report.errorf(key.Pos, "", "key %q is written twice", key.Text).Hint = fmt.Sprintf("it is first written in line %d", first.Line)
 			continue
 		}
 		seen[key.Text] = key.Pos

@@ -1,0 +1,83 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+
+	"github.com/tapeline/tapeline/internal/flow/spec"
+)
+
+// Copy describes `tapeline copy`.
+type Copy struct {
+	From, To         string // URLs or paths
+	FromType, ToType string // connectors; "" finds them
+	Where            string // filter condition; "" keeps all
+	Select           []string
+	Set              map[string]any // settings of the sink, over those of its URL
+	SourceSet        map[string]any // settings of the source
+}
+
+// Document returns the workflow that does the copy, as YAML text. Its name depends on both ends, so
+// that repeating an interrupted copy takes it up again.
+func (p *Parts) Document(c Copy) (string, error) {
+	from, err := p.Locate(spec.Source, c.From, c.FromType)
+	if err != nil {
+		return "", err
+	}
+	to, err := p.Locate(spec.Destination, c.To, c.ToType)
+	if err != nil {
+		return "", err
+	}
+	for key, value := range c.SourceSet {
+		from.Config[key] = value
+	}
+	for key, value := range c.Set {
+		to.Config[key] = value
+	}
+	sum := fnv.New32a()
+	fmt.Fprintf(sum, "%s\n%s\n%s\n%v", c.From, c.To, c.Where, c.Select)
+	var b strings.Builder
+	fmt.Fprintf(&b, "name: copy-%08x\nsources:\n", sum.Sum32())
+	writeNode(&b, "source", from.Type, "", from.Config)
+	last := "source"
+	if c.Where != "" || len(c.Select) > 0 {
+		b.WriteString("transformations:\n")
+	}
+	if c.Where != "" {
+		writeNode(&b, "where", "filter", last, map[string]any{"condition": c.Where})
+		last = "where"
+	}
+	if len(c.Select) > 0 {
+		writeNode(&b, "select", "select", last, map[string]any{"columns": c.Select})
+		last = "select"
+	}
+	b.WriteString("destinations:\n")
+	writeNode(&b, "sink", to.Type, last, to.Config)
+	return b.String(), nil
+}
+
+// writeNode writes one node; values are JSON, which is YAML.
+func writeNode(b *strings.Builder, id, typ, input string, config map[string]any) {
+	fmt.Fprintf(b, "  %s:\n    type: %s\n", id, typ)
+	if input != "" {
+		fmt.Fprintf(b, "    inputs: [%s]\n", input)
+	}
+	b.WriteString("    config:\n")
+	keys := make([]string, 0, len(config))
+	for key := range config {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		var text strings.Builder
+		encoder := json.NewEncoder(&text)
+		encoder.SetEscapeHTML(false)
+		_ = encoder.Encode(config[key]) // scalars, lists and maps of them always encode
+		// A dollar sign begins a substitution in documents.
+		value := strings.ReplaceAll(strings.TrimSpace(text.String()), "${", "$${")
+		fmt.Fprintf(b, "      %s: %s\n", key, value)
+	}
+}

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/spec"
+)
+
+// Location is one end of a copy: a connector and its config.
+type Location struct {
+	Type   string
+	Config map[string]any
+}
+
+// Locate finds the connector for a URL or path by scheme, by a "type:" prefix, or by file suffix,
+// and makes its config. forced names the connector instead; "" finds it.
+func (p *Parts) Locate(kind spec.NodeKind, address, forced string) (Location, error) {
+	name := forced
+	if name == "" {
+		found, rest, err := p.recognise(kind, address)
+		if err != nil {
+			return Location{}, err
+		}
+		name, address = found, rest
+	}
+	c, ok := p.Connectors.Get(name)
+	if !ok || kind == spec.Source && c.Source == nil || kind == spec.Destination && c.Sink == nil {
+		return Location{}, fmt.Errorf("no connector %q that can be a %s; did you mean %q?",
+			name, kind.Noun(), spec.Suggest(name, p.Names(kind)))
+	}
+	config := map[string]any{"path": address}
+	if c.FromURL != nil {
+		made, err := c.FromURL(address)
+		if err != nil {
+			return Location{}, fmt.Errorf("%s %s: %w", kind.Noun(), redacted(address), err)
+		}
+		config = made
+	}
+	return Location{Type: name, Config: config}, nil
+}
+
+// recognise returns the connector of an address, and the address without a "type:" prefix.
+func (p *Parts) recognise(kind spec.NodeKind, address string) (name, rest string, err error) {
+	if scheme, _, ok := strings.Cut(address, "://"); ok {
+		for _, name := range p.Names(kind) {
+			c, _ := p.Connectors.Get(name)
+			if slices.Contains(c.Schemes, scheme) {
+				return name, address, nil
+			}
+		}
+		return "", "", fmt.Errorf("no connector for %s:// URLs can be a %s", scheme, kind.Noun())
+	}
+	if prefix, rest, ok := strings.Cut(address, ":"); ok {
+		if _, known := p.Find(kind, prefix); known {
+			return prefix, rest, nil
+		}
+	}
+	if address == "-" {
+		return "stdio", address, nil
+	}
+	for _, name := range p.Names(kind) {
+		c, _ := p.Connectors.Get(name)
+		if matchesSuffix(c, address) {
+			return name, address, nil
+		}
+	}
+	return "", "", fmt.Errorf("cannot tell the format of %s %q; name it as in csv:%s, the formats are %s",
+		kind.Noun(), address, address, strings.Join(p.Names(kind), ", "))
+}
+
+// matchesSuffix compares the suffix of a path, without compression and query.
+func matchesSuffix(c connector.Connector, address string) bool {
+	path, _, _ := strings.Cut(address, "?")
+	for _, compression := range []string{".gz", ".zst", ".zstd"} {
+		path = strings.TrimSuffix(path, compression)
+	}
+	return slices.Contains(c.Suffixes, strings.ToLower(filepath.Ext(path)))
+}
+
+// redacted hides a password in a URL.
+func redacted(address string) string {
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return address
+}

@@ -1,0 +1,352 @@
+package op
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/internal/flow/expr"
+)
+
+// add turns a rule into checks.
+func (v *validate) add(i int, rule Rule) error {
+	columns := rule.Columns
+	if rule.Column != "" {
+		columns = append([]string{rule.Column}, columns...)
+	}
+	reaction := v.reaction(rule)
+	if err := oneOf("on_failure", reaction, reactions()...); err != nil {
+		return err
+	}
+	v.names = append(v.names, rule.title(columns))
+	tests, err := rule.tests()
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(tests) > 0 && len(columns) == 0:
+		return errors.New("the rule names no column")
+	case len(tests) == 0 && rule.Expression == "" && !rule.Unique:
+		return errors.New("the rule checks nothing: set not_null, range, regex, in_set, unique or expression")
+	case rule.Unique && len(columns) == 0:
+		return errors.New("unique names no column")
+	case rule.Window != 0 && (!rule.Unique || rule.Window < 0):
+		return errors.New("window counts rows from 1, and belongs to unique")
+	}
+	for _, column := range columns {
+		for _, t := range tests {
+			name := rule.Name
+			if name == "" {
+				name = t.name
+			}
+			source := strings.ReplaceAll(t.violation, "$", "col("+quoted(column)+")")
+			if err := v.check(check{i, name, column, t.wants, reaction, nil}, source); err != nil {
+				return err
+			}
+		}
+	}
+	if rule.Expression != "" {
+		c := check{i, v.names[i], "", "is false: " + rule.Expression, reaction, nil}
+		if _, err := expr.Parse(rule.Expression); err != nil {
+			return &ConfigError{"expression", err}
+		}
+		if err := v.check(c, "not ("+rule.Expression+")"); err != nil {
+			return err
+		}
+	}
+	if rule.Unique {
+		v.uniques = append(v.uniques, newUniqueRule(i, v.names[i], columns, rule.Window, reaction))
+	}
+	return nil
+}
+
+func (v *validate) check(c check, source string) error {
+	x, err := expr.Parse(source)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	c.violation = x
+	v.checks = append(v.checks, c)
+	return nil
+}
+
+// title is the rule's name, or one made of what it checks.
+func (r *Rule) title(columns []string) string {
+	if r.Name != "" {
+		return r.Name
+	}
+	var parts []string
+	for _, part := range []struct {
+		set  bool
+		name string
+	}{
+		{r.NotNull, "not_null"},
+		{r.Range != nil, "range"},
+		{r.Regex != "", "regex"},
+		{r.InSet != nil, "in_set"},
+		{r.Unique, "unique"},
+		{r.Expression != "", "expression"},
+	} {
+		if part.set {
+			parts = append(parts, part.name)
+		}
+	}
+	name := strings.Join(parts, ",")
+	if len(columns) > 0 {
+		name += " " + strings.Join(columns, ",")
+	}
+	return name
+}
+
+// columnTest is a test of any column: $ stands for it in the violation.
+type columnTest struct{ name, violation, wants string }
+
+func (r *Rule) tests() ([]columnTest, error) {
+	var tests []columnTest
+	if r.NotNull {
+		tests = append(tests, columnTest{"not_null", "$ == nil", "is not allowed"})
+	}
+	if r.Range != nil {
+		t, err := r.Range.test()
+		if err != nil {
+			return nil, &ConfigError{"range", err}
+		}
+		tests = append(tests, t)
+	}
+	if r.Regex != "" {
+		if _, err := regexp.Compile(r.Regex); err != nil {
+			return nil, &ConfigError{"regex", err}
+		}
+		tests = append(tests, columnTest{
+			"regex", "not ($ matches " + quoted(r.Regex) + ")", "does not match " + r.Regex,
+		})
+	}
+	if r.InSet != nil {
+		items, err := literals(r.InSet)
+		if err != nil {
+			return nil, &ConfigError{"in_set", err}
+		}
+		tests = append(tests, columnTest{"in_set", "not ($ in [" + items + "])", "is none of " + items})
+	}
+	return tests, nil
+}
+
+// test is written so that NaN, which is on neither side of a bound, violates it.
+func (r *Range) test() (columnTest, error) {
+	var holds, words []string
+	for _, bound := range []struct {
+		value    any
+		operator string
+		word     string
+	}{{r.Min, ">=", "from "}, {r.Max, "<=", "up to "}} {
+		if bound.value == nil {
+			continue
+		}
+		text, err := literal(bound.value)
+		if err != nil {
+			return columnTest{}, err
+		}
+		holds = append(holds, "$ "+bound.operator+" "+text)
+		words = append(words, bound.word+text)
+	}
+	if len(holds) == 0 {
+		return columnTest{}, errors.New("has neither min nor max")
+	}
+	return columnTest{
+		"range", "not (" + strings.Join(holds, " and ") + ")", "is not in the range " + strings.Join(words, " "),
+	}, nil
+}
+
+func literals(values []any) (string, error) {
+	parts := make([]string, len(values))
+	for i, v := range values {
+		text, err := literal(v)
+		if err != nil {
+			return "", err
+		}
+		parts[i] = text
+	}
+	return strings.Join(parts, ", "), nil
+}
+
+// literal writes a value of a document as one of an expression.
+func literal(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return quoted(v), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case int:
+		return strconv.Itoa(v), nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case uint64:
+		return strconv.FormatUint(v, 10), nil
+	case float64:
+		text := strconv.FormatFloat(v, 'f', -1, 64)
+		if !strings.Contains(text, ".") {
+			text += ".0"
+		}
+		return text, nil
+	case time.Time:
+		return quoted(v.Format(time.RFC3339Nano)), nil
+	}
+	return "", fmt.Errorf("%v (%T) is no number, text, bool or time", v, v)
+}
+
+// quoted writes a text literal of the expression language.
+func quoted(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < 0x20 || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// uniqueRule remembers the values of rows that passed.
+type uniqueRule struct {
+	rule     int
+	name     string
+	columns  []string
+	window   int64
+	reaction string
+	keys     *keySet
+	rows     int64
+}
+
+func newUniqueRule(rule int, name string, columns []string, window int64, reaction string) *uniqueRule {
+	return &uniqueRule{rule, name, columns, window, reaction, newKeySet(window > 0), 0}
+}
+
+// unique checks one unique rule on the rows that passed all before it.
+func (v *boundValidate) unique(b *batch.Batch, k int, out *Output) (*batch.Batch, error) {
+	u := v.uniques[k]
+	b = typedAll(b, v.uniqueAt[k], out)
+	v.columns = v.columns[:0]
+	for _, at := range v.uniqueAt[k] {
+		v.columns = append(v.columns, b.Column(at))
+	}
+	var gone []batch.RowError
+	for i := range b.Len() {
+		row := b.Row(i)
+		if b.Operation(row) != batch.Insert {
+			continue
+		}
+		fresh, err := v.fresh(u, row)
+		if err != nil {
+			return nil, err
+		}
+		if fresh {
+			continue
+		}
+		if u.reaction == warn {
+			v.warned[u.rule].Add(1)
+			continue
+		}
+		at := v.uniqueAt[k][0]
+		e := batch.RowError{
+			Row: row, Column: u.columns[0], Reason: u.name + ": " + shownValue(b, at, row) + " came before",
+		}
+		if u.reaction == fail {
+			return nil, failRow(b, e)
+		}
+		gone = append(gone, e)
+	}
+	if u.reaction == deadLetter {
+		out.Reject(b, gone)
+	}
+	return b.Without(gone), nil
+}
+
+// fresh remembers a row's values; NULL equals nothing.
+func (v *boundValidate) fresh(u *uniqueRule, row int) (bool, error) {
+	u.rows++
+	for _, c := range v.columns {
+		if c.IsNull(row) {
+			return true, nil
+		}
+	}
+	if u.window > 0 {
+		u.keys.forget(u.rows - u.window)
+	}
+	v.scratch = batch.AppendKey(v.scratch[:0], v.columns, row)
+	return u.keys.add(v.scratch, u.rows)
+}
+
+const validateState = 1 // version of the state's encoding
+
+// Snapshot returns the values that unique rules saw since the last Snapshot, or all.
+func (v *validate) Snapshot(base bool) ([]byte, error) {
+	w := stateWriter{}
+	w.uint(validateState)
+	w.uint(uint64(len(v.uniques)))
+	for _, u := range v.uniques {
+		w.text(u.identity())
+		w.uint(uint64(u.rows))
+		u.keys.write(&w, base)
+	}
+	return w.data, nil
+}
+
+// identity names what the stored values are; state of another rule cannot be read.
+func (u *uniqueRule) identity() string {
+	return fmt.Sprintf("%q window %t", u.columns, u.window > 0)
+}
+
+// Restore replaces the values seen.
+func (v *validate) Restore(base []byte, increments [][]byte) error {
+	for _, u := range v.uniques {
+		u.keys, u.rows = newKeySet(u.window > 0), 0
+	}
+	if base != nil {
+		increments = append([][]byte{base}, increments...)
+	}
+	for _, data := range increments {
+		r := stateReader{data: data}
+		if err := r.version(validateState); err != nil {
+			return err
+		}
+		if n := r.count(1); r.err == nil && n != len(v.uniques) {
+			return fmt.Errorf("state of %d unique rules, the node has %d", n, len(v.uniques))
+		}
+		for _, u := range v.uniques {
+			if got := r.text(); r.err == nil && got != u.identity() {
+				return fmt.Errorf("state of a unique rule on %s, the node has %s", got, u.identity())
+			}
+			u.rows = int64(r.uint())
+			if err := u.keys.read(&r); err != nil {
+				return err
+			}
+		}
+		if err := r.end(); err != nil {
+			return err
+		}
+	}
+	for _, u := range v.uniques {
+		u.keys.finish()
+	}
+	return nil
+}
+
+// StateBytes is the memory of the values seen.
+func (v *validate) StateBytes() int {
+	size := 0
+	for _, u := range v.uniques {
+		size += u.keys.bytes()
+	}
+	return size
+}
