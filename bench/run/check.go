@@ -152,25 +152,34 @@ func verify(got content, want dataset.Sums) error {
 	return nil
 }
 
-// checkReport reads Tapeline's report of a run whose output is dropped: all rows were read, and
-// about half were kept, since the filter's column draws one of two values.
-func checkReport(path string, rows int64) error {
+// account is what Tapeline reports of its own run.
+type account struct {
+	Status      string `json:"status"`
+	RowsIn      int64  `json:"rows_in"`
+	RowsOut     int64  `json:"rows_out"`
+	Checkpoints int64  `json:"checkpoints"`
+}
+
+// readAccount reads the report of a run.
+func readAccount(path string) (account, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("read report: %w", err)
+		return account{}, fmt.Errorf("read report: %w", err)
 	}
-	var counted struct {
-		Status  string `json:"status"`
-		RowsIn  int64  `json:"rows_in"`
-		RowsOut int64  `json:"rows_out"`
+	var a account
+	if err := json.Unmarshal(text, &a); err != nil {
+		return account{}, fmt.Errorf("decode report: %w", err)
 	}
-	if err := json.Unmarshal(text, &counted); err != nil {
-		return fmt.Errorf("decode report: %w", err)
-	}
+	return a, nil
+}
+
+// verify checks a run whose output is dropped: all rows were read, and about half were kept,
+// since the filter's column draws one of two values.
+func (a account) verify(rows int64) error {
 	tolerance := 5 * math.Sqrt(float64(rows)/4) // five standard deviations of fair draws
-	if counted.RowsIn != rows || math.Abs(float64(counted.RowsOut)-float64(rows)/2) > tolerance {
-		return mismatchError{fmt.Errorf("report: got status %s, %d rows in, %d out, want %d in, half out",
-			counted.Status, counted.RowsIn, counted.RowsOut, rows)}
+	if a.RowsIn != rows || math.Abs(float64(a.RowsOut)-float64(rows)/2) > tolerance {
+		return fmt.Errorf("report: got status %s, %d rows in, %d out, want %d in, half of them out",
+			a.Status, a.RowsIn, a.RowsOut, rows)
 	}
 	return nil
 }

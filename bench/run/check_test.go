@@ -111,7 +111,7 @@ func TestSumFindsFaults(t *testing.T) {
 	}
 }
 
-func TestCheckReport(t *testing.T) {
+func TestAccount(t *testing.T) {
 	t.Parallel()
 	for text, good := range map[string]bool{
 		`{"status":"completed","rows_in":1000000,"rows_out":500321}`: true,
@@ -123,7 +123,11 @@ func TestCheckReport(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := checkReport(path, 1_000_000); (err == nil) != good {
+		got, err := readAccount(path)
+		if err == nil {
+			err = got.verify(1_000_000)
+		}
+		if (err == nil) != good {
 			t.Errorf("report %s: got %v, want correct %t", text, err, good)
 		}
 	}

@@ -53,7 +53,7 @@ func measure(ctx context.Context, run invocation, dir string) (s sample, err err
 	s.WallSeconds = time.Since(start).Seconds()
 	busy := busySeconds() - busyBefore
 	if runErr != nil {
-		return s, fmt.Errorf("run %s: %w: %s", run.args[0], runErr, lastLine(complaint.String()))
+		return s, fmt.Errorf("run %s: %w: %s", run.args[0], runErr, ending(complaint.String()))
 	}
 	usage, ok := command.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
@@ -67,12 +67,12 @@ func measure(ctx context.Context, run invocation, dir string) (s sample, err err
 
 func seconds(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }
 
-// lastLine returns the end of what a tool complained about, where the reason stands.
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	line := text[strings.LastIndexByte(text, '\n')+1:]
-	const longest = 300
-	return line[:min(len(line), longest)]
+// ending returns the last lines of what a tool complained about, where the reason stands, as one.
+func ending(text string) string {
+	const lines, longest = 4, 400
+	all := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
+	joined := strings.Join(all[max(0, len(all)-lines):], " / ")
+	return joined[max(0, len(joined)-longest):]
 }
 
 // busySeconds returns the CPU time that all processes of the machine have used since it started,

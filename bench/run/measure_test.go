@@ -38,8 +38,8 @@ func TestMeasureSaysWhy(t *testing.T) {
 	t.Parallel()
 	run := invocation{args: []string{"sh", "-c", "echo first >&2; echo no such table >&2; exit 3"}}
 	_, err := measure(t.Context(), run, t.TempDir())
-	if err == nil || !strings.HasSuffix(err.Error(), ": no such table") {
-		t.Errorf("failed tool: got %v, want its last line", err)
+	if err == nil || !strings.HasSuffix(err.Error(), ": first / no such table") {
+		t.Errorf("failed tool: got %v, want its last lines", err)
 	}
 }
 

@@ -118,7 +118,7 @@ func (d *database) query(ctx context.Context, input *os.File, text string) (stri
 	command.Stderr = &complaint
 	output, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("query %.40q: %w: %s", text, err, lastLine(complaint.String()))
+		return "", fmt.Errorf("query %.40q: %w: %s", text, err, ending(complaint.String()))
 	}
 	return string(output), nil
 }

@@ -50,6 +50,8 @@ type toolResult struct {
 	Samples []sample `json:"samples,omitempty"`
 	Output  *content `json:"output,omitempty"`
 
+	Checkpoints int64 `json:"checkpoints,omitempty"` // taken in the last round, Tapeline only
+
 	// Medians over the rounds; zero without a sample.
 	RowsPerSecond    float64 `json:"rows_per_second"`
 	RowsPerCPUSecond float64 `json:"rows_per_cpu_second"`
@@ -222,8 +224,8 @@ func (w *workloadResult) judge() []string {
 		case t.Ratio == nil:
 		case t.Tool == oursCheckpoints:
 			share := 1 / t.Ratio.Wall
-			verdict(share >= leastWithCheckpoints, "with checkpoints %.2fx of the plain rate, "+
-				"at least %.2fx", share, leastWithCheckpoints)
+			verdict(share >= leastWithCheckpoints, "with %d checkpoints %.2fx of the plain "+
+				"rate, at least %.2fx", t.Checkpoints, share, leastWithCheckpoints)
 		case w.goal.Ratios[t.Tool] > 0:
 			verdict(t.Ratio.Wall >= w.goal.Ratios[t.Tool], "%.2fx of %s, at least %.2fx",
 				t.Ratio.Wall, t.Tool, w.goal.Ratios[t.Tool])

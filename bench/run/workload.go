@@ -74,7 +74,7 @@ func workloads() []workload {
 			},
 		},
 		{
-			name: generated, output: formatNone, oursTimes: 10,
+			name: generated, output: formatNone, oursTimes: 40,
 			title: "generate {int64, two-value string, decimal} -> status == 'active' -> discard",
 			goal:  goal{RowsPerSecond: 20e6, Ratios: map[string]float64{"benthos": 54}},
 		},

@@ -89,7 +89,7 @@ func (g *guess) number(text []byte) {
 }
 
 func (g *guess) stamp(text []byte) {
-	nanos := batch.TimestampOf(batch.Nanosecond, "")
+	nanos := batch.TimestampOf(batch.Nanosecond, "UTC")
 	if _, ok := batch.ParseTimestamp(text, nanos); !ok || len(text) < len("2006-01-02T15:04") {
 		g.may &^= mayStamp | mayZoned
 		return

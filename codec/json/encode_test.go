@@ -80,7 +80,7 @@ func TestTokensAreWrittenAsTheirColumnsType(t *testing.T) {
 
 func TestRecordsStayOnOneLine(t *testing.T) {
 	schema := schemaOf(t, "l list<json>", "j json", "s string")
-	b := decode(t, Options{Schema: schema, Layout: Values}, "{\"l\":[\n {\"a\": \"x\\n \\\\\"},\r\n1 ],"+
+	b := decode(t, Options{Schema: schema, Layout: Values}, "{\"l\":[\n {\"a\":\"x\\n \\\\\"},\r\n1 ],"+
 		"\"j\":{ \"b\" :\n2},\"s\":[\n]}").Batch
 	want := `{"l":[{"a":"x\n \\"},1],"j":{"b":2},"s":"[\n]"}` + "\n"
 	dense, _ := b.Dense()

@@ -11,6 +11,7 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/flow/spec"
+	"github.com/tapeline/tapeline/internal/lifecycle"
 )
 
 // Build turns a checked document into nodes that can be planned. What keeps a node from being made
@@ -37,11 +38,11 @@ func execution(d *spec.Document) plan.Execution {
 	out := plan.Execution{
 		Parallelism: e.Parallelism, CheckpointInterval: e.CheckpointInterval,
 		MemoryBytes: int64(max(e.MemoryLimit, d.Resources.Memory)), CPU: max(e.CPU, d.Resources.CPU),
-		Restart: plan.Restart{
-			Type: e.RestartStrategy.Type, Attempts: e.RestartStrategy.Attempts,
+		Restart: lifecycle.Strategy{
+			Kind: lifecycle.Kind(e.RestartStrategy.Type), Attempts: e.RestartStrategy.Attempts,
 			Delay: e.RestartStrategy.Delay, MaxDelay: e.RestartStrategy.MaxDelay,
 			Multiplier: e.RestartStrategy.Multiplier, Interval: e.RestartStrategy.Interval,
-			MaxFailuresInPeriod: e.RestartStrategy.MaxFailures,
+			MaxFailures: e.RestartStrategy.MaxFailures,
 		},
 		Batching: plan.Batching{
 			Initial: b.Initial, Min: b.Min, Max: b.Max, ThroughputTarget: b.ThroughputTarget,

@@ -189,3 +189,14 @@ func TestNewerVersionIsRefused(t *testing.T) {
 		t.Errorf("got %v, want an error that names version 99", err)
 	}
 }
+
+func TestWritesAreSynced(t *testing.T) {
+	t.Parallel()
+	c, _ := pair(t)
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal"} {
+		var got string
+		if err := c.db.QueryRow(`PRAGMA ` + pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", pragma, got, err, want)
+		}
+	}
+}

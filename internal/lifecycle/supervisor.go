@@ -81,7 +81,7 @@ func (s *Supervisor) Leave() error {
 func (s *Supervisor) Add(name string, strategy Strategy, serve func(context.Context) error,
 ) *Service {
 	v := &Service{
-		name: name, serve: serve, log: s.log.With("service", name), scope: s.scope,
+		name: name, serve: serve, log: s.log, scope: s.scope,
 		restarts: strategy.Start(s.random), done: make(chan struct{}),
 	}
 	s.tree.Add(v)
@@ -126,7 +126,7 @@ func (v *Service) Serve(ctx context.Context) error {
 		if !again {
 			return suture.ErrDoNotRestart
 		}
-		v.log.Warn("service will be restarted", "delay", delay, "error", err)
+		v.log.Warn("service will be restarted", "service", v.name, "delay", delay, "error", err)
 		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:

@@ -71,22 +71,25 @@ func (x *Expression) Bind(schema *batch.Schema, options Options) (p *Program, er
 		source: x.source, schema: schema, options: options, root: root,
 		columns: slices.Compact(b.columns),
 	}
-	p.number(root)
+	p.number(root, true)
 	if options.Interpret {
 		p.rowOnly = "vectorized: false"
 	}
 	return p, nil
 }
 
-// number gives the nodes their ids and finds the first without column form.
-func (p *Program) number(n *node) {
+// number gives the nodes their ids, finds the first without column form, and marks those whose
+// column the root may hand on as it is.
+func (p *Program) number(n *node, shared bool) {
 	n.id = p.nodes
+	n.shared = n.shared || shared
 	p.nodes++
+	shared = shared && (n.op == opCoalesce || n.op == opMember)
 	if p.rowOnly == "" {
 		p.rowOnly = n.rowOnly
 	}
 	for _, arg := range n.args {
-		p.number(arg)
+		p.number(arg, shared)
 	}
 }
 

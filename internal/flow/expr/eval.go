@@ -21,6 +21,9 @@ type Eval struct {
 	used      int
 	operands  []operand
 	constants map[*node]*batch.Column
+	words     [][]uint64 // memory of intermediate columns, reused from batch to batch
+	usedWords int
+	sizes     []int // bytes of text each node gave for the last batch
 	scratch   []byte
 }
 
@@ -60,7 +63,10 @@ func (s *scope) within(o *scope) bool {
 
 // NewEval returns scratch memory for one goroutine.
 func (p *Program) NewEval() *Eval {
-	return &Eval{program: p, frame: frame{now: p.options.Now}, constants: map[*node]*batch.Column{}}
+	return &Eval{
+		program: p, frame: frame{now: p.options.Now}, constants: map[*node]*batch.Column{},
+		sizes: make([]int, p.nodes),
+	}
 }
 
 func (e *Eval) start(b *batch.Batch) *scope {
@@ -68,7 +74,7 @@ func (e *Eval) start(b *batch.Batch) *scope {
 		panic("expr: batch of another schema")
 	}
 	e.b, e.errs, e.failed, e.badColumn = b, nil, nil, ""
-	e.typed, e.used, e.frame.moment = e.typed[:0], 0, time.Time{}
+	e.typed, e.used, e.usedWords, e.frame.moment = e.typed[:0], 0, 0, time.Time{}
 	return &scope{rows: b.Selection(), count: b.Len()}
 }
 
@@ -201,6 +207,23 @@ func (e *Eval) buffer(capacity int) []int32 {
 	}
 	e.used++
 	return b[:0]
+}
+
+// fixed returns the memory of an 8-byte column a node computes: reused, holding anything, unless the
+// column may reach the caller.
+func (e *Eval) fixed(n *node) []uint64 {
+	rows := e.b.Rows()
+	if n.shared {
+		return make([]uint64, rows)
+	}
+	if e.usedWords == len(e.words) {
+		e.words = append(e.words, nil)
+	}
+	if cap(e.words[e.usedWords]) < rows {
+		e.words[e.usedWords] = make([]uint64, rows)
+	}
+	e.usedWords++
+	return e.words[e.usedWords-1][:rows]
 }
 
 // child returns the scope of rows narrowed from s; all of them are s itself.

@@ -26,10 +26,10 @@ func textEntry(signature, doc string, run function, examples ...Example) entry {
 func textFunctions() []entry {
 	out := []entry{
 		textEntry("upper(text: string) -> string", "All letters in upper case.",
-			func(f *frame, a []value) (value, string) { return f.mapped(a[0].text, upperCase), "" },
+			func(f *frame, a []value) (value, string) { return f.upper(a[0].text), "" },
 			Example{"upper('abc')", "ABC"}),
 		textEntry("lower(text: string) -> string", "All letters in lower case.",
-			func(f *frame, a []value) (value, string) { return f.mapped(a[0].text, lowerCase), "" },
+			func(f *frame, a []value) (value, string) { return f.lower(a[0].text), "" },
 			Example{"lower('ÄBC')", "äbc"}),
 		textEntry("trim(text: string, characters?: string) -> string",
 			"Without white space, or the given characters, at both ends.", runTrim(true, true),
@@ -151,15 +151,41 @@ func bindLength(c *call) *node {
 	return c.fail(x.at, "", "length takes a text, binary, list or map, this is %s", x.typ)
 }
 
-// mapped appends a transformed copy to the arena; ASCII goes byte by byte.
+// upper and lower change ASCII in place of a copy and leave the rest to unicode.
+func (f *frame) upper(text []byte) value {
+	start := len(f.arena)
+	f.arena = append(f.arena, text...)
+	for i, ch := range f.arena[start:] {
+		if ch >= utf8.RuneSelf {
+			f.arena = f.arena[:start]
+			return f.mapped(text, upperCase)
+		}
+		if ch-'a' <= 'z'-'a' {
+			f.arena[start+i] = ch - ('a' - 'A')
+		}
+	}
+	return textValue(f.arena[start:])
+}
+
+func (f *frame) lower(text []byte) value {
+	start := len(f.arena)
+	f.arena = append(f.arena, text...)
+	for i, ch := range f.arena[start:] {
+		if ch >= utf8.RuneSelf {
+			f.arena = f.arena[:start]
+			return f.mapped(text, lowerCase)
+		}
+		if ch-'A' <= 'Z'-'A' {
+			f.arena[start+i] = ch + ('a' - 'A')
+		}
+	}
+	return textValue(f.arena[start:])
+}
+
+// mapped appends a copy changed letter by letter.
 func (f *frame) mapped(text []byte, change func(rune) rune) value {
 	start := len(f.arena)
 	for i := 0; i < len(text); {
-		if ch := text[i]; ch < utf8.RuneSelf {
-			f.arena = append(f.arena, byte(change(rune(ch))))
-			i++
-			continue
-		}
 		r, size := utf8.DecodeRune(text[i:])
 		f.arena = utf8.AppendRune(f.arena, change(r))
 		i += size

@@ -1,6 +1,10 @@
 package expr
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+)
 
 // intLoop computes a op b without failing rows; false means that some row overflowed, and that
 // the rows must be looked at one by one.
@@ -128,4 +132,55 @@ func floatLoop(op arithmetic, a, b, out []float64, rows []int32) {
 			out[i] = calculateFloat(remainder, x, b[i])
 		}
 	}
+}
+
+// decimalLoop computes sums, differences and products of decimals that fit 64 bits; false means
+// that the rows must be looked at one by one.
+func decimalLoop(n *node, operands [2][]decimal128.Num, out []decimal128.Num, rows []int32) bool {
+	scaleA, scaleB, scale := scaleOf(n.args[0].typ), scaleOf(n.args[1].typ), int(n.typ.Scale)
+	factorA, factorB := int64(1), int64(1)
+	switch {
+	case n.arithmetic > multiply || n.arithmetic != multiply && max(scale-scaleA, scale-scaleB) > 18:
+		return false
+	case n.arithmetic != multiply:
+		factorA, factorB = pow10[scale-scaleA], pow10[scale-scaleB]
+	}
+	a, b := operands[0], operands[1]
+	count := len(a)
+	if rows != nil {
+		count = len(rows)
+	}
+	for i := range count {
+		row := i
+		if rows != nil {
+			row = int(rows[i])
+		}
+		x, y := int64(a[row].LowBits()), int64(b[row].LowBits())
+		if a[row].HighBits() != x>>63 || b[row].HighBits() != y>>63 {
+			return false
+		}
+		if n.arithmetic == multiply {
+			high, low := multiplyWide(x, y)
+			out[row] = decimal128.New(high, low)
+			continue
+		}
+		highA, lowA := multiplyWide(x, factorA)
+		highB, lowB := multiplyWide(y, factorB)
+		var carry uint64
+		if n.arithmetic == add {
+			lowA, carry = bits.Add64(lowA, lowB, 0)
+			highA += highB + int64(carry)
+		} else {
+			lowA, carry = bits.Sub64(lowA, lowB, 0)
+			highA -= highB + int64(carry)
+		}
+		out[row] = decimal128.New(highA, lowA)
+	}
+	return true
+}
+
+// multiplyWide returns the 128-bit product.
+func multiplyWide(x, y int64) (high int64, low uint64) {
+	h, low := bits.Mul64(uint64(x), uint64(y))
+	return int64(h) - x>>63&y - y>>63&x, low
 }

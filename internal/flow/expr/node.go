@@ -98,7 +98,8 @@ type node struct {
 	typ        batch.Type
 	args       []*node
 	at         span
-	id         int // position among the program's nodes
+	id         int  // position among the program's nodes
+	shared     bool // the result may reach the caller, so its memory is not reused
 	column     int
 	constant   value
 	compare    comparison

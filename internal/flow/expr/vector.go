@@ -255,35 +255,52 @@ func (e *Eval) vectorArithmetic(n *node, s *scope) *batch.Column {
 	mark = e.mark()
 	y := e.operand(n.args[1], s)
 	s = e.alive(s, mark)
-	if n.arithmetic == concatenate || n.typ.Kind == batch.Decimal {
+	if n.arithmetic == concatenate {
 		return e.arithmeticRows(n, [2]operand{x, y}, s)
 	}
 	left, right := e.dense2(x, n.args[0]), e.dense2(y, n.args[1])
-	rows := e.b.Rows()
-	valid := batch.And(left.Validity(), right.Validity(), rows)
+	valid := batch.And(left.Validity(), right.Validity(), e.b.Rows())
+	if n.typ.Kind == batch.Decimal {
+		a, b := batch.Values[decimal128.Num](left), batch.Values[decimal128.Num](right)
+		out := make([]decimal128.Num, e.b.Rows())
+		if decimalLoop(n, [2][]decimal128.Num{a, b}, out, s.rows) {
+			return batch.FixedColumn(n.typ, out, valid)
+		}
+		return e.arithmeticRows(n, [2]operand{{column: left}, {column: right}}, s)
+	}
+	c := batch.FixedColumn(n.typ, e.fixed(n), valid)
 	switch n.typ.Kind {
 	case batch.Float64:
-		out := make([]float64, rows)
 		a, b := batch.Values[float64](left), batch.Values[float64](right)
-		floatLoop(n.arithmetic, a, b, out, s.rows)
+		floatLoop(n.arithmetic, a, b, batch.Values[float64](c), s.rows)
 		if n.checkZero {
 			e.checkZero(n, b, valid, s)
 		}
-		return batch.FixedColumn(n.typ, out, valid)
+		return c
 	case batch.Int64:
 		a, b := batch.Values[int64](left), batch.Values[int64](right)
-		out := make([]int64, rows)
-		if n.arithmetic != remainder && intLoop(n.arithmetic, a, b, out, s.rows) {
-			return batch.FixedColumn(n.typ, out, valid)
+		if n.arithmetic != remainder && intLoop(n.arithmetic, a, b, batch.Values[int64](c), s.rows) {
+			return c
 		}
 	case batch.Uint64:
 		a, b := batch.Values[uint64](left), batch.Values[uint64](right)
-		out := make([]uint64, rows)
-		if n.arithmetic != remainder && uintLoop(n.arithmetic, a, b, out, s.rows) {
-			return batch.FixedColumn(n.typ, out, valid)
+		if n.arithmetic != remainder && uintLoop(n.arithmetic, a, b, batch.Values[uint64](c), s.rows) {
+			return c
 		}
 	}
 	return e.arithmeticRows(n, [2]operand{{column: left}, {column: right}}, s)
+}
+
+// writer returns a writer for a node's column, with room for as much text as the last one had.
+func (e *Eval) writer(n *node) *writer {
+	w := newWriter(n.typ, e.b.Rows())
+	if w.offsets != nil {
+		if size := e.sizes[n.id]; size > 0 {
+			w.bytes = make([]byte, 0, size+size/8)
+		}
+		w.size = &e.sizes[n.id]
+	}
+	return w
 }
 
 // dense2 spreads a constant operand.
@@ -306,10 +323,7 @@ func (e *Eval) checkZero(n *node, divisors []float64, valid batch.Bitmap, s *sco
 
 // arithmeticRows is the careful form: decimals, texts, and integers of which some row failed.
 func (e *Eval) arithmeticRows(n *node, operands [2]operand, s *scope) *batch.Column {
-	w := newWriter(n.typ, e.b.Rows())
-	if n.typ.Kind == batch.Decimal {
-		w.decimals = make([]decimal128.Num, e.b.Rows())
-	}
+	w := e.writer(n)
 	for i := range s.count {
 		row := int(s.row(i))
 		a, b := operands[0].load(row), operands[1].load(row)
@@ -336,10 +350,10 @@ func (e *Eval) vectorCast(n *node, s *scope) *batch.Column {
 	mark := e.mark()
 	c := e.vector(n.args[0], s)
 	s = e.alive(s, mark)
-	if out := widenColumn(c, n.typ, s.rows); out != nil {
+	if out := e.widenColumn(n, c, s.rows); out != nil {
 		return out
 	}
-	w := newWriter(n.typ, e.b.Rows())
+	w := e.writer(n)
 	from := n.args[0].typ
 	for i := range s.count {
 		row := int(s.row(i))
@@ -364,86 +378,6 @@ func (e *Eval) vectorCast(n *node, s *scope) *batch.Column {
 		}
 	}
 	return w.finish()
-}
-
-// widenColumn converts between numbers that always fit, nil for other types.
-func widenColumn(c *batch.Column, to batch.Type, rows []int32) *batch.Column {
-	valid := c.Validity()
-	switch from := c.Type().Kind; to.Kind {
-	case batch.Int64:
-		switch from {
-		case batch.Int8:
-			return batch.FixedColumn(to, convert[int8, int64](c, rows), valid)
-		case batch.Int16:
-			return batch.FixedColumn(to, convert[int16, int64](c, rows), valid)
-		case batch.Int32:
-			return batch.FixedColumn(to, convert[int32, int64](c, rows), valid)
-		}
-	case batch.Uint64:
-		switch from {
-		case batch.Uint8:
-			return batch.FixedColumn(to, convert[uint8, uint64](c, rows), valid)
-		case batch.Uint16:
-			return batch.FixedColumn(to, convert[uint16, uint64](c, rows), valid)
-		case batch.Uint32:
-			return batch.FixedColumn(to, convert[uint32, uint64](c, rows), valid)
-		}
-	case batch.Float64:
-		switch from {
-		case batch.Int32:
-			return batch.FixedColumn(to, convert[int32, float64](c, rows), valid)
-		case batch.Int64:
-			return batch.FixedColumn(to, convert[int64, float64](c, rows), valid)
-		case batch.Uint64:
-			return batch.FixedColumn(to, convert[uint64, float64](c, rows), valid)
-		case batch.Float32:
-			return batch.FixedColumn(to, convert[float32, float64](c, rows), valid)
-		}
-	}
-	return nil
-}
-
-type number interface {
-	int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | float32 | float64
-}
-
-func convert[From, To number](c *batch.Column, rows []int32) []To {
-	values := numbers[From](c)
-	out := make([]To, len(values))
-	if rows == nil {
-		for i, v := range values {
-			out[i] = To(v)
-		}
-		return out
-	}
-	for _, row := range rows {
-		out[row] = To(values[row])
-	}
-	return out
-}
-
-func numbers[T number](c *batch.Column) []T {
-	switch any(*new(T)).(type) {
-	case int8:
-		return any(batch.Values[int8](c)).([]T)
-	case int16:
-		return any(batch.Values[int16](c)).([]T)
-	case int32:
-		return any(batch.Values[int32](c)).([]T)
-	case int64:
-		return any(batch.Values[int64](c)).([]T)
-	case uint8:
-		return any(batch.Values[uint8](c)).([]T)
-	case uint16:
-		return any(batch.Values[uint16](c)).([]T)
-	case uint32:
-		return any(batch.Values[uint32](c)).([]T)
-	case uint64:
-		return any(batch.Values[uint64](c)).([]T)
-	case float32:
-		return any(batch.Values[float32](c)).([]T)
-	}
-	return any(batch.Values[float64](c)).([]T)
 }
 
 // vectorMember is a struct's child, NULL also where the struct is.
@@ -503,7 +437,7 @@ func (e *Eval) vectorCall(n *node, s *scope) *batch.Column {
 	}
 	operands := e.operands[from:]
 	args := make([]value, len(n.args))
-	w := newWriter(n.typ, e.b.Rows())
+	w := e.writer(n)
 rows:
 	for i := range s.count {
 		row := int(s.row(i))

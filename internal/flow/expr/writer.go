@@ -18,7 +18,8 @@ type writer struct {
 	offsets  []int32
 	bytes    []byte
 	nested   *batch.Appender
-	next     int // first row not yet written, for forms that are appended to
+	size     *int // where to note the bytes of text
+	next     int  // first row not yet written, for forms that are appended to
 }
 
 func newWriter(typ batch.Type, rows int) *writer {
@@ -93,6 +94,9 @@ func (w *writer) finish() *batch.Column {
 	case w.offsets != nil:
 		for ; w.next < w.rows; w.next++ {
 			w.offsets[w.next+1] = int32(len(w.bytes))
+		}
+		if w.size != nil {
+			*w.size = len(w.bytes)
 		}
 		return batch.TextColumn(w.typ, w.offsets, w.bytes, w.valid)
 	case w.bits != nil:

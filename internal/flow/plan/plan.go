@@ -8,6 +8,7 @@ import (
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/op"
+	"github.com/tapeline/tapeline/internal/lifecycle"
 )
 
 // Kind is what a node is.
@@ -96,21 +97,11 @@ type Batching struct {
 	Linger            time.Duration // longest wait for a batch to fill
 }
 
-// Restart is the declared restart strategy.
-type Restart struct {
-	Type                string // none, fixed-delay, exponential, failure-rate
-	Attempts            int
-	Delay, MaxDelay     time.Duration
-	Multiplier          float64
-	Interval            time.Duration
-	MaxFailuresInPeriod int
-}
-
 // Execution are the settings of a whole workflow.
 type Execution struct {
 	Parallelism        int
 	CheckpointInterval time.Duration // 0: only at the end
-	Restart            Restart
+	Restart            lifecycle.Strategy
 	Batching           Batching
 	MemoryBytes        int64 // of data in flight; default 256 MiB
 	CPU                float64

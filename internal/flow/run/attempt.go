@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/credit"
 	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/lifecycle"
 )
 
 // attempt is one try to run a workflow from its last committed checkpoint. It owns every
@@ -29,9 +28,7 @@ type attempt struct {
 	deadSink *deadSink
 	decider  *writer
 
-	context  context.Context //nolint:containedctx // the attempt is the scope of this context
-	cancel   context.CancelCauseFunc
-	waiting  sync.WaitGroup
+	group    *lifecycle.Group
 	draining atomic.Bool
 	active   atomic.Int64 // chunks taken since the last checkpoint
 
@@ -75,11 +72,13 @@ func newAttempt(w *Workflow) *attempt {
 
 // run restores, opens, runs and closes. It returns errFinished, errDrained or what failed.
 func (a *attempt) run(ctx context.Context) (err error) {
-	ctx, a.cancel = context.WithCancelCause(ctx)
-	a.context = ctx
+	a.group = lifecycle.NewGroup(ctx)
+	ctx = a.group.Context()
 	defer func() {
-		a.cancel(err)
-		a.waiting.Wait()
+		a.group.Stop(err)
+		if failure := a.group.Wait(); err == nil {
+			err = failure
+		}
 		a.inbox.close()
 		for _, t := range a.tasks {
 			a.workflow.cluster.tasks.remove(t.control)
@@ -99,31 +98,14 @@ func (a *attempt) run(ctx context.Context) (err error) {
 	}
 	for _, t := range a.tasks {
 		a.workflow.cluster.tasks.add(t.control)
-		a.spawn(t.stage.ID, t.loop)
+		a.group.Go(t.stage.ID, t.loop)
 		for _, r := range t.readers {
 			if !r.ended {
-				a.spawn(t.stage.ID+" reader", r.loop)
+				a.group.Go(t.stage.ID+" reader", r.loop)
 			}
 		}
 	}
 	return a.coordinate(ctx)
-}
-
-// spawn runs f in a goroutine of the attempt; its error or panic ends the attempt.
-func (a *attempt) spawn(name string, f func(ctx context.Context) error) {
-	ctx := a.context
-	a.waiting.Add(1)
-	go func() {
-		defer a.waiting.Done()
-		defer func() {
-			if p := recover(); p != nil {
-				a.cancel(fmt.Errorf("%s: panic: %v\n%s", name, p, debug.Stack()))
-			}
-		}()
-		if err := f(ctx); err != nil {
-			a.cancel(err)
-		}
-	}()
 }
 
 // open makes the tasks, from sinks to sources, so that nothing is read before all can be written.

@@ -64,7 +64,7 @@ func (r *reader) loop(ctx context.Context) error {
 		if err := r.hand(ctx, it); err != nil || end {
 			return err
 		}
-		r.meter.blocked(before)
+		r.meter.Blocked(before)
 	}
 }
 
@@ -79,12 +79,12 @@ func (r *reader) read(ctx context.Context) (*item, error) {
 	if err := memory.Acquire(ctx, reserved); err != nil {
 		return nil, err
 	}
-	r.meter.blocked(before)
+	r.meter.Blocked(before)
 	before = time.Now()
 	it := &item{input: r.index}
 	var err error
 	it.chunk, err = r.source.Read(ctx)
-	r.meter.busy(before)
+	r.meter.Busy(before)
 	switch {
 	case errors.Is(err, io.EOF):
 		memory.Release(reserved)
@@ -95,7 +95,7 @@ func (r *reader) read(ctx context.Context) (*item, error) {
 		return nil, nodeError(r.node, fmt.Errorf("read: %w", err))
 	}
 	it.chunk.Bytes = max(it.chunk.Bytes, 1)
-	r.meter.bytes.Add(int64(it.chunk.Bytes))
+	r.meter.Bytes.Add(int64(it.chunk.Bytes))
 	it.release = newLease(it.chunk.Release, func() { memory.Release(reserved) }).drop
 	return it, nil
 }
@@ -124,7 +124,7 @@ func (r *reader) finish() {
 	}
 	r.stop()
 	// The task's loop sends this, so the hand-over must not wait for the task's loop.
-	r.task.attempt.spawn(r.node.ID+" end", func(ctx context.Context) error {
+	r.task.attempt.group.Go(r.node.ID+" end", func(ctx context.Context) error {
 		select {
 		case r.task.inbox <- &item{input: r.index, end: true}:
 		case <-ctx.Done():

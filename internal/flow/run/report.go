@@ -77,11 +77,11 @@ func (w *Workflow) Snapshot() Report {
 		m := w.meters[n]
 		node := NodeReport{
 			ID: n.ID, Type: n.Type, Kind: n.Kind.String(),
-			RowsIn: m.rowsIn.Load(), RowsOut: m.rowsOut.Load(), Rejected: m.rejected.Load(),
-			Bytes: m.bytes.Load(), Batches: m.batches.Load(), Retries: m.retries.Load(),
-			BusySeconds:    time.Duration(m.busyNanos.Load()).Seconds(),
-			BlockedSeconds: time.Duration(m.blockedNanos.Load()).Seconds(),
-			StateBytes:     m.stateBytes.Load(),
+			RowsIn: m.RowsIn.Load(), RowsOut: m.RowsOut.Load(), Rejected: m.Rejected.Load(),
+			Bytes: m.Bytes.Load(), Batches: m.Batches.Load(), Retries: m.Retries.Load(),
+			BusySeconds:    time.Duration(m.BusyNanos.Load()).Seconds(),
+			BlockedSeconds: time.Duration(m.BlockedNanos.Load()).Seconds(),
+			StateBytes:     m.StateBytes.Load(),
 		}
 		switch n.Kind {
 		case plan.Source:
@@ -104,7 +104,7 @@ func (w *Workflow) stageReport(s *plan.Stage, seconds float64) StageReport {
 	busy := 0.0
 	for _, n := range s.Nodes() {
 		stage.Nodes = append(stage.Nodes, n.ID)
-		busy += time.Duration(w.meters[n].busyNanos.Load()).Seconds()
+		busy += time.Duration(w.meters[n].BusyNanos.Load()).Seconds()
 	}
 	if seconds > 0 {
 		stage.Utilisation = busy / (seconds * float64(s.Workers))

@@ -114,7 +114,7 @@ func (t *task) emit(ctx context.Context, p part, l *lease) error {
 		if err := e.send(ctx, p.chunk, l); err != nil {
 			return err
 		}
-		t.lastMeter().blocked(before)
+		t.lastMeter().Blocked(before)
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func (t *task) barrier(ctx context.Context, epoch connector.Epoch) error {
 	before := time.Now()
 	select {
 	case s := <-t.settled:
-		t.lastMeter().blocked(before)
+		t.lastMeter().Blocked(before)
 		return t.settle(ctx, s)
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -248,7 +248,7 @@ func (o *orderedOperator) apply(j *job) error {
 		o.count(p.chunk.Batch).add()
 	}
 	j.parts = next
-	o.meter.busy(before)
+	o.meter.Busy(before)
 	return nil
 }
 
@@ -267,7 +267,7 @@ func (o *orderedOperator) snapshot(history stateHistory) (*stateSnapshot, error)
 	if err != nil {
 		return nil, err
 	}
-	o.meter.stateBytes.Store(int64(size))
+	o.meter.StateBytes.Store(int64(size))
 	return &stateSnapshot{node: o.node, base: base, data: data}, nil
 }
 

@@ -232,9 +232,9 @@ func (t *task) start() {
 	t.order = make(chan *job, 2*workers+2)
 	for range workers {
 		w := newWorker(t)
-		t.attempt.spawn(t.stage.ID+" worker", w.loop)
+		t.attempt.group.Go(t.stage.ID+" worker", w.loop)
 	}
-	t.attempt.spawn(t.stage.ID+" sequencer", t.sequence)
+	t.attempt.group.Go(t.stage.ID+" sequencer", t.sequence)
 }
 
 // open makes operators and the sink of the stage and restores their state.

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/lifecycle"
 )
 
 // worker runs the parallel part of a stage: decode, operators, encode. It holds scratch of its own.
@@ -66,7 +66,7 @@ func (w *worker) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case j := <-w.task.work:
-			j.err = w.process(j)
+			j.err = lifecycle.Guard(w.task.stage.ID, func() error { return w.process(j) })
 			close(j.ready)
 		}
 	}
@@ -82,11 +82,6 @@ func (t *task) firstOperator() int {
 
 // process runs one job; a panic of a connector or operator becomes its error.
 func (w *worker) process(j *job) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("stage %s: panic: %v\n%s", w.task.stage.ID, p, debug.Stack())
-		}
-	}()
 	chunk := j.chunk
 	if w.task.readers != nil {
 		if chunk, err = w.read(j, chunk); err != nil {
@@ -117,7 +112,7 @@ func (w *worker) read(j *job, chunk connector.Chunk) (connector.Chunk, error) {
 		if chunk, err = decode(chunk); err != nil {
 			return chunk, nodeError(r.node, fmt.Errorf("decode: %w", err))
 		}
-		r.meter.busy(before)
+		r.meter.Busy(before)
 	}
 	for _, rejected := range chunk.Rejected {
 		j.rejected = append(j.rejected, deadRow{node: r.node, Rejected: rejected})
@@ -152,7 +147,7 @@ func (w *worker) apply(o *boundOperator, j *job) error {
 		j.counts = append(j.counts, o.count(p.chunk.Batch))
 	}
 	w.current, w.next = w.next, w.current
-	o.meter.busy(before)
+	o.meter.Busy(before)
 	return nil
 }
 
@@ -199,6 +194,6 @@ func (w *worker) encodeParts(j *job) error {
 		}
 		p.chunk = chunk
 	}
-	writer.meter.busy(before)
+	writer.meter.Busy(before)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -209,7 +210,7 @@ func (w *Workflow) fingerprints() map[string]string {
 
 // attempts runs the plan, restarting by the declared strategy.
 func (w *Workflow) attempts(ctx context.Context) error {
-	strategy := newStrategy(w.plan.Workflow.Execution.Restart)
+	restarts := w.plan.Workflow.Execution.Restart.Start(rand.Float64)
 	for {
 		w.setStatus(Running)
 		err := newAttempt(w).run(ctx)
@@ -224,7 +225,7 @@ func (w *Workflow) attempts(ctx context.Context) error {
 			w.setStatus(Failed)
 			return err
 		}
-		delay, again := strategy.next(time.Now(), err)
+		delay, again := restarts.Next(time.Now(), err)
 		if !again {
 			w.setStatus(Failed)
 			return err
@@ -289,7 +290,7 @@ func (w *Workflow) sourceRows() int64 {
 	rows := int64(0)
 	for n, m := range w.meters {
 		if n.Kind == plan.Source {
-			rows += m.rowsIn.Load()
+			rows += m.RowsIn.Load()
 		}
 	}
 	return rows
@@ -297,9 +298,9 @@ func (w *Workflow) sourceRows() int64 {
 
 func (w *Workflow) restoreRows(rows map[string][3]int64) {
 	for n, m := range w.meters {
-		m.rowsIn.Store(rows[n.ID][0])
-		m.rowsOut.Store(rows[n.ID][1])
-		m.rejected.Store(rows[n.ID][2])
+		m.RowsIn.Store(rows[n.ID][0])
+		m.RowsOut.Store(rows[n.ID][1])
+		m.Rejected.Store(rows[n.ID][2])
 	}
 }
 
@@ -327,7 +328,7 @@ func (w *Workflow) retry(
 ) error {
 	m := w.meters[n]
 	policy := retry.Policy{OnRetry: func(a retry.Attempt) {
-		m.retries.Add(1)
+		m.Retries.Add(1)
 		w.log.Warn("write failed, will repeat", "node", n.ID, "attempt", a.Number,
 			"wait", a.Wait, "error", a.Err)
 	}}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/lifecycle"
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
@@ -133,7 +134,7 @@ func TestRestartStrategyRestoresTheLastCheckpoint(t *testing.T) {
 		Name: "restart",
 		Execution: plan.Execution{
 			CheckpointInterval: time.Millisecond,
-			Restart:            plan.Restart{Type: "fixed-delay", Attempts: 1, Delay: time.Millisecond},
+			Restart:            lifecycle.Strategy{Kind: lifecycle.FixedDelay, Attempts: 1, Delay: time.Millisecond},
 		},
 		Nodes: []*plan.Node{
 			sourceNode("in", func() *counter {

@@ -168,7 +168,7 @@ func (w *writer) write(ctx context.Context, chunk connector.Chunk) error {
 	err := w.task.attempt.workflow.retry(ctx, w.node, func(ctx context.Context) error {
 		return w.sink.Write(ctx, chunk)
 	})
-	w.meter.busy(before)
+	w.meter.Busy(before)
 	var partial *connector.PartialError
 	switch {
 	case err == nil:
@@ -229,7 +229,7 @@ func (w *writer) prepare(ctx context.Context, epoch connector.Epoch) (connector.
 		return connector.Prepared{}, err
 	}
 	before := time.Now()
-	defer w.meter.busy(before)
+	defer w.meter.Busy(before)
 	if w.tx == nil {
 		if f, ok := w.sink.(connector.Flusher); ok {
 			if err := f.Flush(ctx); err != nil {
