@@ -83,7 +83,7 @@ func (s *source) inspect(fsys vfs.FS, files []string) (*table, error) {
 		if len(names) == 0 {
 			continue
 		}
-		t.schema, err = s.makeSchema(t, s.rename(names), head[length:], file)
+		t.schema, err = s.makeSchema(t, s.rename(t.preface, names), head[length:], file)
 		return t, err
 	}
 	t := s.guess(nil, true)
@@ -126,8 +126,8 @@ func (s *source) guess(head []byte, whole bool) *table {
 }
 
 // rename gives columns without a header the declared names, in order.
-func (s *source) rename(names []string) []string {
-	if s.cfg.Header == nil || *s.cfg.Header {
+func (s *source) rename(p codec.Preface, names []string) []string {
+	if p.Header {
 		return names
 	}
 	for i := range min(len(names), len(s.declared)) {

@@ -118,7 +118,7 @@ func (s *source) prologue(file string, head []byte, atEOF bool) (length int, ok 
 		s.layouts[file] = &layout{cells: 1}
 		return len(head), true, nil
 	}
-	l, err := t.layout(file, s.rename(names))
+	l, err := t.layout(file, s.rename(preface, names))
 	if err != nil {
 		return 0, false, err
 	}

@@ -19,12 +19,12 @@ import (
 
 // fixture is a schema of one test's own.
 type fixture struct {
-	*testing.T
+	testing.TB
 	connection Connection
 	*session
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	dsn := testenv.Server(t, "TAPELINE_TEST_POSTGRES")
 	hash := fnv.New64a()
@@ -35,7 +35,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{T: t, connection: c, session: s}
+	f := &fixture{TB: t, connection: c, session: s}
 	f.exec("SET lock_timeout = '5s'; DROP SCHEMA IF EXISTS " + schema + " CASCADE; CREATE SCHEMA " + schema)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

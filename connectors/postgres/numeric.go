@@ -43,7 +43,7 @@ func readNumeric(field []byte, precision, scale int) (sqlkit.Decimal, error) {
 	// value = mantissa * 10^exponent; wanted: value * 10^scale.
 	shift := 4*(weight-count+1) + scale
 	const fastDigits = 4 // 16 decimal digits
-	if count <= fastDigits && shift <= 0 && shift >= -4 || count == 1 && shift <= 14 && shift >= 0 {
+	if count <= fastDigits && shift >= -4 && shift < 19 {
 		return shortNumeric(digits, count, sign == numericNegative, shift, precision)
 	}
 	return longNumeric(digits, count, sign == numericNegative, shift, precision)
@@ -62,15 +62,17 @@ func shortNumeric(
 		}
 		v /= 10
 	}
+	power := uint64(1)
 	for ; shift > 0; shift-- {
-		v *= 10
+		power *= 10
 	}
-	out := sqlkit.NewDecimal(0, v)
+	high, low := bits.Mul64(v, power)
+	out := sqlkit.NewDecimal(int64(high), low)
+	if !out.FitsInPrecision(int32(precision)) {
+		return sqlkit.Decimal{}, errRange
+	}
 	if negative {
 		out = out.Negate()
-	}
-	if precision < 20 && !out.FitsInPrecision(int32(precision)) {
-		return sqlkit.Decimal{}, errRange
 	}
 	return out, nil
 }

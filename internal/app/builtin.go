@@ -2,12 +2,18 @@ package app
 
 import (
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/connectors/csv"
 	"github.com/tapeline/tapeline/connectors/discard"
 	"github.com/tapeline/tapeline/connectors/generate"
+	"github.com/tapeline/tapeline/connectors/json"
+	"github.com/tapeline/tapeline/connectors/lines"
 	"github.com/tapeline/tapeline/connectors/postgres"
 )
 
 // builtin returns the connectors of every binary.
 func builtin() []connector.Connector {
-	return []connector.Connector{discard.Connector(), generate.Connector(), postgres.Connector()}
+	return []connector.Connector{
+		csv.Connector(), discard.Connector(), generate.Connector(), json.Connector(),
+		lines.Connector(), postgres.Connector(),
+	}
 }

@@ -120,7 +120,7 @@ func (l *lease) Finish(ctx context.Context, r run.Record) error {
 }
 
 // Discard forgets the workflow's checkpoints.
-func (l *lease) Discard(ctx context.Context) error { return l.held.Discard(ctx, true) }
+func (l *lease) Discard(ctx context.Context) error { return l.held.Discard(ctx, false) }
 
 // Prepare stores a manifest whose outcome is open.
 func (l *lease) Prepare(ctx context.Context, id string, epoch uint64, manifest []byte) error {

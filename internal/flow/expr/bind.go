@@ -71,7 +71,9 @@ func (x *Expression) Bind(schema *batch.Schema, options Options) (p *Program, er
 		source: x.source, schema: schema, options: options, root: root,
 		columns: slices.Compact(b.columns),
 	}
-	p.number(root, true)
+	if !p.number(root, true) {
+		return nil, newError(x.source, spanOfNode(x.root), tooManyOperations(), "")
+	}
 	if options.Interpret {
 		p.rowOnly = "vectorized: false"
 	}
@@ -80,7 +82,8 @@ func (x *Expression) Bind(schema *batch.Schema, options Options) (p *Program, er
 
 // number gives the nodes their ids, finds the first without column form, and marks those whose
 // column the root may hand on as it is.
-func (p *Program) number(n *node, shared bool) {
+// Operands that are used twice count twice; false means that the limit is passed.
+func (p *Program) number(n *node, shared bool) bool {
 	n.id = p.nodes
 	n.shared = n.shared || shared
 	p.nodes++
@@ -89,8 +92,15 @@ func (p *Program) number(n *node, shared bool) {
 		p.rowOnly = n.rowOnly
 	}
 	for _, arg := range n.args {
-		p.number(arg, shared)
+		if p.nodes > maxNodes || !p.number(arg, shared) {
+			return false
+		}
 	}
+	return true
+}
+
+func tooManyOperations() string {
+	return fmt.Sprintf("expression has more than %d operations", maxNodes)
 }
 
 // Type returns the type of the expression's value; Null for an expression that is always NULL.
@@ -140,7 +150,7 @@ func (b *binder) bind(n ast.Node) *node {
 	b.count++
 	at := spanOfNode(n)
 	if b.count > maxNodes || b.err != nil {
-		return b.fail(at, "", "expression has more than %d operations", maxNodes)
+		return b.fail(at, "", "%s", tooManyOperations())
 	}
 	switch n := n.(type) {
 	case *ast.NilNode:

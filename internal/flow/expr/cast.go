@@ -241,9 +241,17 @@ func floatToDecimal(f float64, to batch.Type) (decimal128.Num, bool) {
 	if math.IsNaN(f) || math.IsInf(f, 0) || math.Abs(f) >= 1e38 {
 		return decimal128.Num{}, false
 	}
-	text := strconv.AppendFloat(nil, f, 'f', -1, 64)
+	var room [64]byte
+	text := strconv.AppendFloat(room[:0], f, 'f', -1, 64)
 	if d, ok := batch.ParseDecimal(text, int32(to.Precision), int32(to.Scale)); ok {
 		return d, true
+	}
+	scale := 0
+	if point := bytes.IndexByte(text, '.'); point >= 0 {
+		scale = len(text) - point - 1
+	}
+	if d, ok := batch.ParseDecimal(text, 38, int32(min(scale, 38))); ok {
+		return rescale(d, scale, int(to.Scale), int(to.Precision))
 	}
 	exact, ok := new(big.Rat).SetString(string(text))
 	if !ok {

@@ -439,7 +439,7 @@ func roundedDecimal(text []byte, precision, scale int32) (v decimal128.Num, ok b
 	if rest.Abs(rest).Lsh(rest, 1).Cmp(exact.Denom()) >= 0 {
 		whole.Add(whole, big.NewInt(int64(exact.Sign())))
 	}
-	if whole.BitLen() > 126 {
+	if whole.BitLen() > 127 {
 		return v, false
 	}
 	v = decimal128.FromBigInt(whole)

@@ -49,7 +49,11 @@ func (r *csvReader) read(c *batch.Column, rows []int32) ([]*batch.Column, []batc
 	var bad []batch.RowError
 	each(rows, c.Len(), func(row int) {
 		cells := spans.Offsets[row*spans.Stride : (row+1)*spans.Stride]
-		if n := r.split(c.Bytes(row), uint32(offsets[row]), cells); n != len(r.fields) {
+		n, closed := r.split(c.Bytes(row), uint32(offsets[row]), cells)
+		switch {
+		case !closed:
+			bad = append(bad, batch.RowError{Row: row, Reason: "csv record ends within quotes"})
+		case n != len(r.fields):
 			bad = append(bad, batch.RowError{
 				Row: row, Reason: fmt.Sprintf("%d csv cells, want %d", n, len(r.fields)),
 			})
@@ -58,9 +62,10 @@ func (r *csvReader) read(c *batch.Column, rows []int32) ([]*batch.Column, []batc
 	return typedCells(spans, r.fields, rows, bad)
 }
 
-// split fills the positions of cells, as far as there is room, and returns their number.
-func (r *csvReader) split(text []byte, start uint32, cells []uint32) int {
-	n, from := 0, 0
+// split fills the positions of cells, as far as there is room, and returns their number and
+// whether all quotes are closed.
+func (r *csvReader) split(text []byte, start uint32, cells []uint32) (n int, closed bool) {
+	from := 0
 	end := func(at int) {
 		if 2*n < len(cells) {
 			cells[2*n], cells[2*n+1] = start+uint32(from), start+uint32(at)
@@ -80,7 +85,7 @@ func (r *csvReader) split(text []byte, start uint32, cells []uint32) int {
 		}
 	}
 	end(len(text))
-	return n
+	return n, !quoted
 }
 
 // regexReader reads named groups.

@@ -6,7 +6,6 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/tapeline/tapeline/batch"
 )
@@ -147,9 +146,7 @@ func (r *timeReader) stored(t time.Time) (int64, bool) {
 
 // pattern reads by a layout of package time.
 func (r *timeReader) pattern(text []byte) (int64, bool) {
-	// The parsed time keeps nothing of the text but a zone's name, which is not used.
-	view := unsafe.String(unsafe.SliceData(text), len(text))
-	t, err := time.ParseInLocation(r.layout, view, r.zone)
+	t, err := time.ParseInLocation(r.layout, string(text), r.zone)
 	if err != nil {
 		return 0, false
 	}

@@ -74,7 +74,7 @@ func Rename() Spec {
 	return newSpec(Spec{
 		Name:    "rename",
 		Summary: "Gives columns other names.",
-		Doc:     "Order and values stay. Renaming onto a name that exists is an error.",
+		Doc:     "Order, values and row operations stay. Renaming onto a name that exists is an error.",
 	}, RenameConfig{}, func(_ Env, config *RenameConfig) (Operator, error) {
 		return projection(func(in *batch.Schema) ([]int, []string, error) {
 			return renamed(in, config.Columns)

@@ -19,6 +19,7 @@ type worker struct {
 	decode  []connector.DecodeFunc // per reader; nil entries deliver batches
 	chain   []*boundOperator
 	encode  connector.EncodeFunc
+	gate    gate   // before encode
 	current []part // scratch
 	next    []part
 }
@@ -45,6 +46,7 @@ func newWorker(t *task) *worker {
 	// Encoding after an ordered operator would have to wait for it, so plan cuts the stage there.
 	if len(t.writers) == 1 && t.writers[0].encoder != nil {
 		w.encode = t.writers[0].encoder.NewEncode()
+		w.gate = gate{workflow: t.attempt.workflow, node: t.writers[0].node}
 	}
 	return w
 }
@@ -182,6 +184,18 @@ func (w *worker) encodeParts(j *job) error {
 	for i := range w.current {
 		p := &w.current[i]
 		if p.chunk.Batch == nil {
+			continue
+		}
+		aligned, refused, err := w.gate.pass(p.chunk)
+		if err != nil {
+			return nodeError(writer.node, err)
+		}
+		j.rejected = append(j.rejected, refused...)
+		if n := len(refused); n > 0 {
+			j.counts = append(j.counts, count{writer.meter, n, 0, n})
+		}
+		if p.chunk = aligned; aligned.Batch.Len() == 0 {
+			p.chunk.Batch = nil
 			continue
 		}
 		chunk, err := w.encode(p.chunk)

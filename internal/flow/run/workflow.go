@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/retry"
@@ -56,6 +57,8 @@ type Workflow struct {
 	last   CheckpointReport
 	report Report
 	err    error
+	// schemas are what each target has held, oldest first.
+	schemas map[target][]*batch.Schema
 }
 
 func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
@@ -64,6 +67,7 @@ func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
 		log:   c.config.Log.With("workflow", p.Workflow.Name),
 		drain: make(chan struct{}), done: make(chan struct{}), begun: time.Now(),
 		meters: map[*plan.Node]*meter{}, batchers: map[*plan.Node]*batcher{},
+		schemas: map[target][]*batch.Schema{},
 	}
 	for _, n := range p.Workflow.Nodes {
 		w.meters[n] = &meter{node: n}
@@ -224,6 +228,15 @@ func (w *Workflow) attempts(ctx context.Context) error {
 		case ctx.Err() != nil:
 			w.setStatus(Failed)
 			return err
+		}
+		var change *schemaChange
+		if errors.As(err, &change) {
+			if err := w.evolve(change); err != nil {
+				w.setStatus(Failed)
+				return err
+			}
+			w.log.Info("evolving from the last checkpoint", "change", change.Error())
+			continue
 		}
 		delay, again := restarts.Next(time.Now(), err)
 		if !again {

@@ -29,6 +29,7 @@ type writer struct {
 	release     []func()
 	pendingRows int
 	resplit     connector.EncodeFunc // made when rows have to be written apart
+	gate        gate
 }
 
 // openWriter makes and opens a sink and brings it to the restored epoch.
@@ -40,6 +41,7 @@ func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
 	}
 	w := &writer{
 		task: t, node: n, meter: t.lastMeter(), sink: sink, tokens: map[uint64][]byte{},
+		gate: gate{workflow: t.attempt.workflow, node: n},
 	}
 	w.tx, _ = sink.(connector.Transactional)
 	w.encoder, _ = sink.(connector.Encoder)
@@ -56,19 +58,30 @@ func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
 	if err := sink.Open(ctx, t.attempt.sinkTask(n, index, t.stage.Writers)); err != nil {
 		return nil, nodeError(n, fmt.Errorf("open: %w", err))
 	}
-	if w.tx == nil {
-		return w, nil
+	if w.tx != nil {
+		epoch, token := t.attempt.restoredToken(n, index)
+		if err := w.tx.Recover(ctx, epoch, token); err != nil {
+			return nil, nodeError(n, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
+		}
 	}
-	epoch, token := t.attempt.restoredToken(n, index)
-	if err := w.tx.Recover(ctx, epoch, token); err != nil {
-		return nil, nodeError(n, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
-	}
-	return w, nil
+	return w, nodeError(n, t.attempt.workflow.evolveSink(ctx, n, sink))
 }
 
 // add writes a chunk, or holds it back until enough rows for a good Write are there. done is
 // called when the chunk is no longer used.
 func (w *writer) add(ctx context.Context, chunk connector.Chunk, done func()) error {
+	if w.encoder == nil {
+		aligned, refused, err := w.gate.pass(chunk)
+		if n := len(refused); n > 0 {
+			w.passed(n, n)
+			err = w.reject(refused)
+		}
+		if err != nil || aligned.Batch.Len() == 0 {
+			done()
+			return nodeError(w.node, err)
+		}
+		chunk = aligned
+	}
 	preferred := w.node.SinkSpec.PreferredRows
 	if w.encoder != nil || preferred <= 0 || (chunk.Batch.Len() >= preferred && w.pendingRows == 0) {
 		defer done()
