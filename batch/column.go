@@ -20,7 +20,8 @@ type Column struct {
 	children []*Column // List: element; Struct: members; Map: key, value
 
 	spans   *Spans // lazy: the cells
-	cell    int    // lazy: which cell of each record
+	cell    int    // which cell of each record of spans or source
+	source  *Spans // typed from these cells
 	foreign arrow.Array
 }
 
@@ -35,6 +36,16 @@ func (c *Column) Lazy() bool { return c.spans != nil }
 
 // Spans returns the raw cells of a lazy column and which cell of each record is its own.
 func (c *Column) Spans() (spans *Spans, cell int) { return c.spans, c.cell }
+
+// Source returns the raw cells of a lazy column or of the lazy column this one was typed from, so
+// that a sink can write the source's own text; nil when there are none. The cells hold for the
+// rows that were typed without error.
+func (c *Column) Source() (spans *Spans, cell int) {
+	if c.spans != nil {
+		return c.spans, c.cell
+	}
+	return c.source, c.cell
+}
 
 // Validity returns the bitmap of non-null rows, nil when no row is null.
 func (c *Column) Validity() Bitmap { return c.valid }
@@ -161,6 +172,6 @@ func (c *Column) As(typ Type) *Column {
 		panic(fmt.Sprintf("batch: %s as %s", c.typ, typ))
 	}
 	d := *c
-	d.typ = typ
+	d.typ, d.source = typ, nil
 	return &d
 }

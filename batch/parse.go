@@ -14,6 +14,12 @@ func (c *Column) Typed(rows []int32) (*Column, []RowError) {
 	if c.spans == nil {
 		return c, nil
 	}
+	typed, bad := c.read(rows)
+	typed.source, typed.cell = c.spans, c.cell
+	return typed, bad
+}
+
+func (c *Column) read(rows []int32) (*Column, []RowError) {
 	r := reader{column: c, rows: rows}
 	switch c.typ.Kind {
 	case String, Binary, JSON:
@@ -91,6 +97,9 @@ func (r *reader) refuse(row int, text []byte) {
 func readFixed[T Fixed](r *reader, parse func([]byte) (T, bool)) *Column {
 	c := r.column
 	values := make([]T, c.rows)
+	if c.spans.verbatim() {
+		return readVerbatim(r, values, parse)
+	}
 	var text []byte
 	var null, ok bool
 	for i := range r.count() {
@@ -105,6 +114,42 @@ func readFixed[T Fixed](r *reader, parse func([]byte) (T, bool)) *Column {
 		}
 	}
 	return FixedColumn(c.typ, values, r.valid)
+}
+
+// readVerbatim is readFixed for cells that are their text, without a call per cell to find it.
+func readVerbatim[T Fixed](r *reader, values []T, parse func([]byte) (T, bool)) *Column {
+	c := r.column
+	s := c.spans
+	at, step := c.cell*s.Step, s.Stride
+	for i := range r.count() {
+		row := pick(r.rows, i)
+		from := row*step + at
+		text := s.Data[s.Offsets[from] : s.Offsets[from+1]-s.Gap]
+		v, ok := parse(text)
+		if !ok {
+			if s.isNull(text) {
+				r.setNull(row)
+			} else {
+				r.refuse(row, text)
+			}
+			continue
+		}
+		values[row] = v
+	}
+	if len(s.Nulls) > 1 || len(s.Nulls) == 1 && s.Nulls[0] != "" {
+		r.nullTexts()
+	}
+	return FixedColumn(c.typ, values, r.valid)
+}
+
+// nullTexts marks cells that read as values but are configured to mean NULL, such as -999.
+func (r *reader) nullTexts() {
+	for i := range r.count() {
+		row := pick(r.rows, i)
+		if r.column.spans.isNull(r.column.spans.Raw(row, r.column.cell)) {
+			r.setNull(row)
+		}
+	}
 }
 
 func (r *reader) integers() *Column {

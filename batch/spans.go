@@ -75,6 +75,11 @@ func (s *Spans) Text(row, cell int, scratch []byte) (text []byte, null bool, gro
 	return raw, s.isNull(raw), scratch
 }
 
+// verbatim reports whether every cell is its own text: no quotes, escapes, blanks or tokens.
+func (s *Spans) verbatim() bool {
+	return !s.Trim && (s.Syntax == Plain || s.Syntax == Quoted && s.Clean)
+}
+
 func (s *Spans) isNull(raw []byte) bool {
 	for _, null := range s.Nulls {
 		if string(raw) == null {

@@ -96,11 +96,11 @@ func (e *Encoder) plan(b *batch.Batch) {
 	var judged *batch.Spans
 	same := false
 	for _, c := range b.Columns() {
-		if !c.Lazy() {
+		spans, cell := c.Source()
+		if spans == nil {
 			e.parts = append(e.parts, part{column: c})
 			continue
 		}
-		spans, cell := c.Spans()
 		if spans != judged {
 			judged, same = spans, e.sameSpelling(spans)
 		}

@@ -168,7 +168,6 @@ func TestScanEqualsReader(t *testing.T) {
 	})
 }
 
-
 // oracle reads with encoding/csv; ok false when it refuses the text or reads it differently by
 // design: we accept stray quotes, and an empty line is a row of one column.
 func oracle(data []byte) (rows [][]string, columns int, ok bool) {
@@ -229,6 +228,31 @@ func FuzzParse(f *testing.F) {
 			if diff := cmp.Diff(whole, parts); diff != "" {
 				t.Fatalf("%q in blocks of %d: %s", data, size, diff)
 			}
+		}
+	})
+}
+
+func FuzzSniff(f *testing.F) {
+	f.Add([]byte("a;b\n1;2\n"), true)
+	f.Add([]byte("x\n\n\"a\n"), false)
+	f.Fuzz(func(t *testing.T, data []byte, whole bool) {
+		if len(data) > 1<<14 {
+			t.Skip() // a sample is small
+		}
+		d, preface := Sniff(data, whole)
+		if problems := d.Validate(); len(problems) > 0 {
+			t.Fatalf("%q: %v", data, problems)
+		}
+		names, length, ok := preface.Names(d, data, true)
+		if !ok || length > len(data) {
+			t.Fatalf("%q: names %q, length %d, ok %t", data, names, length, ok)
+		}
+		if len(names) == 0 {
+			return
+		}
+		spans := NewParser(d, len(names), Fit).Parse(data[length:], nil).Spans
+		if got := len(InferTypes(spans, len(names), 100, true)); got != len(names) {
+			t.Fatalf("%d types for %d names", got, len(names))
 		}
 	})
 }

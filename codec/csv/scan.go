@@ -127,20 +127,13 @@ func (p *Parser) scan(data []byte, start int) int {
 			p.reserve()
 			off = p.offsets
 		}
-		var word uint64
-		if i+8 <= len(data) {
-			word = binary.LittleEndian.Uint64(data[i:])
-		} else {
-			var tail [8]byte
-			copy(tail[:], data[i:])
-			word = binary.LittleEndian.Uint64(tail[:])
-		}
+		word := wordAt(data, i)
 		// A byte's high bit in d is clear exactly where the byte is the delimiter; so for q and e.
 		d, e, q := word^wantD, word^wantN, word^wantQ
 		d = (d&low7 + low7) | d
 		e = (e&low7 + low7) | e
 		q = (q&low7 + low7) | q
-		found := ^(d & e & q | low7)
+		found := ^(d&e&q | low7)
 		base := i
 		i += 8
 		for found != 0 {
@@ -179,6 +172,16 @@ func (p *Parser) scan(data []byte, start int) int {
 		}
 	}
 	return p.last(data, start, first, n)
+}
+
+// wordAt returns the eight bytes at data[i:], zeros past the end.
+func wordAt(data []byte, i int) uint64 {
+	if i+8 <= len(data) {
+		return binary.LittleEndian.Uint64(data[i:])
+	}
+	var tail [8]byte
+	copy(tail[:], data[i:])
+	return binary.LittleEndian.Uint64(tail[:])
 }
 
 // last takes the record that ends with the data instead of a line end.

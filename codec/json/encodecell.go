@@ -48,8 +48,12 @@ type cellWriter struct {
 	offsets  []int32
 	bytes    []byte
 
-	spans *batch.Spans
-	cell  int
+	spans  *batch.Spans
+	cell   int
+	data   []byte   // of spans
+	starts []uint32 // of spans, from the column's first cell on
+	direct bool     // text without a quote is its value, and empty text is null or ""
+	empty  bool     // direct: empty text is null
 
 	selection []int32
 	typed     *batch.Column // the column read as its type, made when a cell cannot be copied
@@ -61,9 +65,17 @@ type cellWriter struct {
 func newCellWriter(c *batch.Column, key string, selection []int32, scratch []byte) cellWriter {
 	w := cellWriter{key: key, column: c, selection: selection, scratch: scratch}
 	w.nested = c.Type().Nested() || c.Type().Kind == batch.JSON
-	if c.Lazy() {
-		w.spans, w.cell = c.Spans()
+	if spans, cell := c.Source(); spans != nil {
+		w.spans, w.cell = spans, cell
 		w.form = lazyForm(c.Type(), w.spans.Syntax)
+		s := w.spans
+		w.data = s.Data
+		if c.Len() > 0 {
+			w.starts = s.Offsets[w.cell*s.Step:]
+		}
+		noNulls, emptyNull := len(s.Nulls) == 0, len(s.Nulls) == 1 && s.Nulls[0] == ""
+		w.empty = emptyNull
+		w.direct = !s.Trim && (s.Escape == s.Quote || s.Escape == 0) && (noNulls || emptyNull)
 		return w
 	}
 	w.valid = c.Validity()
@@ -146,8 +158,14 @@ func (w *cellWriter) string(dst, text []byte) []byte {
 	return out
 }
 
+// raw returns the bytes of a lazy cell.
+func (w *cellWriter) raw(row int) []byte {
+	at := w.starts[row*w.spans.Stride:]
+	return w.data[at[0] : at[1]-w.spans.Gap]
+}
+
 func (w *cellWriter) appendToken(dst []byte, row int) []byte {
-	raw := w.spans.Raw(row, w.cell)
+	raw := w.raw(row)
 	if len(raw) == 0 || raw[0] == 'n' {
 		return dst
 	}
@@ -174,9 +192,12 @@ func (w *cellWriter) appendText(dst []byte, row int) []byte {
 	if w.form == formTyped {
 		return w.appendTyped(dst, row)
 	}
-	var text []byte
-	var null bool
-	text, null, w.scratch = w.spans.Text(row, w.cell, w.scratch[:0])
+	text := w.raw(row)
+	null := len(text) == 0 && w.empty
+	quoted := len(text) > 0 && text[0] == w.spans.Quote && !w.spans.Clean
+	if !w.direct || quoted {
+		text, null, w.scratch = w.spans.Text(row, w.cell, w.scratch[:0])
+	}
 	if null {
 		return dst
 	}

@@ -11,7 +11,6 @@ import (
 	codec "github.com/tapeline/tapeline/codec/csv"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/filesink"
-	"github.com/tapeline/tapeline/internal/vfs"
 )
 
 // declared is one column of the configuration.
@@ -65,16 +64,16 @@ type table struct {
 }
 
 // inspect looks at the beginning of the first file that has a record, for dialect and schema.
-func (s *source) inspect(fsys vfs.FS, files []string) (*table, error) {
+func (s *source) inspect(files []string) (*table, error) {
 	for _, file := range files {
-		head, whole, err := s.head(fsys, file, 256<<10)
+		head, whole, err := s.head(file, 256<<10)
 		if err != nil {
 			return nil, err
 		}
 		t := s.guess(head, whole)
 		names, length, ok := t.preface.Names(t.dialect, head, whole)
 		for !ok {
-			if head, whole, err = s.head(fsys, file, 4*len(head)); err != nil {
+			if head, whole, err = s.head(file, 4*len(head)); err != nil {
 				return nil, err
 			}
 			t = s.guess(head, whole)
@@ -91,12 +90,12 @@ func (s *source) inspect(fsys vfs.FS, files []string) (*table, error) {
 }
 
 // head reads the beginning of a file, at most one record's allowance.
-func (s *source) head(fsys vfs.FS, file string, size int) ([]byte, bool, error) {
+func (s *source) head(file string, size int) ([]byte, bool, error) {
 	limit := max(int(s.cfg.MaxRecordBytes), 1)
 	if s.cfg.MaxRecordBytes == 0 {
 		limit = filesink.DefaultMaxRecordBytes
 	}
-	head, whole, err := s.cfg.Head(fsys, file, min(size, limit))
+	head, whole, err := s.cfg.Head(s.env.FS, file, min(size, limit))
 	return head, whole || len(head) >= limit, err
 }
 

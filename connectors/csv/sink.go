@@ -39,21 +39,30 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 		return nil, err
 	}
 	s.header = codec.NewEncoder(s.dialect)
-	s.inline = s.NewEncode()
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{FS: env.FS, Sink: cfg.SinkConfig, Suffix: ".csv"})
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	s.inline = s.NewEncode()
+	return s, nil
 }
 
 // encoded is a chunk's records on their way to the file.
 type encoded struct {
 	schema *batch.Schema
 	data   []byte
+	member bool // data is compressed
 }
+
+// memberBytes is from when on a worker compresses a chunk; smaller ones are collected by the stage,
+// as tiny members would compress badly.
+const memberBytes = 128 << 10
 
 // NewEncode returns a function that formats batches.
 func (s *sink) NewEncode() connector.EncodeFunc {
 	e := codec.NewEncoder(s.dialect)
+	compress, compressErr := s.stage.NewCompress()
 	return func(chunk connector.Chunk) (connector.Chunk, error) {
 		b := chunk.Batch
 		if b.Operations() != nil {
@@ -62,8 +71,17 @@ func (s *sink) NewEncode() connector.EncodeFunc {
 				Hint: "drop the operations before this sink",
 			}
 		}
-		chunk.Payload = &encoded{schema: b.Schema(), data: e.AppendRows(s.buffers.get(), b)}
-		return chunk, nil
+		out := &encoded{schema: b.Schema(), data: e.AppendRows(s.buffers.get(), b)}
+		chunk.Payload = out
+		if compressErr != nil || compress == nil || len(out.data) < memberBytes {
+			return chunk, compressErr
+		}
+		plain := out.data
+		var err error
+		out.data, err = compress(s.buffers.get(), plain)
+		out.member = true
+		s.buffers.put(plain)
+		return chunk, err
 	}
 }
 
@@ -89,19 +107,36 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 	if err != nil {
 		return err
 	}
-	data := e.data
-	if fresh && s.cfg.Header {
-		// One write, so that a failed one leaves neither header nor rows.
-		data = append(s.header.AppendHeader(nil, e.schema), e.data...)
-	}
-	if len(data) > 0 {
-		if _, err := s.stage.Write(data); err != nil {
-			return err
-		}
+	if err := s.append(e, fresh && s.cfg.Header); err != nil {
+		return err
 	}
 	s.buffers.put(e.data)
 	e.data = nil
 	return nil
+}
+
+// append writes the records; a failed write leaves neither them nor, unless it was complete, the
+// header, so that it may be repeated.
+func (s *sink) append(e *encoded, header bool) error {
+	data := e.data
+	if header {
+		text := s.header.AppendHeader(nil, e.schema)
+		if e.member {
+			if _, err := s.stage.Write(text); err != nil {
+				return err
+			}
+		} else {
+			data = append(text, data...)
+		}
+	}
+	switch {
+	case len(data) == 0:
+		return nil
+	case e.member:
+		return s.stage.WriteMember(data)
+	}
+	_, err := s.stage.Write(data)
+	return err
 }
 
 // sameColumns refuses rows whose columns differ from those in the file.

@@ -76,7 +76,7 @@ func (s *source) Discover(context.Context) (*batch.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.inspect(s.env.FS, files)
+	t, err := s.inspect(files)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (s *source) Open(_ context.Context, _ connector.Partition, position connect
 	if err != nil {
 		return err
 	}
-	if s.table, err = s.inspect(s.env.FS, files); err != nil {
+	if s.table, err = s.inspect(files); err != nil {
 		return err
 	}
 	newline := byte('\n')
@@ -280,4 +280,3 @@ func (p *offsetPool) put(offsets []uint32) {
 		p.free = append(p.free, offsets)
 	}
 }
-

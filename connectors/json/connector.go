@@ -14,11 +14,17 @@ import (
 type SourceConfig struct {
 	filesink.SourceConfig
 
-	Format     string         `yaml:"format" enum:"auto,ndjson,array,values" doc:"ndjson: a record per line; array: the elements of one array; values: records one after the other, also over several lines. auto looks at the beginning. Default auto"`
-	Records    string         `yaml:"records" doc:"path of the array of records in a larger object; implies format array" example:"$.data.items"`
-	Schema     []ColumnConfig `yaml:"schema" doc:"columns and their types; without it they are inferred from the first records" example:"{id: int64, price: \"decimal(12,4)\"}"`
-	SampleRows int            `yaml:"sample_rows" doc:"records that inference looks at, 1 to 1000000, within the first 64 MB. Default 1000"`
-	Extra      string         `yaml:"extra" enum:"evolve,ignore,error,capture" doc:"members that the schema does not have: evolve adds a column, ignore drops them, error rejects the record, capture collects them in column _extra. Default evolve, or ignore with a declared schema"`
+	Format     string       `yaml:"format" enum:"auto,ndjson,array,values" doc:"ndjson: a record per line; array: the elements of one array; values: records one after the other, also over several lines. auto looks at the beginning. Default auto"`
+	Records    string       `yaml:"records" doc:"path of the array of records in a larger object; implies format array" example:"$.data.items"`
+	Schema     SchemaConfig `yaml:"schema" doc:"declared columns; without them they are inferred from the first records"`
+	SampleRows int          `yaml:"sample_rows" doc:"records that inference looks at, 1 to 1000000, within the first 64 MB. Default 1000"`
+	Extra      string       `yaml:"extra" enum:"evolve,ignore,error,capture" doc:"members that the schema does not have: evolve adds a column, ignore drops them, error rejects the record, capture collects them in column _extra. Default evolve, or ignore with a declared schema"`
+}
+
+// SchemaConfig declares columns.
+type SchemaConfig struct {
+	Strict  bool           `yaml:"strict" doc:"read every member as its type, so that a wrong one is a dead letter even where no one uses it. Default false"`
+	Columns []ColumnConfig `yaml:"columns" doc:"name to type, in order" example:"{id: int64, price: \"decimal(12,4)\"}"`
 }
 
 // ColumnConfig declares one column.
@@ -59,7 +65,7 @@ const doc = `Records are checked strictly (RFC 8259, UTF-8, at most 512 levels).
 rejected alone, with file, line and column; when brackets or quotes are so damaged that records
 cannot be told apart, reading fails.
 
-**Types.** Without ` + "`schema`" + ` the first ` + "`sample_rows`" + ` records decide: booleans, int64, float64,
+**Types.** Without ` + "`schema.columns`" + ` the first ` + "`sample_rows`" + ` records decide: booleans, int64, float64,
 string, decimal(38,0) for integers beyond int64, list and struct for nested values, json for what
 has nothing in common or was always null. A record that is no object makes one column ` + "`value`" + `.
 Values keep their text until an operation needs them, so numbers keep all digits; a value that
@@ -127,14 +133,14 @@ func problem(op string, problems []error) error {
 
 // schema returns the declared schema, nil when there is none.
 func (c *SourceConfig) schema() (*batch.Schema, error) {
-	if len(c.Schema) == 0 {
+	if len(c.Schema.Columns) == 0 {
 		return nil, nil
 	}
-	fields := make([]batch.Field, len(c.Schema))
-	for i, column := range c.Schema {
+	fields := make([]batch.Field, len(c.Schema.Columns))
+	for i, column := range c.Schema.Columns {
 		typ, err := batch.ParseType(column.Type)
 		if err != nil {
-			return nil, fmt.Errorf("schema.%s: %w", column.Name, err)
+			return nil, fmt.Errorf("schema.columns.%s: %w", column.Name, err)
 		}
 		fields[i] = batch.Field{Name: column.Name, Type: typ, Nullable: true}
 	}
@@ -145,7 +151,7 @@ func (c *SourceConfig) extra() (codec.Extra, error) {
 	switch {
 	case c.Extra != "":
 		return codec.ParseExtra(c.Extra)
-	case len(c.Schema) > 0:
+	case len(c.Schema.Columns) > 0:
 		return codec.Ignore, nil
 	}
 	return codec.Evolve, nil

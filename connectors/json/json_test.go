@@ -186,14 +186,14 @@ func TestDamagedArraysFail(t *testing.T) {
 
 func TestDeclaredSchema(t *testing.T) {
 	cfg := newConfig(file(t, "in.json", `{"price":"12.50","id":7,"note":"n"}`))
-	cfg.Schema = []ColumnConfig{{"id", "int64"}, {"price", "decimal(9,4)"}}
+	cfg.Schema.Columns = []ColumnConfig{{"id", "int64"}, {"price", "decimal(9,4)"}}
 	out := mustRead(t, cfg)
 	if diff := cmp.Diff([]string{`{"id":7,"price":12.5000}`}, out.rows); diff != "" {
 		t.Error(diff)
 	}
 	for want, spoil := range map[string]func(*SourceConfig){
-		"schema.id":                 func(c *SourceConfig) { c.Schema[0].Type = "int65" },
-		"twice":                     func(c *SourceConfig) { c.Schema[1].Name = "id" },
+		"schema.columns.id":         func(c *SourceConfig) { c.Schema.Columns[0].Type = "int65" },
+		"twice":                     func(c *SourceConfig) { c.Schema.Columns[1].Name = "id" },
 		"sample_rows":               func(c *SourceConfig) { c.SampleRows = 0 },
 		"extra":                     func(c *SourceConfig) { c.Extra = "keep" },
 		"records: needs":            func(c *SourceConfig) { c.Format, c.Records = "ndjson", "$.x" },
@@ -201,11 +201,24 @@ func TestDeclaredSchema(t *testing.T) {
 		"no such file or directory": func(c *SourceConfig) { c.Path += ".gone" },
 	} {
 		broken := cfg
-		broken.Schema = append([]ColumnConfig(nil), cfg.Schema...)
+		broken.Schema.Columns = append([]ColumnConfig(nil), cfg.Schema.Columns...)
 		spoil(&broken)
 		if _, err := read(t, broken, plenty(), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q in it", err, want)
 		}
+	}
+}
+
+func TestStrictSchemaTouchesEveryMember(t *testing.T) {
+	cfg := newConfig(file(t, "in.json", "{\"a\":1,\"b\":2}\n{\"a\":\"x\",\"b\":\"y\"}\n{\"a\":3,\"b\":4}\n"))
+	cfg.Schema = SchemaConfig{Strict: true, Columns: []ColumnConfig{{"a", "int64"}, {"b", "int64"}}}
+	out := mustRead(t, cfg)
+	if diff := cmp.Diff([]string{`{"a":1,"b":2}`, `{"a":3,"b":4}`}, out.rows); diff != "" {
+		t.Error(diff)
+	}
+	if len(out.rejected) != 1 || out.rejected[0].Place.Line != 2 ||
+		out.rejected[0].Reason != `column a: "x" is not a value of type int64` {
+		t.Errorf("rejected %v", out.rejected)
 	}
 }
 

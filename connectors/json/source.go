@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tapeline/tapeline/batch"
 	codec "github.com/tapeline/tapeline/codec/json"
@@ -129,12 +130,36 @@ func (s *source) NewDecode() connector.DecodeFunc {
 			return chunk, err
 		}
 		chunk.Batch, chunk.Rejected, chunk.Payload = result.Batch, result.Rejected, nil
+		if s.cfg.Schema.Strict {
+			touch(&chunk)
+		}
 		chunk.Release = func() {
 			result.Release()
 			p.block.Release()
 		}
 		return chunk, nil
 	}
+}
+
+// touch reads every member as its type and rejects the rows with members that do not read.
+func touch(chunk *connector.Chunk) {
+	var bad []batch.RowError
+	b := chunk.Batch
+	for i := range b.Columns() {
+		typed, errs := b.Typed(i)
+		b, bad = typed, append(bad, errs...)
+	}
+	slices.SortStableFunc(bad, func(a, b batch.RowError) int { return a.Row - b.Row })
+	for i, e := range bad {
+		if i > 0 && bad[i-1].Row == e.Row {
+			continue
+		}
+		chunk.Rejected = append(chunk.Rejected, connector.Rejected{
+			Place: b.Origin().At(e.Row), Reason: "column " + e.Column + ": " + e.Reason,
+			Record: string(batch.AppendRow(nil, chunk.Batch, e.Row)),
+		})
+	}
+	chunk.Batch = b.Without(bad)
 }
 
 // Ack does nothing: files stay as they are.
@@ -197,7 +222,7 @@ func (s *source) look(file string, options *codec.Options) (done bool, err error
 		if len(bytes.TrimSpace(head)) == 0 && whole {
 			return false, nil
 		}
-		if options.Schema != nil && len(s.cfg.Schema) > 0 {
+		if options.Schema != nil && len(s.cfg.Schema.Columns) > 0 {
 			return true, nil
 		}
 		body, ok := s.body(head)

@@ -7,7 +7,6 @@ import (
 	"math"
 
 	"github.com/tapeline/tapeline/batch"
-	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/sqlkit"
 )
 
@@ -382,27 +381,4 @@ func appendColumn(to *batch.Appender, c *batch.Column) {
 			to.Int(c.Int(row))
 		}
 	}
-}
-
-// rejected describes refused rows for dead letters: the row's other values as a JSON object.
-func rejected(b *batch.Batch, bad []batch.RowError) []connector.Rejected {
-	const most = 64 << 10
-	out := make([]connector.Rejected, 0, len(bad))
-	for _, e := range bad {
-		record := []byte{'{'}
-		for i, c := range b.Columns() {
-			if i > 0 {
-				record = append(record, ',')
-			}
-			record = append(batch.AppendJSONString(record, b.Schema().Field(i).Name), ':')
-			record = batch.AppendJSON(record, c, e.Row)
-		}
-		record = append(record, '}')
-		out = append(out, connector.Rejected{
-			Place:  b.Origin().At(e.Row),
-			Reason: fmt.Sprintf("column %s: %s", e.Column, e.Reason),
-			Record: string(record[:min(len(record), most)]),
-		})
-	}
-	return out
 }

@@ -78,23 +78,20 @@ func (s *sink) Commit(ctx context.Context, epoch connector.Epoch, _ []byte) erro
 }
 
 // Recover has nothing to publish or discard: the server rolled back what was not committed. It
-// refuses a past that the database does not share.
+// refuses a catalog that is ahead of the database.
 func (s *sink) Recover(_ context.Context, epoch connector.Epoch, token []byte) error {
-	last := s.epochs.Last()
-	switch {
-	case token == nil && last == 0, token != nil && last == epoch.Number:
-		return nil
-	case token == nil:
-		return s.diverged(last, 0)
+	number := epoch.Number
+	if token == nil {
+		number = 0
 	}
-	return s.diverged(last, epoch.Number)
-}
-
-func (s *sink) diverged(have, want uint64) error {
-	return &connector.Error{
-		Op: "recover table " + s.config.Table, Class: connector.Permanent,
-		Err: fmt.Errorf("the database committed epoch %d of run %s, the catalog epoch %d",
-			have, s.task.Run, want),
-		Hint: "one of the two was restored from a backup; start with --fresh",
+	if last := s.epochs.Last(); last < number {
+		return &connector.Error{
+			Op: "recover table " + s.config.Table, Class: connector.Permanent,
+			Err: fmt.Errorf("the database committed epoch %d of run %s, the catalog epoch %d",
+				last, s.task.Run, number),
+			Hint: "one of the two was restored from a backup; start with --fresh",
+		}
 	}
+	s.epochs.Restore(number)
+	return nil
 }

@@ -64,7 +64,7 @@ func FuzzDecode(f *testing.F) {
 		if out.Rows() != 1 {
 			t.Fatalf("%d rows", out.Rows())
 		}
-		_ = rejected(out, bad)
+		_ = sqlkit.Rejected(out, bad)
 		for _, c := range out.Columns() {
 			if !c.IsNull(0) {
 				_ = batch.AppendText(nil, c, 0)

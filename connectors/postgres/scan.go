@@ -201,7 +201,7 @@ func (p *plan) after(c *sourceConfig, at position) []string {
 			return []string{first + " IS NOT NULL"}
 		}
 		value := &p.sort[0]
-		return []string{first + " > " + value.constant(fmt.Sprint(c.Incremental.InitialValue))}
+		return []string{first + " > " + value.constant(sqlkit.InitialText(c.Incremental.InitialValue))}
 	}
 	if !p.ties {
 		return []string{first + " >= " + p.sort[0].constant(at.Values[0])}
@@ -311,9 +311,6 @@ func (s *session) blocks(ctx context.Context, relations []relation) ([]uint32, e
 }
 
 func encodeRelations(relations []relation) []byte {
-	text, err := json.Marshal(relations)
-	if err != nil {
-		panic(err) // plain members always marshal
-	}
+	text, _ := json.Marshal(relations) // plain members always marshal
 	return text
 }

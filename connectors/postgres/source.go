@@ -346,7 +346,7 @@ func (s *source) NewDecode() connector.DecodeFunc {
 			}
 		}
 		if len(bad) > 0 {
-			chunk.Rejected = append(chunk.Rejected, rejected(out, bad)...)
+			chunk.Rejected = append(chunk.Rejected, sqlkit.Rejected(out, bad)...)
 			out = out.Without(bad)
 		}
 		chunk.Batch, chunk.Payload = out, nil

@@ -76,9 +76,10 @@ type Blocks struct {
 	ended  bool  // the current file has no more bytes
 	resume *position
 
-	mu     sync.Mutex
-	stream *stream
-	closed bool
+	reading sync.Mutex // held by Next
+	mu      sync.Mutex
+	stream  *stream // written by the holder of reading
+	closed  bool
 }
 
 // NewBlocks returns blocks of the files from their start; Resume continues elsewhere.
@@ -114,6 +115,8 @@ func (b *Blocks) Resume(next connector.Position) error {
 // Next returns the next block, io.EOF after the last. What precedes damaged data is returned
 // before the error.
 func (b *Blocks) Next(ctx context.Context) (Block, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	for {
 		if err := ctx.Err(); err != nil {
 			return Block{}, err
@@ -366,11 +369,20 @@ func (b *Blocks) finish() {
 	}
 }
 
-// Close closes the current file; blocks handed out stay valid until their Release.
+// Close closes the current file, which ends a Next that blocks on it; blocks handed out stay valid
+// until their Release.
 func (b *Blocks) Close() error {
 	b.mu.Lock()
 	b.closed = true
+	s := b.stream
 	b.mu.Unlock()
-	b.finish()
+	if b.reading.TryLock() {
+		b.finish()
+		b.reading.Unlock()
+		return nil
+	}
+	if s != nil {
+		_ = s.file.Close() // Next reports that it was closed
+	}
 	return nil
 }

@@ -50,3 +50,30 @@ func (c *compressor) member(p []byte) ([]byte, error) {
 	}
 	return c.out.Bytes(), nil
 }
+
+// NewCompress returns a function that compresses p for WriteMember, with memory of its own: a
+// worker's, so that all cores compress. It is nil when the target is not compressed.
+func (s *Stage) NewCompress() (func(dst, p []byte) ([]byte, error), error) {
+	if s.compress == nil {
+		return nil, nil
+	}
+	c, err := newCompressor(s.cfg.Sink.compression())
+	if err != nil {
+		return nil, err
+	}
+	return func(dst, p []byte) ([]byte, error) {
+		member, err := c.member(p)
+		return append(dst, member...), err
+	}, nil
+}
+
+// WriteMember appends what NewCompress's function made to the current part, as Write does.
+func (s *Stage) WriteMember(member []byte) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.appendRaw(member)
+}

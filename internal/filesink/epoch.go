@@ -277,7 +277,7 @@ func (s *Stage) reopen(open openToken) error {
 	if file, err = s.cfg.FS.OpenAppend(name); err != nil {
 		return writeError("recover "+name, err)
 	}
-	s.part = &part{number: open.Number, file: file, length: open.Length, flushed: open.Length}
+	s.part = &part{number: open.Number, file: file, length: open.Length}
 	return nil
 }
 

@@ -48,17 +48,15 @@ type Stage struct {
 
 // part is one hidden file being written.
 type part struct {
-	number  uint64 // epoch that began it
-	file    vfs.File
-	length  int64  // bytes in file
-	buffer  []byte // written after them
-	flushed int64  // of length, for which writeback was started
+	number uint64 // epoch that began it
+	file   vfs.File
+	length int64  // bytes in file
+	buffer []byte // written after them
 }
 
 const (
-	bufferBytes    = 256 << 10 // smaller writes are collected
-	memberBytes    = 1 << 20   // uncompressed bytes of a compressed member
-	writebackBytes = 8 << 20
+	bufferBytes = 256 << 10 // smaller writes are collected
+	memberBytes = 1 << 20   // uncompressed bytes of a compressed member
 )
 
 // NewStage returns a stage for the configuration, which must be valid.
@@ -226,14 +224,14 @@ func (s *Stage) append(p []byte) error {
 			return fmt.Errorf("compress for %s: %w", s.part.file.Name(), err)
 		}
 	}
+	return s.appendRaw(p)
+}
+
+func (s *Stage) appendRaw(p []byte) error {
 	if _, err := s.part.file.Write(p); err != nil {
 		return s.undo(writeError("write "+s.part.file.Name(), err))
 	}
 	s.part.length += int64(len(p))
-	if n := s.part.length - s.part.flushed; n >= writebackBytes {
-		startWriteback(s.part.file, s.part.flushed, n)
-		s.part.flushed = s.part.length
-	}
 	return nil
 }
 

@@ -32,7 +32,9 @@ type manifest struct {
 	token []byte
 }
 
-func line(epoch, i int) string { return fmt.Sprintf("epoch %d line %d %s\n", epoch, i, strings.Repeat("x", 40)) }
+func line(epoch, i int) string {
+	return fmt.Sprintf("epoch %d line %d %s\n", epoch, i, strings.Repeat("x", 40))
+}
 
 const linesPerEpoch = 20
 

@@ -27,6 +27,7 @@ type Epochs struct {
 	table   Name
 	task    connector.Task
 	last    uint64 // newest epoch known to be committed
+	resumed uint64 // epoch the engine restored; below last when another sink decided
 }
 
 // NewEpochs returns the task's record in the given schema ("" for the default one).
@@ -75,6 +76,7 @@ func (e *Epochs) Claim(ctx context.Context, conn Conn) error {
 		return e.fenced("claim")
 	}
 	e.last, err = e.Decided(ctx, conn)
+	e.resumed = e.last
 	return err
 }
 
@@ -88,12 +90,16 @@ func (e *Epochs) Decided(ctx context.Context, conn Conn) (uint64, error) {
 // Last returns the newest epoch known to be committed.
 func (e *Epochs) Last() uint64 { return e.last }
 
+// Restore records the epoch the engine went back to. It may lie below the database's when another
+// sink decided the checkpoint: that epoch is then written again.
+func (e *Epochs) Restore(epoch uint64) { e.resumed = epoch }
+
 // Advance writes the epoch into the open data transaction: a compare-and-set on the epoch before
 // and on the fence.
 //
 // invariant: an epoch is committed once, by the newest owner of the task.
 func (e *Epochs) Advance(ctx context.Context, conn Conn, epoch uint64) error {
-	if epoch <= e.last {
+	if epoch <= min(e.last, e.resumed) {
 		return &connector.Error{
 			Op: fmt.Sprintf("commit epoch %d", epoch), Class: connector.Permanent,
 			Err: fmt.Errorf("epoch %d of node %s is committed already", e.last, e.task.Node),
@@ -114,7 +120,7 @@ func (e *Epochs) Advance(ctx context.Context, conn Conn, epoch uint64) error {
 }
 
 // Committed records that the data transaction of the epoch was committed.
-func (e *Epochs) Committed(epoch uint64) { e.last = epoch }
+func (e *Epochs) Committed(epoch uint64) { e.last, e.resumed = epoch, epoch }
 
 func (e *Epochs) fenced(operation string) error {
 	return &connector.Error{

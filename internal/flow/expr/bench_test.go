@@ -56,8 +56,10 @@ func lazyBatch(clean bool) *batch.Batch {
 	var data bytes.Buffer
 	for i := range benchRows {
 		spans.Offsets = append(spans.Offsets, uint32(data.Len()))
-		cells := []string{fmt.Sprint(i), benchStatus(i), fmt.Sprintf("%.2f", float64(i*31%1000)+.5),
-			fmt.Sprint(i % 100)}
+		cells := []string{
+			fmt.Sprint(i), benchStatus(i), fmt.Sprintf("%.2f", float64(i*31%1000)+.5),
+			fmt.Sprint(i % 100),
+		}
 		for _, cell := range cells {
 			data.WriteString(cell + ",")
 			spans.Offsets = append(spans.Offsets, uint32(data.Len()))

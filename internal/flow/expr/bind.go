@@ -345,7 +345,8 @@ func (b *binder) logical(op operation, x, y *node, at span) *node {
 
 func (b *binder) conditional(n *ast.ConditionalNode, at span) *node {
 	condition := b.condition(b.bind(n.Cond))
-	branches := b.unified([]*node{b.bind(n.Exp1), b.bind(n.Exp2)}, at, "the two values of a conditional")
+	branches := []*node{b.bind(n.Exp1), b.bind(n.Exp2)}
+	branches = b.unified(branches, at, "the two values of a conditional")
 	return b.folded(&node{
 		op: opConditional, typ: branches[0].typ, at: at,
 		args: []*node{condition, branches[0], branches[1]},
@@ -378,7 +379,7 @@ func (b *binder) folded(n *node) *node {
 	}
 	e := &Eval{frame: frame{now: b.options.Now}}
 	v, reason := e.row(n, 0)
-	if reason != "" {
+	if reason != "" || len(v.text) > maxSourceBytes {
 		return n
 	}
 	v.text = append([]byte(nil), v.text...)

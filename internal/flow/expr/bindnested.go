@@ -23,7 +23,7 @@ func (b *binder) bindNested(n ast.Node, at span) *node {
 	case *ast.SliceNode:
 		return b.fail(at, "use substr(text, start, length)", "slices are not supported")
 	case *ast.MapNode:
-		return b.fail(at, "keep the values as columns, or build text with to_json", "maps cannot be written")
+		return b.fail(at, "keep the values as columns", "maps cannot be written")
 	}
 	return b.fail(at, "", "this form is not supported")
 }
@@ -84,10 +84,11 @@ func (b *binder) structMember(x *node, n *ast.MemberNode, at span) *node {
 func (b *binder) jsonMember(x *node, n *ast.MemberNode, at span) *node {
 	switch p := n.Property.(type) {
 	case *ast.StringNode:
-		return b.callNamed("json_member", []*node{x, constant(batch.String, stringValue(p.Value), at)}, at)
+		name := constant(batch.String, stringValue(p.Value), at)
+		return b.callNamed("json_member", []*node{x, name}, at)
 	case *ast.IntegerNode:
-		return b.callNamed("json_element",
-			[]*node{x, constant(batch.Int64, intValue(int64(p.Value)), at)}, at)
+		index := constant(batch.Int64, intValue(int64(p.Value)), at)
+		return b.callNamed("json_element", []*node{x, index}, at)
 	}
 	return b.fail(at, "", "a JSON member is asked for by a literal name or index")
 }
@@ -223,7 +224,9 @@ func (b *binder) each(name string, arguments []ast.Node, at span) *node {
 	}
 	elementType := list.typ.Fields[0].Type
 	outer := b.element
-	b.element = &node{op: opElement, typ: widened(elementType), rowOnly: name + " looks at list elements"}
+	b.element = &node{
+		op: opElement, typ: widened(elementType), rowOnly: name + " looks at list elements",
+	}
 	body := b.bind(predicate.Node)
 	b.element = outer
 	n := &node{op: opEach, name: name, at: at, rowOnly: name + " runs its predicate row by row"}

@@ -357,6 +357,9 @@ func (b *binder) unified(args []*node, at span, what string) []*node {
 		}
 		typ = common
 	}
+	if typ.Kind == batch.Foreign {
+		b.fail(at, "", "%s cannot be of type %s", what, typ)
+	}
 	out := make([]*node, len(args))
 	for i, n := range args {
 		out[i] = b.coerce(n, typ)

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"fmt"
 	"regexp"
 	"time"
 
@@ -70,19 +71,22 @@ func (p *Program) NewEval() *Eval {
 }
 
 func (e *Eval) start(b *batch.Batch) *scope {
-	if b.Schema() != e.program.schema && b.Schema().Len() <= e.lastColumn() {
-		panic("expr: batch of another schema")
+	if b.Schema() != e.program.schema {
+		e.checkSchema(b.Schema())
 	}
 	e.b, e.errs, e.failed, e.badColumn = b, nil, nil, ""
 	e.typed, e.used, e.usedWords, e.frame.moment = e.typed[:0], 0, 0, time.Time{}
 	return &scope{rows: b.Selection(), count: b.Len()}
 }
 
-func (e *Eval) lastColumn() int {
-	if n := len(e.program.columns); n > 0 {
-		return e.program.columns[n-1]
+// checkSchema holds a batch to the columns the program was bound to.
+func (e *Eval) checkSchema(schema *batch.Schema) {
+	for _, i := range e.program.columns {
+		want := e.program.schema.Field(i)
+		if i >= schema.Len() || !schema.Field(i).Type.Equal(want.Type) {
+			panic(fmt.Sprintf("expr: batch of (%s), bound to (%s)", schema, e.program.schema))
+		}
 	}
-	return -1
 }
 
 // Column computes the expression for the selected rows of b. The result has b.Rows() physical rows
@@ -90,7 +94,9 @@ func (e *Eval) lastColumn() int {
 // column is b's own and a part of one shares its memory. out is b with the lazy columns that were
 // typed for all its rows replaced by dense ones (unless Options.KeepLazy). errs are the rows that
 // failed, by physical row, in no particular order; they stay selected in out.
-func (e *Eval) Column(b *batch.Batch) (result *batch.Column, out *batch.Batch, errs []batch.RowError) {
+func (e *Eval) Column(
+	b *batch.Batch,
+) (result *batch.Column, out *batch.Batch, errs []batch.RowError) {
 	s := e.start(b)
 	defer e.release()
 	if e.program.options.Interpret {
@@ -209,8 +215,8 @@ func (e *Eval) buffer(capacity int) []int32 {
 	return b[:0]
 }
 
-// fixed returns the memory of an 8-byte column a node computes: reused, holding anything, unless the
-// column may reach the caller.
+// fixed returns the memory of an 8-byte column a node computes: reused and holding anything, unless
+// the column may reach the caller.
 func (e *Eval) fixed(n *node) []uint64 {
 	rows := e.b.Rows()
 	if n.shared {
@@ -315,7 +321,7 @@ func (e *Eval) interpreted(n *node, s *scope) *batch.Column {
 			e.failRow(row, reason)
 			continue
 		}
-		w.put(row, v)
+		e.put(w, row, v)
 	}
 	return w.finish()
 }

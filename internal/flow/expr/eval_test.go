@@ -107,16 +107,22 @@ func TestShortCircuit(t *testing.T) {
 		source string
 		want   []string
 	}{
-		{"qty != 0 && 10 / qty > 3", []string{"true", "true", "false", "false", "true", "false",
-			`ERROR "n" is not a value of type int64`}},
+		{"qty != 0 && 10 / qty > 3", []string{
+			"true", "true", "false", "false", "true", "false",
+			`ERROR "n" is not a value of type int64`,
+		}},
 		{"qty == nil ? -1 : qty", []string{"2", "3", "4", "0", "1", "5", `ERROR "n" is not a value of type int64`}},
 		{"status == 'active' ? 'yes' : to_string(price)", []string{
-			"yes", `ERROR "n/a" is not a value of type float64`, "yes", "yes", "1", "yes", "yes"}},
-		{"10 / qty", []string{"5", "3.3333333333333335", "2.5", "ERROR division by zero in 10 / qty", "10", "2",
-			`ERROR "n" is not a value of type int64`}},
+			"yes", `ERROR "n/a" is not a value of type float64`, "yes", "yes", "1", "yes", "yes",
+		}},
+		{"10 / qty", []string{
+			"5", "3.3333333333333335", "2.5", "ERROR division by zero in 10 / qty", "10", "2",
+			`ERROR "n" is not a value of type int64`,
+		}},
 		{"price != nil", []string{"true", "true", "true", "true", "true", "false", "true"}},
 		{"coalesce(status, 'none') + '!'", []string{
-			"active!", "inactive!", "active!", "active!", "none!", "active!", "active!"}},
+			"active!", "inactive!", "active!", "active!", "none!", "active!", "active!",
+		}},
 	} {
 		if diff := cmp.Diff(c.want, both(t, c.source, b)); diff != "" {
 			t.Errorf("%s:\n%s", c.source, diff)

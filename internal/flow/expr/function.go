@@ -111,7 +111,8 @@ func aliases() map[string]string {
 		"len": "length", "str": "to_string", "string": "to_string", "substring": "substr",
 		"ifnull": "coalesce", "nvl": "coalesce", "min": "least", "max": "greatest",
 		"ceiling": "ceil", "pow": "power", "toJSON": "to_json", "fromJSON": "parse_json",
-		"numeric": "decimal", "hasPrefix": "starts_with", "hasSuffix": "ends_with", "double": "float", "integer": "int",
+		"numeric": "decimal", "hasPrefix": "starts_with", "hasSuffix": "ends_with", "double": "float",
+		"integer":           "int",
 		"current_timestamp": "now", "repeat": "repeat_text", "duration": "to_duration",
 	}
 }

@@ -91,7 +91,8 @@ func castFunctions() []entry {
 	}{
 		{
 			"int", "int64", "A 64-bit integer: of a text that is one, of a number without its fraction.",
-			[]Example{{"int('42')", "42"}, {"int(2.9)", "2"}}, []Example{{"try_int('4x')", "NULL"}},
+			[]Example{{"int('42')", "42"}, {"int(2.9)", "2"}},
+			[]Example{{"try_int('4x')", "NULL"}},
 		},
 		{
 			"uint", "uint64", "An unsigned 64-bit integer, by the rules of int.",
@@ -100,12 +101,14 @@ func castFunctions() []entry {
 		},
 		{
 			"float", "float64", "A 64-bit float, the nearest to x.",
-			[]Example{{"float('1e3')", "1000"}}, []Example{{"try_float('n/a')", "NULL"}},
+			[]Example{{"float('1e3')", "1000"}},
+			[]Example{{"try_float('n/a')", "NULL"}},
 		},
 		{
 			"bool", "bool", "A bool: of true/false, t/f, yes/no, y/n, 1/0 in any case, of a number " +
 				"whether it is not zero.",
-			[]Example{{"bool('Yes')", "true"}, {"bool(0)", "false"}}, []Example{{"try_bool('x')", "NULL"}},
+			[]Example{{"bool('Yes')", "true"}, {"bool(0)", "false"}},
+			[]Example{{"try_bool('x')", "NULL"}},
 		},
 	}
 	var out []entry

@@ -11,21 +11,13 @@ import (
 const groupNumber = "Numbers"
 
 func numberFunctions() []entry {
-	float := func(name, doc string, compute func(float64) float64, examples ...Example) entry {
-		return entry{
-			Function: Function{
-				Group: groupNumber, Signature: name + "(x: float) -> float64", Doc: doc, Examples: examples,
-			},
-			run: func(_ *frame, a []value) (value, string) { return floatValue(compute(a[0].float())), "" },
-		}
-	}
 	define := func(signature, doc string, bind func(c *call) *node, examples ...Example) entry {
 		return entry{
 			Function: Function{Group: groupNumber, Signature: signature, Doc: doc, Examples: examples},
 			bind:     bind,
 		}
 	}
-	return []entry{
+	out := []entry{
 		define("abs(x: number) -> number", "The absolute value.", bindAbs, Example{"abs(-3)", "3"},
 			Example{"abs(decimal('-1.50', 5, 2))", "1.50"}),
 		define("sign(x: number) -> int64", "-1, 0 or 1.", bindSign, Example{"sign(-2.5)", "-1"}),
@@ -51,6 +43,20 @@ func numberFunctions() []entry {
 		define("greatest(values...: any) -> any",
 			"The largest value; NULLs are left out. max(...) is the same.", bindExtreme(greater),
 			Example{"greatest('a', 'c', 'b')", "c"}),
+	}
+	return append(out, floatFunctions()...)
+}
+
+func floatFunctions() []entry {
+	float := func(name, doc string, compute func(float64) float64, examples ...Example) entry {
+		return entry{
+			Function: Function{
+				Group: groupNumber, Signature: name + "(x: float) -> float64", Doc: doc, Examples: examples,
+			},
+			run: func(_ *frame, a []value) (value, string) { return floatValue(compute(a[0].float())), "" },
+		}
+	}
+	return []entry{
 		float("sqrt", "The square root; NaN below zero.", math.Sqrt, Example{"sqrt(9)", "3"}),
 		float("exp", "e to the power of x.", math.Exp, Example{"exp(0)", "1"}),
 		float("ln", "The natural logarithm.", math.Log, Example{"ln(1)", "0"}),
@@ -76,7 +82,9 @@ func numberFunctions() []entry {
 				Group: groupNumber, Signature: "is_nan(x: float) -> bool", Doc: "Whether x is not a number.",
 				Examples: []Example{{"is_nan(float('NaN'))", "true"}},
 			},
-			run: func(_ *frame, a []value) (value, string) { return boolValue(math.IsNaN(a[0].float())), "" },
+			run: func(_ *frame, a []value) (value, string) {
+				return boolValue(math.IsNaN(a[0].float())), ""
+			},
 		},
 	}
 }
@@ -150,7 +158,8 @@ func (c *call) roundDecimal(x *node, digits int) *node {
 	}
 	scale := max(0, digits)
 	whole := int(x.typ.Precision) - from + 1
-	return c.node(batch.DecimalOf(min(38, whole+scale), scale), func(_ *frame, a []value) (value, string) {
+	typ := batch.DecimalOf(min(38, whole+scale), scale)
+	return c.node(typ, func(_ *frame, a []value) (value, string) {
 		d, _ := rescale(a[0].decimal(), from, digits, 38)
 		d, ok := rescale(d, digits, scale, 38)
 		if !ok {

@@ -18,78 +18,14 @@ const maxTextBytes = 1 << 20
 // text makes an entry from a signature, a description, a run and examples.
 func textEntry(signature, doc string, run function, examples ...Example) entry {
 	return entry{
-		Function: Function{Group: groupText, Signature: signature, Doc: doc, Examples: examples}, run: run,
+		Function: Function{Group: groupText, Signature: signature, Doc: doc, Examples: examples},
+		run:      run,
 	}
 }
 
 // textFunctions work on characters (Unicode code points), positions count from 1 as in SQL.
 func textFunctions() []entry {
-	out := []entry{
-		textEntry("upper(text: string) -> string", "All letters in upper case.",
-			func(f *frame, a []value) (value, string) { return f.upper(a[0].text), "" },
-			Example{"upper('abc')", "ABC"}),
-		textEntry("lower(text: string) -> string", "All letters in lower case.",
-			func(f *frame, a []value) (value, string) { return f.lower(a[0].text), "" },
-			Example{"lower('ÄBC')", "äbc"}),
-		textEntry("trim(text: string, characters?: string) -> string",
-			"Without white space, or the given characters, at both ends.", runTrim(true, true),
-			Example{"trim('  a ')", "a"}, Example{"trim('--a-', '-')", "a"}),
-		textEntry("ltrim(text: string, characters?: string) -> string",
-			"As trim, at the start only.", runTrim(true, false), Example{"ltrim('00120', '0')", "120"}),
-		textEntry("rtrim(text: string, characters?: string) -> string",
-			"As trim, at the end only.", runTrim(false, true), Example{"rtrim('a.b..', '.')", "a.b"}),
-		textEntry("substr(text: string, start: int, length?: int) -> string",
-			"Characters from position start (from 1; negative counts from the end), at most length.",
-			runSubstr, Example{"substr('abcdef', 2, 3)", "bcd"}, Example{"substr('abcdef', -2)", "ef"}),
-		textEntry("left(text: string, n: int) -> string", "The first n characters.",
-			func(_ *frame, a []value) (value, string) {
-				return textValue(characters(a[0].text, 0, int(clampInt(a[1].int())))), ""
-			}, Example{"left('abcdef', 2)", "ab"}),
-		textEntry("right(text: string, n: int) -> string", "The last n characters.", runRight,
-			Example{"right('abcdef', 2)", "ef"}),
-		textEntry("replace(text: string, old: string, new: string) -> string",
-			"Every occurrence of old replaced by new.", runReplace, Example{"replace('a-b-c', '-', '')", "abc"}),
-		textEntry("position(text: string, part: string) -> int64",
-			"The position of the first occurrence of part, from 1; 0 when there is none.",
-			func(_ *frame, a []value) (value, string) {
-				i := bytes.Index(a[0].text, a[1].text)
-				return intValue(int64(utf8.RuneCount(a[0].text[:max(i, 0)]) + bit(i >= 0))), ""
-			}, Example{"position('abc', 'c')", "3"}),
-		textEntry("lpad(text: string, length: int, fill?: string) -> string",
-			"Filled at the start up to length characters (with blanks by default), or cut to them.",
-			runPad(true), Example{"lpad('7', 3, '0')", "007"}),
-		textEntry("rpad(text: string, length: int, fill?: string) -> string",
-			"As lpad, at the end.", runPad(false), Example{"rpad('ab', 4, '.')", "ab.."}),
-		textEntry("reverse(text: string) -> string", "The characters in reverse.", runReverse,
-			Example{"reverse('abc')", "cba"}),
-		textEntry("repeat_text(text: string, n: int) -> string",
-			"The text n times, up to 1 MiB. repeat(text, n) is the same.", runRepeat,
-			Example{"repeat('ab', 3)", "ababab"}),
-		textEntry("initcap(text: string) -> string", "Each word with a capital first letter.", runInitcap,
-			Example{"initcap('new york')", "New York"}),
-		textEntry("split_part(text: string, separator: string, n: int) -> string",
-			"Part n of the text cut at each separator, from 1 (negative from the end); empty when there "+
-				"is none.", runSplitPart, Example{"split_part('a/b/c', '/', 2)", "b"}),
-		textEntry("split(text: string, separator: string) -> list<string>",
-			"The list of parts of the text cut at each separator.", runSplit,
-			Example{"to_json(split('a,b', ','))", `["a","b"]`}),
-		textEntry("hex(x: bytes) -> string", "The bytes in hexadecimal.",
-			func(f *frame, a []value) (value, string) {
-				start := len(f.arena)
-				f.arena = hex.AppendEncode(f.arena, a[0].text)
-				return textValue(f.arena[start:]), ""
-			}, Example{"hex('az')", "617a"}),
-		textEntry("base64_encode(x: bytes) -> string", "The bytes in base64.",
-			func(f *frame, a []value) (value, string) {
-				start := len(f.arena)
-				f.arena = base64.StdEncoding.AppendEncode(f.arena, a[0].text)
-				return textValue(f.arena[start:]), ""
-			}, Example{"base64_encode('hi')", "aGk="}),
-		textEntry("base64_decode(text: string) -> binary", "The bytes a base64 text stands for.",
-			runBase64, Example{"to_string(base64_decode('aGk='))", "hi"}),
-		textEntry("url_decode(text: string) -> string", "The text with %xx and + decoded.", runURLDecode,
-			Example{"url_decode('a%20b')", "a b"}),
-	}
+	out := append(shapeFunctions(), partsFunctions()...)
 	concat := textEntry("concat(values...: any) -> string",
 		"The texts of all values one after the other; NULL counts as empty.", runConcat,
 		Example{"concat('a', nil, 1)", "a1"})
@@ -109,6 +45,83 @@ func textFunctions() []entry {
 		out = append(out, e)
 	}
 	return out
+}
+
+// shapeFunctions change a text as a whole.
+func shapeFunctions() []entry {
+	return []entry{
+		textEntry("upper(text: string) -> string", "All letters in upper case.",
+			func(f *frame, a []value) (value, string) { return f.upper(a[0].text), "" },
+			Example{"upper('abc')", "ABC"}),
+		textEntry("lower(text: string) -> string", "All letters in lower case.",
+			func(f *frame, a []value) (value, string) { return f.lower(a[0].text), "" },
+			Example{"lower('ÄBC')", "äbc"}),
+		textEntry("trim(text: string, characters?: string) -> string",
+			"Without white space, or the given characters, at both ends.", runTrim(true, true),
+			Example{"trim('  a ')", "a"}, Example{"trim('--a-', '-')", "a"}),
+		textEntry("ltrim(text: string, characters?: string) -> string",
+			"As trim, at the start only.", runTrim(true, false), Example{"ltrim('00120', '0')", "120"}),
+		textEntry("rtrim(text: string, characters?: string) -> string",
+			"As trim, at the end only.", runTrim(false, true), Example{"rtrim('a.b..', '.')", "a.b"}),
+		textEntry("replace(text: string, old: string, new: string) -> string",
+			"Every occurrence of old replaced by new.", runReplace,
+			Example{"replace('a-b-c', '-', '')", "abc"}),
+		textEntry("lpad(text: string, length: int, fill?: string) -> string",
+			"Filled at the start up to length characters (with blanks by default), or cut to them.",
+			runPad(true), Example{"lpad('7', 3, '0')", "007"}),
+		textEntry("rpad(text: string, length: int, fill?: string) -> string",
+			"As lpad, at the end.", runPad(false), Example{"rpad('ab', 4, '.')", "ab.."}),
+		textEntry("reverse(text: string) -> string", "The characters in reverse.", runReverse,
+			Example{"reverse('abc')", "cba"}),
+		textEntry("repeat_text(text: string, n: int) -> string",
+			"The text n times, up to 1 MiB. repeat(text, n) is the same.", runRepeat,
+			Example{"repeat('ab', 3)", "ababab"}),
+		textEntry("initcap(text: string) -> string", "Each word with a capital first letter.", runInitcap,
+			Example{"initcap('new york')", "New York"}),
+		textEntry("hex(x: bytes) -> string", "The bytes in hexadecimal.",
+			func(f *frame, a []value) (value, string) {
+				start := len(f.arena)
+				f.arena = hex.AppendEncode(f.arena, a[0].text)
+				return textValue(f.arena[start:]), ""
+			}, Example{"hex('az')", "617a"}),
+		textEntry("base64_encode(x: bytes) -> string", "The bytes in base64.",
+			func(f *frame, a []value) (value, string) {
+				start := len(f.arena)
+				f.arena = base64.StdEncoding.AppendEncode(f.arena, a[0].text)
+				return textValue(f.arena[start:]), ""
+			}, Example{"base64_encode('hi')", "aGk="}),
+		textEntry("base64_decode(text: string) -> binary", "The bytes a base64 text stands for.",
+			runBase64, Example{"to_string(base64_decode('aGk='))", "hi"}),
+		textEntry("url_decode(text: string) -> string", "The text with %xx and + decoded.", runURLDecode,
+			Example{"url_decode('a%20b')", "a b"}),
+	}
+}
+
+// partsFunctions find and cut parts of a text.
+func partsFunctions() []entry {
+	return []entry{
+		textEntry("substr(text: string, start: int, length?: int) -> string",
+			"Characters from position start (from 1; negative counts from the end), at most length.",
+			runSubstr, Example{"substr('abcdef', 2, 3)", "bcd"}, Example{"substr('abcdef', -2)", "ef"}),
+		textEntry("left(text: string, n: int) -> string", "The first n characters.",
+			func(_ *frame, a []value) (value, string) {
+				return textValue(characters(a[0].text, 0, int(clampInt(a[1].int())))), ""
+			}, Example{"left('abcdef', 2)", "ab"}),
+		textEntry("right(text: string, n: int) -> string", "The last n characters.", runRight,
+			Example{"right('abcdef', 2)", "ef"}),
+		textEntry("position(text: string, part: string) -> int64",
+			"The position of the first occurrence of part, from 1; 0 when there is none.",
+			func(_ *frame, a []value) (value, string) {
+				i := bytes.Index(a[0].text, a[1].text)
+				return intValue(int64(utf8.RuneCount(a[0].text[:max(i, 0)]) + bit(i >= 0))), ""
+			}, Example{"position('abc', 'c')", "3"}),
+		textEntry("split_part(text: string, separator: string, n: int) -> string",
+			"Part n of the text cut at each separator, from 1 (negative from the end); empty when there "+
+				"is none.", runSplitPart, Example{"split_part('a/b/c', '/', 2)", "b"}),
+		textEntry("split(text: string, separator: string) -> list<string>",
+			"The list of parts of the text cut at each separator.", runSplit,
+			Example{"to_json(split('a,b', ','))", `["a","b"]`}),
+	}
 }
 
 func bindConcat(c *call) *node {

@@ -111,7 +111,8 @@ func epochFunctions() []entry {
 		suffix, unitName, example string
 		unit                      batch.Unit
 	}{
-		{"", "seconds", "1", batch.Second}, {"_ms", "milliseconds", "1000", batch.Millisecond},
+		{"", "seconds", "1", batch.Second},
+		{"_ms", "milliseconds", "1000", batch.Millisecond},
 		{"_us", "microseconds", "1000000", batch.Microsecond},
 	} {
 		out = append(out, timeEntry("epoch"+e.suffix+"(x: moment) -> int64",

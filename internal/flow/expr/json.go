@@ -274,7 +274,8 @@ func jsonFunctions() []entry {
 			bindPath(batch.Int64), Example{"json_length('[1, 2, 3]')", "3"}),
 		define("to_json(x: any) -> json", "The value as JSON.", bindToJSON,
 			Example{"to_json('a\"b')", `"a\"b"`}, Example{"to_json(nil)", "null"}),
-		define("parse_json(text: string) -> json", "The text as JSON; text that is not JSON fails the row.",
+		define("parse_json(text: string) -> json",
+			"The text as JSON; text that is not JSON fails the row.",
 			run(batch.JSON, func(_ *frame, a []value) (value, string) {
 				if !json.Valid(a[0].text) {
 					return nullValue(), "the text is not JSON"

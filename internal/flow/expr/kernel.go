@@ -18,9 +18,18 @@ func bit(b bool) int {
 	return 0
 }
 
+// pass is one run of a loop: the rows to look at (nil: all), where to write those that hold, and flip
+// 1 to write those that do not. out is as long as the rows.
+type pass struct {
+	rows, out []int32
+	flip      int
+}
+
 type ordered interface {
 	int32 | int64 | uint64 | float64
 }
+
+type whole interface{ int32 | int64 | uint64 }
 
 // valueRange stands for any comparison with a literal: low <= v <= high, or not that (flip 1).
 type valueRange[T ordered] struct {
@@ -40,7 +49,7 @@ func rangeOfDate(c comparison, v int64, flip int) valueRange[int32] {
 	return rangeOfWhole(c, int32(v), flip, [2]int32{math.MinInt32, math.MaxInt32})
 }
 
-func rangeOfWhole[T int32 | int64 | uint64](c comparison, v T, flip int, limits [2]T) valueRange[T] {
+func rangeOfWhole[T whole](c comparison, v T, flip int, limits [2]T) valueRange[T] {
 	low, high := limits[0], limits[1]
 	none := valueRange[T]{high, low, flip}
 	switch c {
@@ -103,14 +112,14 @@ func keepRange[T ordered](values []T, r valueRange[T], rows, out []int32) int {
 }
 
 // keepPairs compares two columns by equal, notEqual, less or lessEqual.
-func keepPairs[T ordered](c comparison, x, y []T, rows, out []int32, flip int) int {
+func keepPairs[T ordered](c comparison, x, y []T, p pass) int {
 	if c == notEqual {
-		c, flip = equal, flip^1
+		c, p.flip = equal, p.flip^1
 	}
-	if rows != nil {
-		return keepPairsOf(c, x, y, rows, out, flip)
+	if p.rows != nil {
+		return keepPairsOf(c, x, y, p)
 	}
-	k := 0
+	k, out, flip := 0, p.out, p.flip
 	y = y[:len(x)]
 	switch c {
 	case equal:
@@ -132,8 +141,8 @@ func keepPairs[T ordered](c comparison, x, y []T, rows, out []int32, flip int) i
 	return k
 }
 
-func keepPairsOf[T ordered](c comparison, x, y []T, rows, out []int32, flip int) int {
-	k := 0
+func keepPairsOf[T ordered](c comparison, x, y []T, p pass) int {
+	k, rows, out, flip := 0, p.rows, p.out, p.flip
 	switch c {
 	case equal:
 		for _, row := range rows {
@@ -155,8 +164,8 @@ func keepPairsOf[T ordered](c comparison, x, y []T, rows, out []int32, flip int)
 }
 
 // keepDecimals compares decimals with a literal of their scale.
-func keepDecimals(c comparison, values []decimal128.Num, v decimal128.Num, rows, out []int32, flip int,
-) int {
+func keepDecimals(c comparison, values []decimal128.Num, v decimal128.Num, p pass) int {
+	rows, out, flip := p.rows, p.out, p.flip
 	// Every comparison is "less than v", "less than or equal", "equal", or not that.
 	less, equalToo := 1, 0
 	switch c {

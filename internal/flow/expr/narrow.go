@@ -133,7 +133,7 @@ func (e *Eval) narrowCompare(n *node, s *scope, want bool) *scope {
 	s = e.alive(s, mark)
 	if literal {
 		rows := e.buffer(s.count)[:s.count]
-		if k, ok := compareConstant(n, left, y.constant, s.rows, rows, bit(!want)); ok {
+		if k, ok := compareConstant(n, left, y.constant, pass{s.rows, rows, bit(!want)}); ok {
 			return child(s, dropNulls(left.Validity(), rows[:k]))
 		}
 	}
@@ -142,12 +142,12 @@ func (e *Eval) narrowCompare(n *node, s *scope, want bool) *scope {
 	s = e.alive(s, mark)
 	rows := e.buffer(s.count)[:s.count]
 	if right.column != nil {
-		if k, ok := compareColumns(n, [2]*batch.Column{left, right.column}, s.rows, rows, bit(!want)); ok {
+		if k, ok := compareColumns(n, left, right.column, pass{s.rows, rows, bit(!want)}); ok {
 			rows = dropNulls(left.Validity(), rows[:k])
 			return child(s, dropNulls(right.column.Validity(), rows))
 		}
 	}
-	return e.narrowCompareRows(n, left, right, s, want)
+	return e.narrowCompareRows(n, [2]operand{{column: left}, right}, s, want)
 }
 
 // columnTyped returns a lazy column's values when they are known for all rows of s.
@@ -162,12 +162,12 @@ func (e *Eval) columnTyped(i int, s *scope) *batch.Column {
 
 // narrowCompareRows compares what has no loop of its own: kinds of numbers that differ, orders of
 // texts.
-func (e *Eval) narrowCompareRows(n *node, left *batch.Column, right operand, s *scope, want bool) *scope {
+func (e *Eval) narrowCompareRows(n *node, operands [2]operand, s *scope, want bool) *scope {
 	rows := e.buffer(s.count)
 	x, y := n.args[0].typ, n.args[1].typ
 	for i := range s.count {
 		row := int(s.row(i))
-		a, b := load(left, row), right.load(row)
+		a, b := operands[0].load(row), operands[1].load(row)
 		if a.null || b.null {
 			continue
 		}
@@ -201,41 +201,40 @@ func (e *Eval) operand(n *node, s *scope) operand {
 }
 
 // compareConstant compares a column with a literal of its own type. It writes the rows that hold,
-// NULLs included, and returns how many; ok is false when there is no loop for the type. flip 1
-// gives the rows that do not hold.
-func compareConstant(n *node, c *batch.Column, v value, rows, out []int32, flip int) (k int, ok bool) {
+// NULLs included, and returns how many; ok is false when there is no loop for the type.
+func compareConstant(n *node, c *batch.Column, v value, p pass) (k int, ok bool) {
 	if !n.args[0].typ.Equal(n.args[1].typ) {
 		return 0, false
 	}
 	switch c.Type().Kind {
 	case batch.Int64, batch.Time, batch.Timestamp, batch.Duration:
-		r := rangeOfInt(n.compare, v.int(), flip)
-		return keepRange(batch.Values[int64](c), r, rows, out), true
+		r := rangeOfInt(n.compare, v.int(), p.flip)
+		return keepRange(batch.Values[int64](c), r, p.rows, p.out), true
 	case batch.Date:
-		r := rangeOfDate(n.compare, v.int(), flip)
-		return keepRange(batch.Values[int32](c), r, rows, out), true
+		r := rangeOfDate(n.compare, v.int(), p.flip)
+		return keepRange(batch.Values[int32](c), r, p.rows, p.out), true
 	case batch.Uint64:
-		r := rangeOfUint(n.compare, v.uint(), flip)
-		return keepRange(batch.Values[uint64](c), r, rows, out), true
+		r := rangeOfUint(n.compare, v.uint(), p.flip)
+		return keepRange(batch.Values[uint64](c), r, p.rows, p.out), true
 	case batch.Float64:
-		r := rangeOfFloat(n.compare, v.float(), flip)
-		return keepRange(batch.Values[float64](c), r, rows, out), true
+		r := rangeOfFloat(n.compare, v.float(), p.flip)
+		return keepRange(batch.Values[float64](c), r, p.rows, p.out), true
 	case batch.Decimal:
 		values := batch.Values[decimal128.Num](c)
-		return keepDecimals(n.compare, values, v.decimal(), rows, out, flip), true
+		return keepDecimals(n.compare, values, v.decimal(), p), true
 	case batch.String, batch.Binary:
 		if n.compare > notEqual {
 			return 0, false
 		}
 		test := newTextTest(c, v.text)
-		return test.run(rows, out, flip^bit(n.compare == notEqual)), true
+		return test.run(p.rows, p.out, p.flip^bit(n.compare == notEqual)), true
 	}
 	return 0, false
 }
 
 // compareColumns compares two columns of one fixed-width type, as compareConstant.
-func compareColumns(n *node, columns [2]*batch.Column, rows, out []int32, flip int) (k int, ok bool) {
-	x, y, c := columns[0], columns[1], n.compare
+func compareColumns(n *node, x, y *batch.Column, p pass) (k int, ok bool) {
+	c := n.compare
 	if !n.args[0].typ.Equal(n.args[1].typ) {
 		return 0, false
 	}
@@ -244,13 +243,13 @@ func compareColumns(n *node, columns [2]*batch.Column, rows, out []int32, flip i
 	}
 	switch x.Type().Kind {
 	case batch.Int64, batch.Time, batch.Timestamp, batch.Duration:
-		return keepPairs(c, batch.Values[int64](x), batch.Values[int64](y), rows, out, flip), true
+		return keepPairs(c, batch.Values[int64](x), batch.Values[int64](y), p), true
 	case batch.Date:
-		return keepPairs(c, batch.Values[int32](x), batch.Values[int32](y), rows, out, flip), true
+		return keepPairs(c, batch.Values[int32](x), batch.Values[int32](y), p), true
 	case batch.Uint64:
-		return keepPairs(c, batch.Values[uint64](x), batch.Values[uint64](y), rows, out, flip), true
+		return keepPairs(c, batch.Values[uint64](x), batch.Values[uint64](y), p), true
 	case batch.Float64:
-		return keepPairs(c, batch.Values[float64](x), batch.Values[float64](y), rows, out, flip), true
+		return keepPairs(c, batch.Values[float64](x), batch.Values[float64](y), p), true
 	}
 	return 0, false
 }

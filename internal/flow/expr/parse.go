@@ -89,7 +89,8 @@ func (c *collector) Visit(n *ast.Node) {
 			c.add(n.Value)
 		}
 	case *ast.CallNode:
-		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && callee.Value == "col" && len(n.Arguments) == 1 {
+		callee, ok := n.Callee.(*ast.IdentifierNode)
+		if ok && callee.Value == "col" && len(n.Arguments) == 1 {
 			c.addLiteral(n.Arguments[0])
 		}
 	case *ast.MemberNode:
@@ -120,6 +121,7 @@ func scan(source string) *Error {
 	if err != nil {
 		return syntaxError(source, err)
 	}
+	prefixOperators := []string{"!", "not", "-", "+"}
 	nesting, prefixes, branches := 0, 0, 0
 	for i, token := range tokens {
 		if token.Kind == lexer.Bracket {
@@ -130,8 +132,7 @@ func scan(source string) *Error {
 			}
 		}
 		prefixes++
-		switch {
-		case token.Kind != lexer.Operator || !slices.Contains([]string{"!", "not", "-", "+"}, token.Value):
+		if !token.Is(lexer.Operator) || !slices.Contains(prefixOperators, token.Value) {
 			prefixes = 0
 		}
 		if token.Is(lexer.Operator, "?") || token.Is(lexer.Operator, "**") ||

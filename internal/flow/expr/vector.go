@@ -303,6 +303,14 @@ func (e *Eval) writer(n *node) *writer {
 	return w
 }
 
+// put writes a value and fails the row whose text the column cannot hold.
+func (e *Eval) put(w *writer, row int, v value) {
+	if w.put(row, v); w.full {
+		w.full = false
+		e.fail(row, "", "the texts of the batch exceed 2 GiB")
+	}
+}
+
 // dense2 spreads a constant operand.
 func (e *Eval) dense2(o operand, n *node) *batch.Column {
 	if o.column == nil {
@@ -333,7 +341,7 @@ func (e *Eval) arithmeticRows(n *node, operands [2]operand, s *scope) *batch.Col
 		}
 		if n.arithmetic == concatenate {
 			e.scratch = append(append(e.scratch[:0], a.text...), b.text...)
-			w.put(row, textValue(e.scratch))
+			e.put(w, row, textValue(e.scratch))
 			continue
 		}
 		v, reason := calculate(n, a, b)
@@ -341,7 +349,7 @@ func (e *Eval) arithmeticRows(n *node, operands [2]operand, s *scope) *batch.Col
 			e.fail(row, "", e.because(n, reason))
 			continue
 		}
-		w.put(row, v)
+		e.put(w, row, v)
 	}
 	return w.finish()
 }
@@ -364,7 +372,7 @@ func (e *Eval) vectorCast(n *node, s *scope) *batch.Column {
 		}
 		if n.typ.Kind == batch.String && !from.Text() {
 			e.scratch = render(e.scratch[:0], from, v)
-			w.put(row, textValue(e.scratch))
+			e.put(w, row, textValue(e.scratch))
 			continue
 		}
 		v, reason := n.cast(v)
@@ -454,7 +462,7 @@ rows:
 			e.fail(row, "", e.because(n, reason))
 			continue
 		}
-		w.put(row, v)
+		e.put(w, row, v)
 	}
 	e.operands = e.operands[:from]
 	return w.finish()

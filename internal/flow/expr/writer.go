@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"math"
+
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 
 	"github.com/tapeline/tapeline/batch"
@@ -18,6 +20,7 @@ type writer struct {
 	offsets  []int32
 	bytes    []byte
 	nested   *batch.Appender
+	full     bool // a text did not fit the column any more
 	size     *int // where to note the bytes of text
 	next     int  // first row not yet written, for forms that are appended to
 }
@@ -51,6 +54,11 @@ func (w *writer) put(row int, v value) {
 	case w.words != nil:
 		w.words[row] = v.low
 	case w.offsets != nil:
+		if len(w.bytes)+len(v.text) > math.MaxInt32 {
+			w.full = true
+			w.null(row)
+			return
+		}
 		for ; w.next < row; w.next++ {
 			w.offsets[w.next+1] = int32(len(w.bytes))
 		}

@@ -1,6 +1,9 @@
 package op
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tapeline/tapeline/batch"
@@ -226,4 +229,44 @@ func TestExplodeRefusesCellsThatDoNotRead(t *testing.T) {
 	out := apply(t, made(t, Explode(), Env{}, func(c *ExplodeConfig) { c.Columns = []string{"l"} }), in)
 	same(t, "rows", lines(t, out, 0), `{"id":2,"l":6}`)
 	same(t, "refused", refusals(out), `1 id: "x" is not a value of type int64`)
+}
+
+// TestOperatorsNeverAlterABatch runs operators over one batch and compares it with what it was.
+// invariant: an operator never alters a batch; it emits new ones that share columns
+func TestOperatorsNeverAlterABatch(t *testing.T) {
+	rows := []any{int64(1), "5", map[string]any{"x": int64(1)}, []any{int64(1), int64(2)}}
+	for name, operator := range map[string]Operator{
+		"filter":   made(t, Filter(), Env{}, func(c *FilterConfig) { c.Condition = "a >= 1" }),
+		"select":   made(t, Select(), Env{}, func(c *SelectConfig) { c.Columns = []string{"a"} }),
+		"compute":  made(t, Compute(), Env{}, func(c *ComputeConfig) { c.Columns = []ComputedColumn{{"a", "a + 1"}} }),
+		"cast":     castTo(t, "null", TypedColumn{"s", "int64"}, TypedColumn{"a", "string"}),
+		"flatten":  made(t, Flatten(), Env{}, func(*FlattenConfig) {}),
+		"explode":  made(t, Explode(), Env{}, func(c *ExplodeConfig) { c.Columns = []string{"l"} }),
+		"route":    routes(t, "first", "rest", Branch{"p", "a >= 1"}),
+		"validate": validated(t, Rule{Column: "s", Regex: "^[0-9]$", Unique: true}),
+		"dedupe":   deduped(t, func(c *DedupeConfig) { c.Key = []string{"s"} }),
+		"parse":    parsed(t, func(c *ParseConfig) { c.Column, c.Format = "s", "json" }),
+		"union":    unionOf(t, TypedColumn{"a", "decimal(30,2)"}, TypedColumn{"s", "string"}, TypedColumn{"p", "struct<x:int64>"}, TypedColumn{"l", "list<int64>"}),
+	} {
+		in := dense(t, "a int64; s string; p struct<x:int64>; l list<int64>", rows,
+			[]any{int64(2), "x", nil, nil}, []any{nil, "5", nil, []any{}}).Select([]int32{0, 2})
+		columns := slices.Clone(in.Columns())
+		before := strings.Join(physical(in), "\n")
+		out := apply(t, operator, in)
+		if len(out.Parts) == 0 {
+			t.Errorf("%s emitted nothing", name)
+		}
+		if after := strings.Join(physical(in), "\n"); after != before || !slices.Equal(columns, in.Columns()) {
+			t.Errorf("%s altered its input:\n%s\nwas\n%s", name, after, before)
+		}
+	}
+}
+
+// physical renders all rows of a batch, selected or not, and its selection.
+func physical(b *batch.Batch) []string {
+	rows := []string{fmt.Sprint(b.Selection())}
+	for row := range b.Rows() {
+		rows = append(rows, string(batch.AppendRow(nil, b, row)))
+	}
+	return rows
 }

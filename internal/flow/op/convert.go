@@ -270,17 +270,12 @@ func toNested(c *batch.Column) putRow {
 	var scratch []byte
 	w := &jsonWalker{}
 	return func(a *batch.Appender, row int) bool {
-		text := scratch
 		if c.Type().Text() {
-			text = c.Bytes(row)
-			if !json.Valid(text) {
-				return false
-			}
-		} else {
-			scratch = batch.AppendJSON(scratch[:0], c, row)
-			text = scratch
+			text := c.Bytes(row)
+			return json.Valid(text) && w.row(a, text)
 		}
-		return w.row(a, text)
+		scratch = batch.AppendJSON(scratch[:0], c, row)
+		return w.row(a, scratch)
 	}
 }
 
@@ -559,7 +554,11 @@ func putText(a *batch.Appender, text []byte) bool {
 		}
 		return ok
 	case batch.Decimal:
-		return putDecimal(a, text)
+		v, ok := batch.ParseDecimal(text, int32(typ.Precision), int32(typ.Scale))
+		if ok {
+			a.Decimal(v)
+		}
+		return ok
 	case batch.Null:
 		return false
 	default:

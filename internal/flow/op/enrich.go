@@ -72,6 +72,7 @@ type enrich struct {
 	known  *batch.Schema // the lookup's columns where it can say them
 	types  []batch.Type  // per column; Null: the lookup's own
 	cache  *answerCache
+	cached string // types of the cache's keys and answers
 }
 
 var _ Closer = (*enrich)(nil)
@@ -173,12 +174,20 @@ func (e *enrich) Bind(in *batch.Schema) (Bound, error) {
 		return nil, &ConfigError{"columns", err}
 	}
 	b.schema = batch.NewSchema(fields...)
-	// Keys of other types encode differently, and answers are stored in the columns' types.
+	e.keepCache(b.keySchema.String() + " -> " + batch.NewSchema(b.fields...).String())
+	return b, nil
+}
+
+// keepCache starts a new cache when keys or answers have other types than before: both are
+// stored in the form of their types.
+func (e *enrich) keepCache(types string) {
+	if e.cache != nil && e.cached == types {
+		return
+	}
 	if e.cache != nil {
 		e.cache.close()
 	}
-	e.cache = newAnswerCache(e.config.Cache)
-	return b, nil
+	e.cache, e.cached = newAnswerCache(e.config.Cache), types
 }
 
 // typeOf returns the declared type of a column, or asks the connector.

@@ -14,7 +14,8 @@ import (
 // jsonReader takes values out of JSON texts by path.
 type jsonReader struct {
 	fields  []batch.Field
-	paths   []jsonPath
+	root    jsonNode
+	walk    int // number of the text at hand
 	scratch []byte
 	walker  jsonWalker
 }
@@ -35,9 +36,9 @@ func (p *parse) json() error {
 		if err := p.whole("json"); err != nil {
 			return err
 		}
-		r.paths = []jsonPath{nil}
+		r.root.add(nil, 0)
 	}
-	for _, f := range p.config.Fields {
+	for i, f := range p.config.Fields {
 		path := jsonPath{{name: f.Name}}
 		if f.Path != "" {
 			var err error
@@ -45,7 +46,7 @@ func (p *parse) json() error {
 				return &ConfigError{"fields." + f.Name + ".path", err}
 			}
 		}
-		r.paths = append(r.paths, path)
+		r.root.add(path, i)
 	}
 	r.fields = p.fields
 	p.reader = r
@@ -106,42 +107,79 @@ func (r *jsonReader) read(c *batch.Column, rows []int32) ([]*batch.Column, []bat
 			})
 			return
 		}
-		for i, path := range r.paths {
-			from, to := r.find(text, path)
-			at := row*spans.Stride + 2*i
-			spans.Offsets[at] = uint32(offsets[row]) + uint32(from)
-			spans.Offsets[at+1] = uint32(offsets[row]) + uint32(to)
-		}
+		r.walk++
+		from := skipBlanks(text, 0)
+		cells := spans.Offsets[row*spans.Stride : (row+1)*spans.Stride]
+		r.locate(text, text[from:skipJSON(text, from)], &r.root, cells, uint32(offsets[row]))
 	})
 	return typedCells(spans, r.fields, rows, bad)
 }
 
-// find returns where the value at a path stands in a valid text; an empty place when there is none.
-func (r *jsonReader) find(text []byte, path jsonPath) (from, to int) {
-	from = skipBlanks(text, 0)
-	to = skipJSON(text, from)
-	for _, step := range path {
-		value := text[from:to]
-		var inner []byte
-		switch {
-		case step.element && value[0] == '[':
-			inner = element(value, step.index)
-		case !step.element && value[0] == '{':
-			eachMember(value, func(name, member []byte) bool {
-				if r.named(name, step.name) {
-					inner = member
-				}
-				return inner == nil
-			})
-		}
-		if inner == nil {
-			return 0, 0
-		}
-		// inner is a part of text, so its place follows from what is left of the capacity.
-		from = cap(text) - cap(inner)
-		to = from + len(inner)
+// jsonNode is a place in a text that some path goes through: one walk finds all paths.
+type jsonNode struct {
+	fields   []int // whose paths end here
+	members  []jsonBranch
+	elements []jsonBranch
+}
+
+// jsonBranch is the next step of some paths.
+type jsonBranch struct {
+	jsonStep
+	node *jsonNode
+	seen int // the walk that found it last: the first of several equal members counts
+}
+
+// add lays the path of a field into the tree.
+func (n *jsonNode) add(path jsonPath, field int) {
+	if len(path) == 0 {
+		n.fields = append(n.fields, field)
+		return
 	}
-	return from, to
+	branches := &n.members
+	if path[0].element {
+		branches = &n.elements
+	}
+	for _, b := range *branches {
+		if b.jsonStep == path[0] {
+			b.node.add(path[1:], field)
+			return
+		}
+	}
+	next := &jsonNode{}
+	next.add(path[1:], field)
+	*branches = append(*branches, jsonBranch{jsonStep: path[0], node: next})
+}
+
+// locate writes the places of all fields below a node in cells, relative to the text's start;
+// places that lead nowhere stay empty. value is a part of text, so that its place follows from
+// what is left of the capacity.
+func (r *jsonReader) locate(text, value []byte, n *jsonNode, cells []uint32, start uint32) {
+	from := cap(text) - cap(value)
+	for _, field := range n.fields {
+		cells[2*field], cells[2*field+1] = start+uint32(from), start+uint32(from+len(value))
+	}
+	switch {
+	case len(n.elements) > 0 && value[0] == '[':
+		for _, b := range n.elements {
+			if inner := element(value, b.index); inner != nil {
+				r.locate(text, inner, b.node, cells, start)
+			}
+		}
+	case len(n.members) > 0 && value[0] == '{':
+		left := len(n.members)
+		eachMember(value, func(name, member []byte) bool {
+			for i := range n.members {
+				b := &n.members[i]
+				if b.seen != r.walk && r.named(name, b.name) {
+					b.seen = r.walk
+					left--
+					r.locate(text, member, b.node, cells, start)
+					break
+				}
+			}
+			return left > 0
+		})
+	}
 }
 
 func (r *jsonReader) named(quotedName []byte, want string) bool {

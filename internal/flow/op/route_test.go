@@ -236,6 +236,7 @@ func TestSampleConfig(t *testing.T) {
 	for _, configure := range []func(*SampleConfig){
 		func(c *SampleConfig) { c.Rate, c.Every = 0.5, 2 },
 		func(c *SampleConfig) { c.Rate = 1.5 },
+		func(*SampleConfig) {},
 		func(c *SampleConfig) { c.Every, c.First = 5, 0 },
 	} {
 		if _, err := tryMake(Sample(), Env{}, configure); err == nil {

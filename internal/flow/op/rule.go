@@ -43,7 +43,7 @@ func (v *validate) add(i int, rule Rule) error {
 			if name == "" {
 				name = t.name
 			}
-			source := strings.ReplaceAll(t.violation, "$", "col("+quoted(column)+")")
+			source := t.violation("col(" + quoted(column) + ")")
 			if err := v.check(check{i, name, column, t.wants, reaction, nil}, source); err != nil {
 				return err
 			}
@@ -102,13 +102,24 @@ func (r *Rule) title(columns []string) string {
 	return name
 }
 
-// columnTest is a test of any column: $ stands for it in the violation.
-type columnTest struct{ name, violation, wants string }
+// columnTest is a test of any column.
+type columnTest struct {
+	name      string
+	wants     string
+	violation func(column string) string // expression that is true for bad rows
+}
+
+// not returns what is true where a test of the column is false.
+func not(rest string) func(column string) string {
+	return func(column string) string { return "not (" + column + rest + ")" }
+}
 
 func (r *Rule) tests() ([]columnTest, error) {
 	var tests []columnTest
 	if r.NotNull {
-		tests = append(tests, columnTest{"not_null", "$ == nil", "is not allowed"})
+		tests = append(tests, columnTest{
+			"not_null", "is not allowed", func(column string) string { return column + " == nil" },
+		})
 	}
 	if r.Range != nil {
 		t, err := r.Range.test()
@@ -122,7 +133,7 @@ func (r *Rule) tests() ([]columnTest, error) {
 			return nil, &ConfigError{"regex", err}
 		}
 		tests = append(tests, columnTest{
-			"regex", "not ($ matches " + quoted(r.Regex) + ")", "does not match " + r.Regex,
+			"regex", "does not match " + r.Regex, not(" matches " + quoted(r.Regex)),
 		})
 	}
 	if r.InSet != nil {
@@ -130,7 +141,7 @@ func (r *Rule) tests() ([]columnTest, error) {
 		if err != nil {
 			return nil, &ConfigError{"in_set", err}
 		}
-		tests = append(tests, columnTest{"in_set", "not ($ in [" + items + "])", "is none of " + items})
+		tests = append(tests, columnTest{"in_set", "is none of " + items, not(" in [" + items + "]")})
 	}
 	return tests, nil
 }
@@ -150,14 +161,16 @@ func (r *Range) test() (columnTest, error) {
 		if err != nil {
 			return columnTest{}, err
 		}
-		holds = append(holds, "$ "+bound.operator+" "+text)
+		holds = append(holds, " "+bound.operator+" "+text)
 		words = append(words, bound.word+text)
 	}
 	if len(holds) == 0 {
 		return columnTest{}, errors.New("has neither min nor max")
 	}
 	return columnTest{
-		"range", "not (" + strings.Join(holds, " and ") + ")", "is not in the range " + strings.Join(words, " "),
+		"range", "is not in the range " + strings.Join(words, " "), func(column string) string {
+			return "not (" + column + strings.Join(holds, " and "+column) + ")"
+		},
 	}, nil
 }
 

@@ -41,7 +41,7 @@ var _ Stateful = (*sample)(nil)
 
 func newSample(_ Env, config *SampleConfig) (Operator, error) {
 	switch {
-	case (config.Every > 0) == (config.Rate > 0) && config.Every > 0:
+	case (config.Every != 0) == (config.Rate != 0):
 		return nil, errors.New("set either rate or every")
 	case config.Every < 0 || config.First < 1:
 		return nil, &ConfigError{"every", errors.New("every and first start at 1")}

@@ -157,7 +157,7 @@ func TestValidateOperations(t *testing.T) {
 	in := operations(lazy(t, "k int64; v int64", "1|", "2|", "3|3", "3|4"), "-~+~")
 	out := apply(t, validated(t, Rule{Column: "v", NotNull: true}, Rule{Column: "k", Unique: true}), in)
 	same(t, "rows", lines(t, out, 0), `-{"k":1,"v":null}`, `+{"k":3,"v":3}`, `~{"k":3,"v":4}`)
-	same(t, "refused", refusals(out), `2 v: not_null v: NULL is not allowed`)
+	same(t, "refused", refusals(out), `2 v: not_null: NULL is not allowed`)
 }
 
 func TestValidateUnique(t *testing.T) {

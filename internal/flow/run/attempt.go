@@ -96,6 +96,9 @@ func (a *attempt) run(ctx context.Context) (err error) {
 	if err := a.open(ctx); err != nil {
 		return err
 	}
+	if a.manifest.Final {
+		return errFinished // a crash came between the last commit and the record of the end
+	}
 	for _, t := range a.tasks {
 		a.workflow.cluster.tasks.add(t.control)
 		a.group.Go(t.stage.ID, t.loop)

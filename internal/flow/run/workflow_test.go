@@ -311,6 +311,38 @@ func TestSendToUnknownOrStoppedTargetIsTyped(t *testing.T) {
 	}
 }
 
+// A crash after the last commit and before the end was recorded leaves nothing to do but publish.
+func TestResumeAfterFinalCommitWritesNothing(t *testing.T) {
+	b, rows := newBed(t), newTable()
+	crashed := false
+	w := &plan.Workflow{
+		Name: "final", Nodes: []*plan.Node{
+			sourceNode("in", func() *counter { return &counter{to: 10, step: 10} }),
+			sinkNode("out", func() connector.Sink {
+				return &stagingSink{tableSink{table: rows, fail: func(op string) error {
+					if op == "published" && !crashed {
+						crashed = true
+						return errCrash
+					}
+					if crashed && (op == "prepare" || op == "write") {
+						t.Errorf("%s after the last commit", op)
+					}
+					return nil
+				}}}
+			}, "in"),
+		},
+	}
+	if _, err := b.run(t, w, Options{}); !errors.Is(err, errCrash) {
+		t.Fatal(err)
+	}
+	if report, err := b.run(t, w, Options{}); err != nil || report.Status != Completed {
+		t.Errorf("resumed: %+v, %v", report, err)
+	}
+	if !slices.Equal(rows.committed, numbers(0, 10)) {
+		t.Errorf("rows %v", rows.committed)
+	}
+}
+
 // The order in which random failures hit must not matter either.
 func TestResumeAfterRandomCrashes(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())

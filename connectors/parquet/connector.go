@@ -1,0 +1,97 @@
+package parquet
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tapeline/tapeline/connector"
+)
+
+// SourceConfig is the configuration of a parquet source.
+type SourceConfig struct {
+	Path    string   `yaml:"path" required:"true" doc:"file to read, or a glob (*, ?, [a-z]; ** for any depth) whose files are read in the order of their names" example:"data/*.parquet"`
+	Columns []string `yaml:"columns" doc:"columns to read, in this order; others are not even loaded. Default all" example:"[id, price]"`
+}
+
+// SinkConfig is the configuration of a parquet sink.
+type SinkConfig struct {
+	Path         string `yaml:"path" required:"true" doc:"file to write; a folder, written with a final / or existing, gets a part file per checkpoint" example:"out/result.parquet"`
+	IfExists     string `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
+	Compression  string `yaml:"compression" enum:"zstd,snappy,gzip,none" doc:"codec of pages. Default zstd"`
+	RowGroupRows int    `yaml:"row_group_rows" doc:"rows of a row group, 1 to 16777216; a checkpoint ends one earlier. Default 131072"`
+	Dictionary   string `yaml:"dictionary" enum:"auto,always,never" doc:"whether values are kept once per row group and referred to by number; auto does so for text columns with repeated values. Default auto"`
+}
+
+const (
+	defaultRowGroupRows = 128 << 10
+	maxRowGroupRows     = 16 << 20
+)
+
+// Connector describes the parquet source and sink.
+func Connector() connector.Connector {
+	return connector.Connector{
+		Name:     "parquet",
+		Version:  "1.0.0",
+		Contract: connector.ContractVersion,
+		Summary:  "Reads and writes Parquet files of arbitrary schemas.",
+		Doc:      doc,
+		Suffixes: []string{".parquet", ".parq"},
+		Source: connector.NewSource(SourceConfig{}, connector.SourceCapabilities{
+			Bounded: true, Resumable: true, ParallelReads: true,
+		}, newSource),
+		Sink: connector.NewSink(
+			SinkConfig{RowGroupRows: defaultRowGroupRows},
+			connector.SinkCapabilities{Transactions: true, Staged: true, SchemaEvolution: true, Parallel: true},
+			newSink),
+	}
+}
+
+const doc = `Source: ` + "`path`" + ` names a file or a glob; matching files are read in the order of their names. The
+first file's columns are those of all: a later file may order them otherwise and lack some, which
+are NULL then; other columns or types are an error. ` + "`columns`" + ` reads only what is named.
+
+All encodings and the codecs none, snappy, gzip, brotli, zstd and lz4_raw are read. Lists, structs
+and maps keep their form, also those of old writers. INT96 timestamps are nanoseconds without zone;
+times of milliseconds become microseconds; float16 becomes float32; UUIDs and decimals of more than
+38 digits become text. Byte arrays without a logical type are binary. Encrypted files are refused.
+
+A run is resumed at the row where it stopped; a file that vanished or changed is refused then. With
+` + "`parallelism`" + ` above 1 row groups are read beside each other, in no fixed order.
+
+Sink: each checkpoint closes a hidden part beside the target. At the end of the run the parts'
+row groups are copied, not encoded again, into one file, which replaces the target in one step. A
+folder as ` + "`path`" + ` gets the parts as ` + "`part-RUN-TASK-EPOCH.parquet`" + ` with each checkpoint, and a changed
+schema begins a new part; a single file refuses it. Timestamps in seconds are stored as
+milliseconds. Types that Parquet lacks, as unions, are refused.
+`
+
+func (c *SinkConfig) validate() error {
+	var problems []error
+	oneOf := func(key, value string, allowed ...string) {
+		if value != "" && !slices.Contains(allowed, value) {
+			problems = append(problems, fmt.Errorf("%s: %q is none of %v", key, value, allowed))
+		}
+	}
+	if c.Path == "" {
+		problems = append(problems, errors.New("path: required"))
+	}
+	oneOf("if_exists", c.IfExists, "replace", "error")
+	oneOf("compression", c.Compression, "zstd", "snappy", "gzip", "none")
+	oneOf("dictionary", c.Dictionary, "auto", "always", "never")
+	if c.RowGroupRows < 1 || c.RowGroupRows > maxRowGroupRows {
+		problems = append(problems, fmt.Errorf("row_group_rows: %d is not between 1 and %d",
+			c.RowGroupRows, maxRowGroupRows))
+	}
+	return invalid(problems)
+}
+
+// invalid reports all problems of a configuration at once.
+func invalid(problems []error) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return &connector.Error{
+		Op: "configure parquet", Class: connector.Permanent, Err: errors.Join(problems...),
+	}
+}

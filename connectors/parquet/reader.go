@@ -1,0 +1,235 @@
+package parquet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/codec/container"
+	"github.com/tapeline/tapeline/connector"
+)
+
+// open is an open Parquet file and the trees of its columns.
+type open struct {
+	name  string
+	size  int64
+	pages *file.Reader
+	nodes []*node
+}
+
+// openFile reads a file's footer. It may panic on damaged ones.
+func openFile(f *container.File) (*open, error) {
+	properties := parquet.NewReaderProperties(memory.DefaultAllocator)
+	// Pages are read one at a time, not a whole column chunk at once.
+	properties.BufferedStreamEnabled = true
+	properties.BufferSize = 64 << 10
+	pages, err := file.NewParquetReader(f.Section(), file.WithReadProps(properties))
+	if err != nil {
+		return nil, err
+	}
+	o := &open{name: f.Name(), size: f.SizeBytes, pages: pages}
+	metadata := pages.MetaData()
+	manifest, err := pqarrow.NewSchemaManifest(metadata.Schema, metadata.KeyValueMetadata(), nil)
+	if err != nil {
+		// The stored Arrow schema may be of types that cannot be applied; the file's own will do.
+		manifest, err = pqarrow.NewSchemaManifest(metadata.Schema, nil, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range manifest.Fields {
+		n, err := newNode(&manifest.Fields[i], metadata.Schema)
+		if err != nil {
+			return nil, err
+		}
+		o.nodes = append(o.nodes, n)
+	}
+	return o, nil
+}
+
+// schema returns all columns of the file.
+func (o *open) schema() *batch.Schema {
+	fields := make([]batch.Field, len(o.nodes))
+	for i, n := range o.nodes {
+		fields[i] = n.field
+	}
+	return batch.NewSchema(fields...)
+}
+
+// reader reads the columns of a schema from one file, row group by row group.
+type reader struct {
+	*open
+	schema *batch.Schema
+	pick   []*node // for each column of the schema; nil: the file lacks it
+	next   container.Cursor
+	group  int64 // whose chunks are open; -1 none
+	rows   int64 // of the open group
+	used   int64 // bytes of the open group's chunks
+	memory int64 // the same, uncompressed
+	levels int64 // most levels of one of them
+}
+
+func newReader(o *open, schema *batch.Schema, from container.Cursor) (*reader, error) {
+	r := &reader{open: o, schema: schema, next: from, group: -1, pick: make([]*node, schema.Len())}
+	found := 0
+	names := o.schema()
+	for i, f := range schema.Fields() {
+		at := names.Index(f.Name)
+		if at < 0 {
+			continue
+		}
+		found++
+		r.pick[i] = o.nodes[at]
+		if got := o.nodes[at].field.Type; !got.Equal(f.Type) {
+			return nil, &connector.Error{
+				Op: "read " + o.name, Class: connector.Schema, Code: "parquet_other_type",
+				Err:  fmt.Errorf("column %q is %s, in the first file %s", f.Name, got, f.Type),
+				Hint: "read files of other types by a source of their own",
+			}
+		}
+	}
+	if found == 0 && schema.Len() > 0 {
+		return nil, &connector.Error{
+			Op: "read " + o.name, Class: connector.Schema, Code: "parquet_other_columns",
+			Err: fmt.Errorf("it has none of the columns (%s) of the first file", schema),
+		}
+	}
+	return r, nil
+}
+
+// Read returns the next rows of a row group, io.EOF after the last.
+func (r *reader) Read(ctx context.Context, limits connector.Limits) (connector.Chunk, container.Cursor, error) {
+	for {
+		if r.next.Unit >= int64(r.pages.NumRowGroups()) {
+			return connector.Chunk{}, r.next, io.EOF
+		}
+		if err := r.enter(ctx); err != nil {
+			return connector.Chunk{}, r.next, r.place(err)
+		}
+		if r.next.Row < r.rows {
+			break
+		}
+		r.next = container.Cursor{Unit: r.next.Unit + 1}
+	}
+	rows := int(min(r.rows-r.next.Row, int64(r.fit(limits))))
+	columns, err := r.load(rows)
+	if err != nil {
+		return connector.Chunk{}, r.next, r.place(err)
+	}
+	origin := &batch.Origin{Name: fmt.Sprintf("%s row group %d", r.name, r.next.Unit), Record: r.next.Row + 1}
+	chunk := connector.Chunk{
+		Batch: batch.New(r.schema, columns, rows).WithOrigin(origin),
+		Bytes: int(float64(r.used) * float64(rows) / float64(r.rows)),
+	}
+	r.next.Row += int64(rows)
+	if r.next.Row >= r.rows {
+		r.next = container.Cursor{Unit: r.next.Unit + 1}
+	}
+	return chunk, r.next, nil
+}
+
+// place adds the row group to an error.
+func (r *reader) place(err error) error {
+	return fmt.Errorf("row group %d, row %d: %w", r.next.Unit, r.next.Row, err)
+}
+
+// fit returns how many rows the limits allow, judged by the row group's sizes.
+func (r *reader) fit(limits connector.Limits) int {
+	const levelsAtOnce = 1 << 20
+	rows := int64(limits.Rows)
+	if perRow := r.memory / r.rows; perRow > 0 {
+		rows = min(rows, int64(limits.Bytes)/perRow)
+	}
+	if perRow := r.levels / r.rows; perRow > 0 {
+		rows = min(rows, levelsAtOnce/perRow)
+	}
+	return int(max(rows, 1))
+}
+
+// enter opens the column chunks of the cursor's row group, at the cursor's row.
+func (r *reader) enter(ctx context.Context) error {
+	if r.group == r.next.Unit {
+		return nil
+	}
+	group := r.pages.RowGroup(int(r.next.Unit))
+	r.group, r.rows, r.used, r.memory, r.levels = r.next.Unit, group.NumRows(), 0, 0, 0
+	if r.rows < 0 || r.next.Row > r.rows {
+		return fmt.Errorf("it has %d rows", r.rows)
+	}
+	for _, n := range r.pick {
+		if n == nil {
+			continue
+		}
+		if err := n.leaves(func(n *node) error { return r.enterLeaf(group, n) }); err != nil {
+			return err
+		}
+	}
+	return r.skip(ctx, r.next.Row)
+}
+
+func (r *reader) enterLeaf(group *file.RowGroupReader, n *node) error {
+	metadata, err := group.MetaData().ColumnChunk(n.column)
+	if err != nil {
+		return err
+	}
+	start, length := metadata.DataPageOffset(), metadata.TotalCompressedSize()
+	if start < 0 || length < 0 || start > r.size || length > r.size || metadata.NumValues() < 0 {
+		return fmt.Errorf("column %s lies at byte %d, %d bytes long, in a file of %d",
+			n.field.Name, start, length, r.size)
+	}
+	r.used += length
+	r.memory += max(metadata.TotalUncompressedSize(), 0)
+	r.levels = max(r.levels, metadata.NumValues())
+	chunk, err := group.Column(n.column)
+	if err != nil {
+		return err
+	}
+	return n.leaf.open(chunk)
+}
+
+// skip passes over the rows that were read in an earlier run.
+func (r *reader) skip(ctx context.Context, rows int64) error {
+	const step = 16 << 10
+	for ; rows > 0; rows -= step {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := r.load(int(min(rows, step))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load returns the next rows of the open row group.
+func (r *reader) load(rows int) ([]*batch.Column, error) {
+	columns := make([]*batch.Column, len(r.pick))
+	for i, n := range r.pick {
+		if n == nil {
+			columns[i] = batch.NullColumn(r.schema.Field(i).Type, rows)
+			continue
+		}
+		if err := n.leaves(func(n *node) error { return n.leaf.load(rows) }); err != nil {
+			return nil, err
+		}
+		column, err := n.build(rows)
+		if err != nil {
+			return nil, err
+		}
+		if column.Len() != rows {
+			return nil, fmt.Errorf("column %s has %d rows, want %d", n.field.Name, column.Len(), rows)
+		}
+		columns[i] = column
+	}
+	return columns, nil
+}
+
+// Close closes what arrow-go holds; the file is closed by its owner.
+func (r *reader) Close() error { return errors.Join(r.pages.Close()) }

@@ -1,0 +1,297 @@
+package tapeline_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/tapeline/tapeline"
+	"github.com/tapeline/tapeline/internal/testenv"
+)
+
+// TestMain makes the test binary the real binary when a test starts it as its child.
+func TestMain(m *testing.M) {
+	if os.Getenv("TAPELINE_CHILD") == "1" {
+		os.Exit(tapeline.Main(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// child is the real binary on a state folder of its own.
+type child struct {
+	t    *testing.T
+	args []string
+	env  []string
+}
+
+func (c *child) command() (*exec.Cmd, *bytes.Buffer) {
+	command := exec.Command(os.Args[0], c.args...)
+	command.Env = append(append(os.Environ(), "TAPELINE_CHILD=1"), c.env...)
+	output := &bytes.Buffer{}
+	command.Stdout, command.Stderr = output, output
+	return command, output
+}
+
+// finish runs the child to its end and fails the test when it fails.
+func (c *child) finish(extra ...string) time.Duration {
+	c.t.Helper()
+	command, output := c.command()
+	command.Args = append(command.Args, extra...)
+	begun := time.Now()
+	if err := command.Run(); err != nil {
+		c.t.Fatalf("%s: %v\n%s", strings.Join(c.args, " "), err, output)
+	}
+	return time.Since(begun)
+}
+
+// killAfter starts the child and kills it after delay. It reports whether the child still ran.
+func (c *child) killAfter(delay time.Duration) bool {
+	c.t.Helper()
+	command, output := c.command()
+	if err := command.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	timer := time.AfterFunc(delay, func() { _ = command.Process.Kill() })
+	defer timer.Stop()
+	err := command.Wait()
+	if err == nil {
+		return false
+	}
+	if status, ok := command.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
+		c.t.Fatalf("%s failed by itself: %v\n%s", strings.Join(c.args, " "), err, output)
+	}
+	return true
+}
+
+// crashRows is how many rows the killed workflows move.
+const crashRows = 300_000
+
+// writeInput makes a CSV file of crashRows rows.
+func writeInput(t *testing.T) string {
+	t.Helper()
+	var b bytes.Buffer
+	b.WriteString("id,symbol,price,note\n")
+	for i := range crashRows {
+		fmt.Fprintf(&b, "%d,S%04d,%d.%02d,\"note, %d\"\n", i, i%5000, i%900+1, i%100, i)
+	}
+	name := filepath.Join(t.TempDir(), "in.csv")
+	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// crashWorkflow is CSV -> filter -> sink with a checkpoint every few milliseconds.
+func crashWorkflow(t *testing.T, input, sink string) string {
+	t.Helper()
+	text := fmt.Sprintf(`name: crash
+execution: {checkpoint_interval: 20ms, parallelism: 1, restart_strategy: {type: exponential, delay: 200ms, attempts: 50, max_delay: 1s}}
+sources:
+  in: {type: csv, config: {path: %q}}
+transformations:
+  some: {type: filter, inputs: [in], config: {condition: "id %% 3 != 0"}}
+destinations:
+  out:
+    inputs: [some]
+%s`, input, sink)
+	name := filepath.Join(t.TempDir(), "flow.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// crashPoints is how often the child is killed: reduced, or the full count of the acceptance.
+func crashPoints() int {
+	if os.Getenv("TAPELINE_SOAK") == "1" {
+		return 100
+	}
+	return 8
+}
+
+// killAtRandomPoints runs the child once undisturbed, then over and over with kills, and compares
+// the results by digest.
+func killAtRandomPoints(t *testing.T, c *child, digest func() string) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	whole := c.finish("--fresh")
+	want := digest()
+	killed := 0
+	for round := 0; killed < crashPoints(); round++ {
+		if round > 20*crashPoints() {
+			t.Fatalf("only %d of %d kills hit a running process", killed, crashPoints())
+		}
+		delay := time.Duration(random.Int64N(int64(whole)))
+		c.args = append(c.args, "--fresh")
+		hit := c.killAfter(delay)
+		c.args = c.args[:len(c.args)-1]
+		for hit {
+			killed++
+			if random.IntN(2) == 0 {
+				break
+			}
+			hit = c.killAfter(time.Duration(random.Int64N(int64(whole))))
+		}
+		c.finish()
+		if got := digest(); got != want {
+			t.Fatalf("after kill %d (first at %v of %v): the result is %s, undisturbed it is %s",
+				killed, delay, whole, got, want)
+		}
+	}
+	t.Logf("%d kills, each resumed to the undisturbed result", killed)
+}
+
+// connect returns a connection and the name of a table of its own.
+func connect(t *testing.T, dsn string) (*pgx.Conn, string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := fmt.Sprintf("crash_%d", time.Now().UnixNano())
+	t.Cleanup(func() {
+		ctx := context.Background()
+		_, _ = conn.Exec(ctx, "drop table if exists "+table)
+		_ = conn.Close(ctx)
+	})
+	return conn, table
+}
+
+// tableDigest counts and hashes a table in the order of insertion and empties nothing.
+func tableDigest(t *testing.T, conn *pgx.Conn, table string) string {
+	t.Helper()
+	var rows, distinct int64
+	var ordered bool
+	var sum string
+	err := conn.QueryRow(t.Context(), fmt.Sprintf(`select count(*), count(distinct id),
+		coalesce(bool_and(id > before), true), coalesce(sum(hashtext(t::text)::bigint), 0)::text
+		from (select *, coalesce(lag(id) over (order by ctid), -1) as before from %s) t`, table)).
+		Scan(&rows, &distinct, &ordered, &sum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%d rows, %d ids, ordered %t, hash %s", rows, distinct, ordered, sum)
+}
+
+func TestKillCSVToPostgres(t *testing.T) {
+	dsn := testenv.Server(t, "TAPELINE_TEST_POSTGRES")
+	conn, table := connect(t, dsn)
+	sink := fmt.Sprintf("    type: postgres\n    config: {connection_string: %q, table: %s, mode: replace}\n",
+		dsn, table)
+	flow := crashWorkflow(t, writeInput(t), sink)
+	killAtRandomPoints(t, &child{
+		t: t, args: []string{"run", flow, "--quiet", "--state", t.TempDir()},
+	}, func() string { return tableDigest(t, conn, table) })
+}
+
+func TestKillCSVToCSV(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.csv")
+	flow := crashWorkflow(t, writeInput(t), fmt.Sprintf("    type: csv\n    config: {path: %q}\n", out))
+	killAtRandomPoints(t, &child{
+		t: t, args: []string{"run", flow, "--quiet", "--state", t.TempDir()},
+	}, func() string {
+		data, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%d bytes %x", len(data), sha256.Sum256(data))
+	})
+}
+
+// The database is killed instead of the workflow: the run restarts until it is back.
+func TestKillDatabaseDuringRun(t *testing.T) {
+	services := filepath.Join(testenv.Root(), "scripts", "services")
+	dir, err := os.MkdirTemp("", "tapeline-crash-db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := func(args ...string) string {
+		command := exec.Command(services, args...)
+		for _, entry := range os.Environ() {
+			if !strings.HasPrefix(entry, "TAPELINE_TEST_") {
+				command.Env = append(command.Env, entry)
+			}
+		}
+		command.Env = append(command.Env, "TAPELINE_SERVICES_DIR="+dir)
+		out, err := command.Output()
+		if err != nil {
+			t.Fatalf("services %v: %v", args, err)
+		}
+		return string(out)
+	}
+	t.Cleanup(func() {
+		script("wipe")
+		_ = os.RemoveAll(dir)
+	})
+	dsn := exported(t, script("start", "postgres"), "TAPELINE_TEST_POSTGRES")
+	if dsn == "" {
+		testenv.Skip(t, "a PostgreSQL server to kill cannot be had here")
+	}
+	conn, table := connect(t, dsn)
+	sink := fmt.Sprintf("    type: postgres\n    config: {connection_string: %q, table: %s, mode: replace}\n",
+		dsn, table)
+	flow := crashWorkflow(t, writeInput(t), sink)
+	report := filepath.Join(t.TempDir(), "report.json")
+	c := &child{t: t, args: []string{
+		"run", flow, "--quiet", "--state", t.TempDir(), "--fresh", "--json-report", report,
+	}}
+	whole := c.finish()
+	want := tableDigest(t, conn, table)
+	_ = conn.Close(t.Context())
+	kills := max(2, crashPoints()/10)
+	for i := range kills {
+		command, output := c.command()
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.NewTimer(whole / 3)
+		<-timer.C
+		script("kill", "postgres")
+		script("start", "postgres")
+		if err := command.Wait(); err != nil {
+			t.Fatalf("kill %d: %v\n%s", i, err, output)
+		}
+		conn, err := pgx.Connect(t.Context(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tableDigest(t, conn, table); got != want {
+			t.Fatalf("kill %d: the result is %s, undisturbed it is %s", i, got, want)
+		}
+		_ = conn.Close(t.Context())
+	}
+	data, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last struct{ Restarts int }
+	if err := json.Unmarshal(data, &last); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d kills of the database; the last run restarted %d times", kills, last.Restarts)
+}
+
+// exported returns the value that a script of export lines gives a variable.
+func exported(t *testing.T, script, variable string) string {
+	t.Helper()
+	out, err := exec.Command("bash", "-c", script+"\nprintf %s \"$"+variable+"\"").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}

@@ -1,0 +1,213 @@
+package sqlkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+)
+
+// prepare returns the target of a table and schema, creating the table when it may.
+func (s *Sink) prepare(
+	ctx context.Context, table string, schema *batch.Schema,
+) (*target, error) {
+	known := s.targets[table]
+	for _, t := range known {
+		if t.schema.Equal(schema) {
+			return t, nil
+		}
+	}
+	name, err := Expand(s.config.Table, table)
+	if err == nil {
+		err = s.backend.Dialect.CheckNames(schema)
+	}
+	if err == nil {
+		err = s.config.CheckKey(schema)
+	}
+	var found Table
+	if err == nil {
+		if found, err = s.ensure(ctx, name, schema); err != nil {
+			return nil, err
+		}
+	}
+	var t *target
+	if err == nil {
+		t, err = s.match(name, schema, found)
+	}
+	if err != nil {
+		return nil, &connector.Error{
+			Op: "write table " + name.String(), Class: connector.Schema, Err: err,
+		}
+	}
+	s.targets[table] = append(known, t)
+	return t, nil
+}
+
+// ensure creates a missing table and returns its columns.
+func (s *Sink) ensure(ctx context.Context, name Name, schema *batch.Schema) (Table, error) {
+	if s.data == nil {
+		if err := s.beginTransaction(ctx, "write table "+name.String()); err != nil {
+			return Table{}, err
+		}
+	}
+	session, err := s.control(ctx)
+	if err != nil {
+		return Table{}, err
+	}
+	found, err := s.backend.Describe(ctx, session, name)
+	if err != nil || len(found.Columns) > 0 {
+		return found, err
+	}
+	ddl := s.backend.Dialect.CreateTable(name, schema, s.config.Key)
+	if !s.config.Create {
+		return found, &connector.Error{
+			Op: "write table " + name.String(), Class: connector.Schema,
+			Err: errors.New("the table does not exist and create is false"), Hint: ddl,
+		}
+	}
+	if _, err := session.Exec(ctx, ddl); err != nil {
+		return found, s.backend.Classify("create table "+name.String(), err)
+	}
+	s.env.Log.Info("table created", "table", name.String(), "ddl", ddl)
+	return s.backend.Describe(ctx, session, name)
+}
+
+// match pairs the rows' columns with the table's.
+func (s *Sink) match(name Name, schema *batch.Schema, found Table) (*target, error) {
+	d := s.backend.Dialect
+	t := &target{name: name, schema: schema}
+	names := make([]string, len(found.Columns))
+	byName := make(map[string]Column, len(found.Columns))
+	for i, c := range found.Columns {
+		names[i] = c.Name
+		byName[strings.ToLower(c.Name)] = c
+	}
+	for _, f := range schema.Fields() {
+		c, ok := byName[strings.ToLower(f.Name)]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("table %s has no column %q (it has %s); "+
+				"add it, or leave the column out with a select operator",
+				name, f.Name, strings.Join(names, ", "))
+		case c.Computed:
+			return nil, fmt.Errorf("column %q of table %s is computed; "+
+				"leave it out with a select operator", f.Name, name)
+		}
+		want, ok := accept(f.Type, c.Type)
+		if !ok {
+			return nil, Conflict(name, f.Name, f.Type, c.Declared)
+		}
+		t.want = append(t.want, want)
+	}
+	t.prefix = "INSERT INTO " + d.QuoteName(name) + " (" + d.QuoteList(schema.Names()) + ") VALUES "
+	if s.config.Keyed() {
+		t.suffix = d.OnConflict(schema.Names(), s.config.Key)
+	}
+	return t, nil
+}
+
+// accept returns what values are converted to. Columns of these databases have no zone: an instant
+// is written in UTC. A finer unit than microseconds is cut.
+func accept(have, want batch.Type) (batch.Type, bool) {
+	switch {
+	case have.Kind == batch.Timestamp && want.Kind == batch.Timestamp:
+		zone := ""
+		if have.Zone != "" {
+			zone = "UTC"
+		}
+		return batch.TimestampOf(batch.Microsecond, zone), true
+	case have.Kind == batch.Duration && want.Integer():
+		return batch.Of(batch.Duration), true
+	case have.Kind == batch.Uint64 && want.Kind == batch.Decimal && want.Scale == 0:
+		return want, true
+	}
+	return want, Assignable(have, want)
+}
+
+// Evolve adds the columns a table lacks. Types are not changed: SQLite needs none, and MySQL's
+// change would rewrite the table under its readers.
+func (s *Sink) Evolve(ctx context.Context, from, to *batch.Schema) error {
+	session, err := s.control(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range s.evolving(from) {
+		found, err := s.backend.Describe(ctx, session, name)
+		if err != nil {
+			return err
+		}
+		if len(found.Columns) == 0 {
+			continue // the next write creates it
+		}
+		byName := make(map[string]Column, len(found.Columns))
+		for _, c := range found.Columns {
+			byName[strings.ToLower(c.Name)] = c
+		}
+		for _, f := range to.Fields() {
+			c, ok := byName[strings.ToLower(f.Name)]
+			if ok {
+				if _, fits := accept(f.Type, c.Type); !fits {
+					return &connector.Error{
+						Op: "evolve table " + name.String(), Class: connector.Schema,
+						Err: Conflict(name, f.Name, f.Type, c.Declared),
+					}
+				}
+				continue
+			}
+			if _, err := session.Exec(ctx, s.backend.Dialect.AddColumn(name, f)); err != nil {
+				return s.backend.Classify(
+					fmt.Sprintf("add column %q to table %s", f.Name, name), err)
+			}
+		}
+	}
+	return nil
+}
+
+// evolving returns the tables that rows of the schema were written to.
+func (s *Sink) evolving(from *batch.Schema) []Name {
+	if !strings.Contains(s.config.Table, "{table}") {
+		if name, err := ParseName(s.config.Table); err == nil {
+			return []Name{name}
+		}
+	}
+	var names []Name
+	for _, known := range s.targets {
+		for _, t := range known {
+			if t.schema.Equal(from) {
+				names = append(names, t.name)
+				break
+			}
+		}
+	}
+	return names
+}
+
+// Bind returns a dense column's row as a driver value: integers, floats, bytes or text.
+func Bind(c *batch.Column, row int) any {
+	if c.IsNull(row) {
+		return nil
+	}
+	switch c.Type().Kind {
+	case batch.Bool:
+		if c.Bits().Get(row) {
+			return int64(1)
+		}
+		return int64(0)
+	case batch.Int8, batch.Int16, batch.Int32, batch.Int64, batch.Duration:
+		return c.Int(row)
+	case batch.Uint8, batch.Uint16, batch.Uint32:
+		return int64(c.Uint(row))
+	case batch.Float32, batch.Float64:
+		return c.Float(row)
+	case batch.Binary:
+		return c.Bytes(row)
+	case batch.String, batch.JSON:
+		return string(c.Bytes(row))
+	case batch.Timestamp:
+		return string(AppendMoment(nil, c, row, "Z"))
+	}
+	return string(batch.AppendText(nil, c, row))
+}
