@@ -210,9 +210,10 @@ func TestKillCSVToCSV(t *testing.T) {
 	})
 }
 
-// The database is killed instead of the workflow: the run restarts until it is back.
-func TestKillDatabaseDuringRun(t *testing.T) {
-	services := filepath.Join(testenv.Root(), "scripts", "services")
+// ownServices returns a function that runs the services script on servers of the test's own, which
+// are deleted when it ends.
+func ownServices(t *testing.T, services string) func(args ...string) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "tapeline-crash-db")
 	if err != nil {
 		t.Fatal(err)
@@ -238,6 +239,13 @@ func TestKillDatabaseDuringRun(t *testing.T) {
 		script("wipe")
 		_ = os.RemoveAll(dir)
 	})
+	return script
+}
+
+// The database is killed instead of the workflow: the run restarts until it is back.
+func TestKillDatabaseDuringRun(t *testing.T) {
+	services := filepath.Join(testenv.Root(), "scripts", "services")
+	script := ownServices(t, services)
 	dsn := exported(t, script("start", "postgres"), "TAPELINE_TEST_POSTGRES")
 	if dsn == "" {
 		testenv.Skip(t, "a PostgreSQL server to kill cannot be had here")

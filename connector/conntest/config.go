@@ -14,8 +14,13 @@ import (
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
-// soon is how long a call that must return soon may take.
-const soon = 10 * time.Second
+// soon is how long a call that must return soon may take; tests of the suite itself wait less.
+func soon(t testing.TB) time.Duration {
+	if impatient, ok := t.(interface{ patience() time.Duration }); ok {
+		return impatient.patience()
+	}
+	return 10 * time.Second
+}
 
 // settings returns a fresh config struct: given a pointer to one as it is, given a map the defaults
 // with the map's values over them, as a document would set them.
@@ -151,12 +156,12 @@ func within(t testing.TB, what string, f func()) {
 		defer close(done)
 		f()
 	}()
-	timer := time.NewTimer(soon)
+	timer := time.NewTimer(soon(t))
 	defer timer.Stop()
 	select {
 	case <-done:
 	case <-timer.C:
-		t.Fatalf("%s does not return within %s", what, soon)
+		t.Fatalf("%s does not return within %s", what, soon(t))
 	}
 }
 

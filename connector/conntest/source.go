@@ -177,7 +177,10 @@ func (r *stream) next() (chunk connector.Chunk, ok bool) {
 		r.t.Fatalf("read: %v", err)
 	}
 	if r.left > 0 && chunk.Batch != nil {
-		r.left = max(0, r.left-chunk.Batch.Len())
+		if chunk.Batch.Len() > r.left {
+			chunk.Batch = chunk.Batch.Slice(0, r.left)
+		}
+		r.left -= chunk.Batch.Len()
 	}
 	return chunk, true
 }
@@ -292,13 +295,13 @@ func (r *stream) blocked(ctx context.Context) (last connector.Position, wait fun
 			release(got.chunk)
 		case <-time.After(150 * time.Millisecond):
 			return last, func() error {
-				timer := time.NewTimer(soon)
+				timer := time.NewTimer(soon(r.t))
 				defer timer.Stop()
 				select {
 				case got := <-done:
 					return got.err
 				case <-timer.C:
-					r.t.Fatalf("the blocked Read does not return within %s", soon)
+					r.t.Fatalf("the blocked Read does not return within %s", soon(r.t))
 					return nil
 				}
 			}

@@ -102,7 +102,7 @@ func copyRows(t *testing.T, from SourceConfig, to SinkConfig, keep func(row int)
 func TestCopyKeepsRows(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	from := at(write(t, dir+"/in.csv", messy(300)))
+	from := at(writeFile(t, dir+"/in.csv", messy(300)))
 	from.SkipRows = 1
 	want, err := read(from, usual(), nil)
 	if err != nil {
@@ -132,7 +132,7 @@ func TestCopyIsByteExact(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	text := "id,price,note\n1,1.50,\"a, b\"\n2,007.10,\n3,1e5,\"\"\n4,\"5\",x\n"
-	from := at(write(t, dir+"/in.csv", []byte(text)))
+	from := at(writeFile(t, dir+"/in.csv", []byte(text)))
 	to := SinkConfig{Header: true}
 	to.Path = dir + "/out.csv"
 	copyRows(t, from, to, func(int) bool { return true })
@@ -203,7 +203,7 @@ func TestTypedRoundTrip(t *testing.T) {
 func TestSinkFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	from := at(write(t, dir+"/in.csv", messy(300)))
+	from := at(writeFile(t, dir+"/in.csv", messy(300)))
 	from.SkipRows = 1
 	to := SinkConfig{Header: true}
 	to.Path, to.MinPartBytes = dir+"/out/", 1000

@@ -100,7 +100,7 @@ func cellText(c *batch.Column, row int) string {
 	return string(text)
 }
 
-func write(t *testing.T, path string, data []byte) string {
+func writeFile(t testing.TB, path string, data []byte) string {
 	t.Helper()
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func usual() connector.Limits { return connector.Limits{Rows: 16384, Bytes: 1 <<
 
 func TestSourceInfersAndDeclares(t *testing.T) {
 	t.Parallel()
-	path := write(t, t.TempDir()+"/a.csv", []byte("id,code,price,ok,day,at,zoned,note\n"+
+	path := writeFile(t, t.TempDir()+"/a.csv", []byte("id,code,price,ok,day,at,zoned,note\n"+
 		"1,007,1.50,true,2024-01-02,2024-01-02 03:04:05,2024-01-02T03:04:05Z,x\n"+
 		"2,010,,false,2024-02-29,2024-01-02 03:04:05.123456789,2024-01-02T03:04:05.5+08:00,\"\"\n"))
 	cfg := at(path)
@@ -146,7 +146,7 @@ func TestSourceInfersAndDeclares(t *testing.T) {
 
 func TestSourceStrict(t *testing.T) {
 	t.Parallel()
-	path := write(t, t.TempDir()+"/a.csv", []byte("id,price\n1,2\nx,3\n4,y\n5,6\n"))
+	path := writeFile(t, t.TempDir()+"/a.csv", []byte("id,price\n1,2\nx,3\n4,y\n5,6\n"))
 	cfg := at(path)
 	cfg.Schema = SchemaConfig{Strict: true, Columns: map[string]any{"id": "int64", "price": "decimal(9,2)"}}
 	got, err := read(cfg, usual(), nil)
@@ -168,9 +168,9 @@ func TestSourceStrict(t *testing.T) {
 func TestSourceFilesOfOtherColumnOrder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	write(t, dir+"/1.csv", []byte("a,b,c\n1,2,3\n"))
-	write(t, dir+"/2.csv", []byte("c,a\n6,4\n"))
-	write(t, dir+"/3.csv", nil)
+	writeFile(t, dir+"/1.csv", []byte("a,b,c\n1,2,3\n"))
+	writeFile(t, dir+"/2.csv", []byte("c,a\n6,4\n"))
+	writeFile(t, dir+"/3.csv", nil)
 	got, err := read(at(dir+"/*.csv"), usual(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestSourceFilesOfOtherColumnOrder(t *testing.T) {
 	if diff := cmp.Diff([][]string{{"1", "2", "3"}, {"4", null, "6"}}, got.rows); diff != "" {
 		t.Error(diff)
 	}
-	write(t, dir+"/4.csv", []byte("a,d\n6,4\n"))
+	writeFile(t, dir+"/4.csv", []byte("a,d\n6,4\n"))
 	if _, err := read(at(dir+"/*.csv"), usual(), nil); err == nil || !strings.Contains(err.Error(), `column "d"`) {
 		t.Errorf("other columns: got %v", err)
 	}
@@ -203,7 +203,7 @@ func TestSourceEncodings(t *testing.T) {
 		"plain.csv": []byte(gbk), "packed.csv.gz": packed.Bytes(),
 		"bom.csv": []byte("\xef\xbb\xbf名称,价\r\n平安银行,12.5\r\n"),
 	} {
-		cfg := at(write(t, dir+"/"+name, data))
+		cfg := at(writeFile(t, dir+"/"+name, data))
 		cfg.Encoding = "gbk"
 		got, err := read(cfg, usual(), nil)
 		if err != nil {
@@ -231,7 +231,7 @@ func TestSourceDialectAuto(t *testing.T) {
 		"return":    {"a|b\r1|2\r3|4\r", "a b", 2},
 		"one":       {"name\nx\ny\n", "name", 2},
 	} {
-		cfg := at(write(t, dir+"/"+name, []byte(c.text)))
+		cfg := at(writeFile(t, dir+"/"+name, []byte(c.text)))
 		cfg.Dialect = "auto"
 		got, err := read(cfg, usual(), nil)
 		if err != nil {
@@ -268,8 +268,8 @@ func messy(records int) []byte {
 func TestSourceResumesEverywhere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	write(t, dir+"/1.csv", messy(150))
-	write(t, dir+"/2.csv", bytes.TrimSuffix(messy(40), []byte("\n")))
+	writeFile(t, dir+"/1.csv", messy(150))
+	writeFile(t, dir+"/2.csv", bytes.TrimSuffix(messy(40), []byte("\n")))
 	cfg := at(dir + "/*.csv")
 	cfg.SkipRows = 1
 	whole, err := read(cfg, usual(), nil)

@@ -308,7 +308,7 @@ func TestRealFiles(t *testing.T) {
 // TestGigabyteLine reads a file of one line of 1 GiB: a clear error in bounded memory.
 func TestGigabyteLine(t *testing.T) {
 	dir := t.TempDir()
-	path := write(t, dir+"/long.csv", []byte("a,b\n1,2\n"))
+	path := writeFile(t, dir+"/long.csv", []byte("a,b\n1,2\n"))
 	if err := os.Truncate(path, 1<<30); err != nil {
 		t.Fatal(err)
 	}

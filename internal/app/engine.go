@@ -10,6 +10,7 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/flow/spec"
+	"github.com/tapeline/tapeline/internal/obs"
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
@@ -17,6 +18,7 @@ import (
 type Engine struct {
 	Parts   *Parts
 	Catalog *catalog.Catalog
+	Metrics *obs.Registry
 	cluster *run.Cluster
 }
 
@@ -26,11 +28,12 @@ func OpenEngine(parts *Parts, dir string, log *slog.Logger) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state folder %s: %w", dir, err)
 	}
+	metrics := obs.NewRegistry()
 	cluster := run.NewCluster(run.Config{
 		Catalog: &store{catalog: c, log: log}, FS: vfs.OS{}, Dir: dir, Log: log,
-		Lookup: parts.lookup,
+		Lookup: parts.lookup, Metrics: metrics,
 	})
-	return &Engine{Parts: parts, Catalog: c, cluster: cluster}, nil
+	return &Engine{Parts: parts, Catalog: c, Metrics: metrics, cluster: cluster}, nil
 }
 
 // Close closes the catalog; no workflow may run any more.

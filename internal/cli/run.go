@@ -23,6 +23,7 @@ type runFlags struct {
 	limit         int64
 	set           []string
 	report        string
+	metrics       string
 }
 
 func (s *session) runCommand() *cobra.Command {
@@ -49,6 +50,7 @@ func (s *session) runCommand() *cobra.Command {
 	c.Flags().Int64Var(&flags.limit, "limit", 0, "rows to read of each source; 0 reads all")
 	c.Flags().StringArrayVar(&flags.set, "set", nil, "override a value of the document: path=value (repeatable)")
 	c.Flags().StringVar(&flags.report, "json-report", "", "write the run's report to this file")
+	c.Flags().StringVar(&flags.metrics, "metrics", "", "serve Prometheus metrics at this address, as 127.0.0.1:9464")
 	c.MarkFlagsMutuallyExclusive("fresh", "resume")
 	return c
 }
@@ -70,6 +72,13 @@ func (s *session) runDocument(ctx context.Context, d *spec.Document, flags runFl
 	defer engine.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if flags.metrics != "" {
+		stop, err := s.serveMetrics(flags.metrics, engine.Metrics)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	options := app.RunOptions{
 		Options: run.Options{Fresh: flags.fresh, Resume: flags.resume}, Limit: flags.limit,
 	}

@@ -1,12 +1,23 @@
 package obs
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 var _ prometheus.Collector = (*Registry)(nil)
+
+// Handler serves the registry and the process's own figures in Prometheus' text format.
+func (r *Registry) Handler() http.Handler {
+	all := prometheus.NewRegistry()
+	all.MustRegister(r, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
+}
 
 // Describe describes nothing: the figures come and go with workflows.
 func (r *Registry) Describe(chan<- *prometheus.Desc) {}

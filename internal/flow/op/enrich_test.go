@@ -29,10 +29,10 @@ func (l *lookupFake) Lookup(_ context.Context, keys *batch.Batch) (*batch.Batch,
 	if l.err != nil {
 		return nil, nil, l.err
 	}
-	call := ""
+	var call []byte
 	rows := make([]int32, keys.Len())
 	for i := range keys.Len() {
-		call += string(batch.AppendRow(nil, keys, i))
+		call = batch.AppendRow(call, keys, i)
 		rows[i] = -1
 		for row := range l.table.Rows() {
 			equal := true
@@ -46,7 +46,7 @@ func (l *lookupFake) Lookup(_ context.Context, keys *batch.Batch) (*batch.Batch,
 			}
 		}
 	}
-	l.calls = append(l.calls, call)
+	l.calls = append(l.calls, string(call))
 	return l.table, rows, nil
 }
 

@@ -27,7 +27,8 @@ func Explode() Spec {
 			"the longest list has elements, and the shorter ones give NULL. A map yields the two " +
 			"columns `key` and `value`; with `fields: true` struct elements yield one column per " +
 			"member (both after `prefix`). Rows whose lists are empty or NULL vanish unless `outer` " +
-			"is set.\n\n" +
+			"is set. Each repeated row has its own copy of the other columns: leave out large ones " +
+			"that are not needed before.\n\n" +
 			"Dead letters of later nodes still name the line the repeated row came from. Upserts and " +
 			"deletes are refused: the rows an element stood for before cannot be known.",
 		RefusesOperations: true,

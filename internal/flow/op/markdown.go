@@ -96,8 +96,8 @@ func memberType(t reflect.Type) (member reflect.Type, step string) {
 
 // ordered reports whether a slice of the struct is written as a mapping.
 func ordered(t reflect.Type) bool {
-	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("yaml") == ",key" {
+	for field := range t.Fields() {
+		if field.Tag.Get("yaml") == ",key" {
 			return true
 		}
 	}

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write docs/operators.md")
 func schemaOf(t testing.TB, text string) *batch.Schema {
 	t.Helper()
 	var fields []batch.Field
-	for _, part := range strings.Split(text, "; ") {
+	for part := range strings.SplitSeq(text, "; ") {
 		name, typ, _ := strings.Cut(part, " ")
 		parsed, err := batch.ParseType(typ)
 		if err != nil {

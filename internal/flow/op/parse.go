@@ -123,7 +123,7 @@ func (p *parse) Bind(in *batch.Schema) (Bound, error) {
 		return nil, err
 	}
 	typ := in.Field(at[0]).Type
-	if !typ.Text() && !(p.config.Format == "timestamp" && typ.Integer()) {
+	if !typ.Text() && (p.config.Format != "timestamp" || !typ.Integer()) {
 		return nil, &ConfigError{"column", fmt.Errorf("column %s is %s, not text", p.config.Column, typ)}
 	}
 	b := &boundParse{parse: p, source: at[0], json: typ.Kind == batch.JSON}

@@ -102,6 +102,9 @@ func TestBinanceCapture(t *testing.T) {
 	side := func(column string) Operator {
 		return made(t, Explode(), Env{}, func(c *ExplodeConfig) { c.Columns = []string{column} })
 	}
+	keep := func(column string) Operator {
+		return made(t, Select(), Env{}, func(c *SelectConfig) { c.Columns = []string{"stream", column} })
+	}
 	names, err := filepath.Glob(filepath.Join(dir, "*.gz"))
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +121,7 @@ func TestBinanceCapture(t *testing.T) {
 			}
 			depth := only(t, apply(t, typed, part.Batch))
 			for _, column := range []string{"bids", "asks"} {
-				levels += only(t, apply(t, side(column), depth)).Len()
+				levels += only(t, apply(t, side(column), only(t, apply(t, keep(column), depth)))).Len()
 			}
 		}
 	}

@@ -249,7 +249,9 @@ func (a *attempt) observe(t *task, j *job) {
 	if t.stage.Source == nil {
 		return
 	}
-	a.workflow.batcher(t.stage.Source).observe(j.chunk.Bytes, j.rows, time.Since(j.entered))
+	latency := time.Since(j.entered)
+	t.meters[0].Latency.Record(latency)
+	a.workflow.batcher(t.stage.Source).observe(j.chunk.Bytes, j.rows, latency)
 }
 
 // post sends an event to the workflow; after the attempt's end nobody needs it.

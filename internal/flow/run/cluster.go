@@ -10,6 +10,7 @@ import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/credit"
 	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/obs"
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
@@ -72,6 +73,7 @@ type Config struct {
 	FS      vfs.FS
 	Dir     string // state folder
 	Log     *slog.Logger
+	Metrics *obs.Registry // nil: none
 	Lookup  func(typ string, config map[string]any) (connector.Lookup, error)
 	// Cores and MemoryBytes are what the workflows of the process may use together; default: the
 	// machine's cores, and no bound.
@@ -129,9 +131,17 @@ func (c *Cluster) Start(ctx context.Context, p *plan.Plan, options Options) (*Wo
 	}
 	c.workflows[w.name] = w
 	c.mu.Unlock()
+	if metrics := c.config.Metrics; metrics != nil {
+		for n, m := range w.meters {
+			metrics.AddNode(w.name, n.ID, &m.Node)
+		}
+	}
 	go func() {
 		defer close(w.done)
 		w.run(ctx)
+		if c.config.Metrics != nil {
+			c.config.Metrics.RemoveWorkflow(w.name)
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.workflows, w.name)

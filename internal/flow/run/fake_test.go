@@ -157,6 +157,7 @@ type counter struct {
 	gate           chan struct{} // when set, each Read waits for a token
 	ctx            context.Context
 	fail           func(next int64) error
+	acked          func(next int64)
 }
 
 func (s *counter) Open(ctx context.Context, _ connector.Partition, p connector.Position) error {
@@ -194,7 +195,13 @@ func (s *counter) Read(ctx context.Context) (connector.Chunk, error) {
 	}, nil
 }
 
-func (s *counter) Ack(context.Context, connector.Position) error { return nil }
+func (s *counter) Ack(_ context.Context, p connector.Position) error {
+	if s.acked != nil {
+		s.acked(int64(binary.BigEndian.Uint64(p)))
+	}
+	return nil
+}
+
 func (s *counter) Close() error                                  { return nil }
 
 // table is a fake database: rows of committed epochs, and what a crash leaves.

@@ -41,6 +41,9 @@ type NodeReport struct {
 	Retries        int64   `json:"retries"`
 	BatchRows      int     `json:"batch_rows,omitempty"` // sources: rows of a batch now
 	StateBytes     int64   `json:"state_bytes,omitempty"`
+	// Latency of batches from reading to hand-over behind the stage; sources only.
+	LatencyP50 float64 `json:"latency_p50_seconds,omitempty"`
+	LatencyP99 float64 `json:"latency_p99_seconds,omitempty"`
 }
 
 // StageReport says how busy a stage is: busy seconds of its nodes over wall seconds of its workers.
@@ -88,6 +91,8 @@ func (w *Workflow) Snapshot() Report {
 			r.RowsIn += node.RowsIn
 			r.BytesIn += node.Bytes
 			node.BatchRows = w.batchers[n].size()
+			q := m.Latency.Quantiles()
+			node.LatencyP50, node.LatencyP99 = q.P50.Seconds(), q.P99.Seconds()
 		case plan.Destination:
 			r.RowsOut += node.RowsOut
 		}

@@ -51,6 +51,7 @@ func numbers(from, to int64) []int64 {
 
 func even(n int64) (bool, string) { return n%2 == 0, "" }
 
+// invariant: chunks leave in the order they entered
 func TestRowsArriveInOrder(t *testing.T) {
 	b, rows := newBed(t), newTable()
 	report, err := b.run(t, &plan.Workflow{
@@ -385,4 +386,54 @@ func TestResumeAfterRandomCrashes(t *testing.T) {
 	if !slices.Equal(rows.committed, numbers(0, 20000)) {
 		t.Errorf("%d rows, want 20000 once each", len(rows.committed))
 	}
+}
+
+// invariant: ack after commit
+func TestAckComesAfterCommit(t *testing.T) {
+	b, rows := newBed(t), newTable()
+	var acks []int64
+	source := sourceNode("in", func() *counter {
+		return &counter{to: 5000, step: 5, acked: func(next int64) {
+			acks = append(acks, next)
+			rows.mu.Lock()
+			defer rows.mu.Unlock()
+			if int64(len(rows.committed)) < next {
+				t.Errorf("acked up to %d, committed are %d rows", next, len(rows.committed))
+			}
+		}}
+	})
+	_, err := b.run(t, &plan.Workflow{
+		Name: "ack", Execution: plan.Execution{CheckpointInterval: time.Millisecond},
+		Nodes: []*plan.Node{source, sinkNode("out", func() connector.Sink {
+			return &decidingSink{tableSink{table: rows}}
+		}, "in")},
+	}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(acks) == 0 || acks[len(acks)-1] != 5000 || !slices.IsSorted(acks) {
+		t.Errorf("acks %v", acks)
+	}
+}
+
+// invariant: memory is freed once, after the last user
+func TestLeaseFreesAfterTheLastUser(t *testing.T) {
+	freed := 0
+	l := newLease(func() { freed++ }, nil)
+	l.share(2)
+	l.drop()
+	l.drop()
+	if freed != 0 {
+		t.Fatal("freed while in use")
+	}
+	l.drop()
+	if freed != 1 {
+		t.Fatalf("freed %d times", freed)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a drop too many went unnoticed")
+		}
+	}()
+	l.drop()
 }
