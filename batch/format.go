@@ -186,9 +186,7 @@ func AppendTimestamp(dst []byte, v int64, typ Type) []byte {
 	}
 	offset := 0
 	if typ.Zone != "" && typ.Zone != "UTC" {
-		if location, err := time.LoadLocation(typ.Zone); err == nil {
-			_, offset = time.Unix(seconds, 0).In(location).Zone()
-		}
+		_, offset = time.Unix(seconds, 0).In(typ.Location()).Zone()
 	}
 	local := seconds + int64(offset)
 	days, clock := local/86400, local%86400

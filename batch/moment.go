@@ -158,7 +158,7 @@ type stampReader struct {
 func newStampReader(typ Type) stampReader {
 	s := stampReader{unit: typ.Unit, zoned: typ.Zone != ""}
 	if typ.Zone != "" && typ.Zone != "UTC" {
-		s.location, _ = time.LoadLocation(typ.Zone)
+		s.location = typ.Location()
 	}
 	return s
 }

@@ -184,7 +184,7 @@ func parseDecimalSlow(text []byte, precision, scale int32) (decimal128.Num, bool
 			return decimal128.Num{}, false
 		}
 	}
-	if mantissa.BitLen() > 126 {
+	if mantissa.BitLen() > 127 {
 		return decimal128.Num{}, false
 	}
 	v := decimal128.FromBigInt(mantissa)

@@ -3,6 +3,7 @@ package batch
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 )
@@ -79,7 +80,8 @@ type Type struct {
 	Zone      string  // Timestamp: "" is a wall time without zone, else an IANA name or "UTC"
 	Fields    []Field // List: element; Struct: members; Map: key, value
 
-	arrow arrow.DataType // Foreign only
+	arrow    arrow.DataType // Foreign only
+	location *time.Location // Timestamp: of Zone, loaded once by TimestampOf
 }
 
 // Of returns the Type of a kind without parameters. Time, Timestamp and Duration get microseconds.
@@ -99,9 +101,27 @@ func DecimalOf(precision, scale int) Type {
 	return Type{Kind: Decimal, Precision: uint8(precision), Scale: uint8(scale)}
 }
 
-// TimestampOf returns a timestamp type; zone "" means wall time.
+// TimestampOf returns a timestamp type; zone "" means wall time. A zone this machine does not know
+// keeps its name and is shown in UTC.
 func TimestampOf(unit Unit, zone string) Type {
-	return Type{Kind: Timestamp, Unit: unit, Zone: zone}
+	t := Type{Kind: Timestamp, Unit: unit, Zone: zone}
+	t.location = t.Location()
+	return t
+}
+
+// Location returns the zone of a timestamp type; UTC for wall time and unknown zones.
+func (t Type) Location() *time.Location {
+	switch {
+	case t.location != nil:
+		return t.location
+	case t.Zone == "" || t.Zone == "UTC":
+		return time.UTC
+	}
+	location, err := time.LoadLocation(t.Zone)
+	if err != nil {
+		return time.UTC
+	}
+	return location
 }
 
 // ListOf returns a list type whose nullable element has the given type.

@@ -139,7 +139,7 @@ func (p *typeParser) moment(kind Kind) (Type, error) {
 		return Type{}, fmt.Errorf("unit %q must be s, ms, us or ns", arguments[0])
 	}
 	if len(arguments) > 1 && kind == Timestamp {
-		t.Zone = arguments[1]
+		return TimestampOf(t.Unit, arguments[1]), nil
 	}
 	return t, nil
 }

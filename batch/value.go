@@ -105,11 +105,5 @@ func (c *Column) Value(row int) any {
 func (c *Column) timeAt(row int) time.Time {
 	v, per := c.Int(row), c.typ.Unit.PerSecond()
 	seconds, rest := v/per, v%per
-	t := time.Unix(seconds, rest*(int64(1e9)/per)).UTC()
-	if c.typ.Zone != "" && c.typ.Zone != "UTC" {
-		if location, err := time.LoadLocation(c.typ.Zone); err == nil {
-			return t.In(location)
-		}
-	}
-	return t
+	return time.Unix(seconds, rest*(int64(1e9)/per)).In(c.typ.Location())
 }

@@ -59,7 +59,7 @@ func Rows(schema *batch.Schema, from, to, version int) *batch.Batch {
 	}
 	out, err := b.Batch()
 	if err != nil {
-		panic(err) // every column got a value a row
+		panic("conntest: a column lacks a value")
 	}
 	return out.WithOrigin(&batch.Origin{Name: "conntest", Record: int64(from) + 1})
 }
@@ -81,9 +81,14 @@ func appendValue(a *batch.Appender, n int) {
 	case kind == batch.Float64:
 		a.Float([]float64{float64(n), 0.1, -1e300, 5e-324, 123456789.125}[n%5])
 	case kind == batch.Decimal:
+		digits := "12345678901234567890123456789012345678"[:typ.Precision]
+		edge, err := decimal128.FromString(digits, int32(len(digits)), 0)
+		if err != nil {
+			panic("conntest: digits are no number")
+		}
 		a.Decimal([]decimal128.Num{
-			decimal128.FromI64(int64(n)), decimal128.FromI64(-12345678901234567), decimal128.FromI64(0),
-		}[n%3])
+			decimal128.FromI64(int64(n) % 10), edge.Negate(), decimal128.FromI64(0), edge,
+		}[n%4])
 	case kind == batch.String:
 		a.Text(texts()[n%len(texts())])
 	case kind == batch.Binary:

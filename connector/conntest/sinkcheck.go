@@ -266,7 +266,7 @@ func (s *sinkCheck) refused(t testing.TB) {
 		if len(bad) > 0 {
 			t.Fatalf("the refused rows must read as their types: %v", bad[0])
 		}
-		for i := range rows {
+		for i := 0; i < len(rows) && b.Selection() != nil; i++ {
 			rows[i] = slices.IndexFunc(b.Selection(), func(row int32) bool { return int(row) == rows[i] })
 		}
 		b = dense

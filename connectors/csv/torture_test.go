@@ -206,8 +206,9 @@ func load(cfg SourceConfig, p parameters) ([][]string, error) {
 	return rows, nil
 }
 
-// TestPollock scores the polluted files with their dialects given. DuckDB's published scores over
-// the whole set, of which these files are a part, are 9.961 simple and 9.599 weighted.
+// TestPollock scores the polluted files with their dialects given. DuckDB 1.5.4, with the settings
+// of the benchmark's authors, scores 9.957 and 9.915 by the same measure on the same files; its
+// published scores over the whole set are 9.961 and 9.599.
 func TestPollock(t *testing.T) {
 	t.Parallel()
 	dir := unpack(t, filepath.Join(testenv.Data(t, "csv_pollock"), "polluted_dev.tar.xz"))
@@ -221,9 +222,9 @@ func TestPollock(t *testing.T) {
 	}
 	files, simple, weighted, weight := scoreSet(t, dir+"/polluted_files", parameters.config, weights)
 	simple, weighted = simple/float64(files), weighted/weight
-	t.Logf("%d files: simple %.3f, weighted %.3f (DuckDB on the whole set: 9.961, 9.599)", files, simple, weighted)
-	if files != 589 || simple < 9.961 || weighted < 9.599 {
-		t.Errorf("%d files: simple %.3f, weighted %.3f; want 589, 9.961, 9.599", files, simple, weighted)
+	t.Logf("%d files: simple %.3f, weighted %.3f (DuckDB 1.5.4: 9.957, 9.915)", files, simple, weighted)
+	if files != 589 || simple < 9.961 || weighted < 9.915 {
+		t.Errorf("%d files: simple %.3f, weighted %.3f; want 589, 9.961, 9.915", files, simple, weighted)
 	}
 }
 

@@ -90,6 +90,7 @@ func (f *form) properties(records []arrow.RecordBatch) *parquet.WriterProperties
 		parquet.WithVersion(parquet.V2_LATEST),
 		parquet.WithDataPageVersion(parquet.DataPageV2),
 		parquet.WithCompression(codecOf(f.cfg.Compression)),
+		parquet.WithCompressionLevel(levelOf(f.cfg.Compression)),
 		parquet.WithCreatedBy("tapeline"),
 		parquet.WithMaxRowGroupLength(maxRowGroupRows),
 		parquet.WithStats(true),
@@ -150,4 +151,12 @@ func sizeOf(c *batch.Column) int {
 		size += sizeOf(child)
 	}
 	return size
+}
+
+// levelOf returns the fast end of each codec: a pipeline is bound by encoding sooner than by disks.
+func levelOf(compression string) int {
+	if compression == "none" || compression == "snappy" {
+		return compress.DefaultCompressionLevel
+	}
+	return 1
 }

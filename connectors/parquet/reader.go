@@ -30,7 +30,7 @@ func openFile(f *container.File) (*open, error) {
 	// Pages are read one at a time, not a whole column chunk at once.
 	properties.BufferedStreamEnabled = true
 	properties.BufferSize = 64 << 10
-	pages, err := file.NewParquetReader(f.Section(), file.WithReadProps(properties))
+	pages, err := openPages(f, properties)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +52,39 @@ func openFile(f *container.File) (*open, error) {
 		o.nodes = append(o.nodes, n)
 	}
 	return o, nil
+}
+
+// openPages reads the footer; one with annotations newer than the library is read without them.
+func openPages(f *container.File, properties *parquet.ReaderProperties) (*file.Reader, error) {
+	registerCodecs()
+	var pages *file.Reader
+	err := container.Guard(f.Name(), func() (err error) {
+		pages, err = file.NewParquetReader(f.Section(), file.WithReadProps(properties))
+		return err
+	})
+	if err == nil {
+		return pages, encrypted(f, pages)
+	}
+	footer, plainErr := plainFooter(f)
+	if plainErr != nil {
+		return nil, errors.Join(encrypted(f, nil), err)
+	}
+	return file.NewParquetReader(f.Section(), file.WithReadProps(properties), file.WithMetadata(footer))
+}
+
+// encrypted refuses files that need a key.
+func encrypted(f *container.File, pages *file.Reader) error {
+	const magicEncrypted = "PARE"
+	tail := make([]byte, len(magicEncrypted))
+	_, err := f.ReadAt(tail, f.SizeBytes-int64(len(tail)))
+	if err != nil || string(tail) != magicEncrypted &&
+		(pages == nil || !pages.MetaData().IsSetEncryptionAlgorithm()) {
+		return nil
+	}
+	return &connector.Error{
+		Op: "read " + f.Name(), Class: connector.Permanent, Code: "parquet_encrypted",
+		Err: errors.New("the file is encrypted"), Hint: "decrypt it before",
+	}
 }
 
 // schema returns all columns of the file.

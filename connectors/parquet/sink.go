@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/container"
@@ -21,7 +22,7 @@ type sink struct {
 	filling *rowGroup
 	jobs    []*job // encoded or being so, oldest first
 	file    splicer
-	task    connector.Task
+	folder  bool // each part is a file of its own
 }
 
 var (
@@ -50,7 +51,8 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 
 // Open prepares the stage.
 func (s *sink) Open(ctx context.Context, task connector.Task) error {
-	s.task = task
+	info, err := s.env.FS.Stat(s.cfg.Path)
+	s.folder = strings.HasSuffix(s.cfg.Path, "/") || err == nil && info.IsDir()
 	return s.stage.Open(ctx, task)
 }
 
@@ -226,7 +228,7 @@ func (s *sink) Recover(ctx context.Context, epoch connector.Epoch, token []byte)
 
 // Evolve takes over a changed schema where each part is a file of its own.
 func (s *sink) Evolve(_ context.Context, from, to *batch.Schema) error {
-	if s.stage.Size() > 0 || s.filling != nil || len(s.jobs) > 0 || !s.stage.Folder() {
+	if s.stage.Size() > 0 || s.filling != nil || len(s.jobs) > 0 || !s.folder {
 		return changed(from, to)
 	}
 	form, err := newForm(to, s.cfg)

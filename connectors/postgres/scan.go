@@ -160,6 +160,9 @@ func (p *plan) selection(c *sourceConfig, at position, r relation) string {
 		}
 		conditions = append(conditions, p.after(c, at)...)
 	}
+	if p.order == sorted && !p.ties {
+		ordering = append(ordering, p.everyColumn()...)
+	}
 	if c.Where != "" {
 		conditions = append(conditions, "("+c.Where+")")
 	}
@@ -174,6 +177,18 @@ func (p *plan) selection(c *sourceConfig, at position, r relation) string {
 		sql += " OFFSET " + strconv.FormatInt(at.Skip, 10)
 	}
 	return "COPY (" + sql + ") TO STDOUT (FORMAT binary)"
+}
+
+// everyColumn orders rows that are counted, so that only equal ones may change places. The json
+// type has no order.
+func (p *plan) everyColumn() []string {
+	var out []string
+	for i, column := range p.columns {
+		if column.oid != oidJSON && (column.element == nil || column.element.oid != oidJSON) {
+			out = append(out, strconv.Itoa(i+1))
+		}
+	}
+	return out
 }
 
 // ordering is the column itself, qualified: a bare name would mean the select list's text form.

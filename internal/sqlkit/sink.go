@@ -86,6 +86,9 @@ func (s *Sink) Open(ctx context.Context, task connector.Task) error {
 	return s.backend.Classify(op, s.epochs.Claim(ctx, s.data))
 }
 
+// Session returns the connection of the epoch's transaction, for tests that break it.
+func (s *Sink) Session() *Session { return s.data }
+
 // control returns the connection for DDL and questions.
 func (s *Sink) control(ctx context.Context) (*Session, error) {
 	if s.backend.Exclusive {

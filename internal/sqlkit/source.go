@@ -201,6 +201,13 @@ func (s *Source) query() string {
 	}
 	if len(s.sort) > 0 {
 		sql += " ORDER BY " + strings.Join(s.sort, ", ")
+		// Rows that are counted must come in one order each time: only equal rows may change places.
+		for i := range s.table.Columns {
+			if s.unique {
+				break
+			}
+			sql += ", " + strconv.Itoa(i+1)
+		}
 	}
 	if s.at.Skip > 0 {
 		sql += " LIMIT 9223372036854775807 OFFSET " + strconv.FormatInt(s.at.Skip, 10)

@@ -35,7 +35,8 @@ type KeyColumn struct {
 // LookupColumn is one entry of enrich's columns.
 type LookupColumn struct {
 	Name string `yaml:",key"`
-	Type string `yaml:"type" doc:"type of the column; none: the lookup's, where the connector can say it before the first answer"`
+	Only string `yaml:",value"` // the type, where nothing else is said
+	Type string `yaml:"type" doc:"type of the column; may be written alone; none: the lookup's, where the connector can say it before the first answer"`
 	From string `yaml:"from" doc:"the lookup's column; default: the same name"`
 }
 
@@ -90,9 +91,9 @@ func newEnrich(env Env, config *EnrichConfig) (Operator, error) {
 	e := &enrich{config: *config, ctx: env.context()}
 	for _, column := range config.Columns {
 		typ := batch.Of(batch.Null)
-		if column.Type != "" {
+		if text := column.Only + column.Type; text != "" {
 			var err error
-			if typ, err = batch.ParseType(column.Type); err != nil {
+			if typ, err = batch.ParseType(text); err != nil {
 				return nil, &ConfigError{"columns." + column.Name, err}
 			}
 		}

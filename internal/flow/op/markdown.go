@@ -2,11 +2,9 @@ package op
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
-	"time"
 
-	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/spec"
 )
 
 // Markdown returns the reference page of the catalogue's operators.
@@ -19,18 +17,13 @@ func Markdown(catalogue *Catalogue) string {
 		"node's `on_error` says. Row operations (insert, upsert, delete) are what a row means to " +
 		"a keyed sink; each operator says how it treats them.\n\n")
 	for _, name := range catalogue.Names() {
-		spec, _ := catalogue.Get(name)
-		fmt.Fprintf(&page, "- [%s](#%s): %s\n", name, name, spec.Summary)
+		declared, _ := catalogue.Get(name)
+		fmt.Fprintf(&page, "- [%s](#%s): %s\n", name, name, declared.Summary)
 	}
 	for _, name := range catalogue.Names() {
-		spec, _ := catalogue.Get(name)
-		fmt.Fprintf(&page, "\n## %s\n\n%s\n", name, spec.Summary)
-		if spec.Doc != "" {
-			fmt.Fprintf(&page, "\n%s\n", spec.Doc)
-		}
-		fmt.Fprintf(&page, "\n%s\n\n", spec.traits())
-		page.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
-		writeKeys(&page, "", reflect.Indirect(reflect.ValueOf(spec.Config)))
+		declared, _ := catalogue.Get(name)
+		fmt.Fprintf(&page, "\n## %s\n\n%s\n\n%s\n", name, declared.Summary, declared.Doc)
+		fmt.Fprintf(&page, "\n%s\n\n%s", declared.traits(), spec.Table(declared.Config))
 	}
 	return page.String()
 }
@@ -53,93 +46,4 @@ func (s *Spec) traits() string {
 		parts = append(parts, "has named outputs")
 	}
 	return strings.Join(parts, "; ") + "."
-}
-
-// writeKeys writes one table row per config key, members of mappings and lists after their own.
-func writeKeys(page *strings.Builder, prefix string, config reflect.Value) {
-	for i := range config.NumField() {
-		field := config.Type().Field(i)
-		key, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-		if key == "" {
-			continue
-		}
-		path := prefix + key
-		meaning := field.Tag.Get("doc")
-		if enum := field.Tag.Get("enum"); enum != "" {
-			meaning += " (one of `" + strings.ReplaceAll(enum, ",", "`, `") + "`)"
-		}
-		if example := field.Tag.Get("example"); example != "" {
-			meaning += ", as in `" + example + "`"
-		}
-		fmt.Fprintf(page, "| `%s` | %s | %s | %s |\n", path, kindOf(field.Type),
-			defaultOf(field, config.Field(i)), strings.ReplaceAll(meaning, "|", "\\|"))
-		if member, step := memberType(field.Type); member != nil {
-			writeKeys(page, path+step, reflect.Zero(member))
-		}
-	}
-}
-
-// memberType returns the struct that a key's value is made of and how its keys are reached.
-func memberType(t reflect.Type) (member reflect.Type, step string) {
-	switch {
-	case t.Kind() == reflect.Pointer:
-		return memberType(t.Elem())
-	case t.Kind() == reflect.Struct:
-		return t, "."
-	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && ordered(t.Elem()):
-		return t.Elem(), ".*."
-	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
-		return t.Elem(), "[]."
-	}
-	return nil, ""
-}
-
-// ordered reports whether a slice of the struct is written as a mapping.
-func ordered(t reflect.Type) bool {
-	for field := range t.Fields() {
-		if field.Tag.Get("yaml") == ",key" {
-			return true
-		}
-	}
-	return false
-}
-
-func kindOf(t reflect.Type) string {
-	switch {
-	case t == reflect.TypeFor[time.Duration]():
-		return "duration"
-	case t == reflect.TypeFor[connector.Size]():
-		return "size"
-	}
-	switch t.Kind() {
-	case reflect.Pointer:
-		return kindOf(t.Elem())
-	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Struct && ordered(t.Elem()) {
-			return "mapping"
-		}
-		return "list of " + kindOf(t.Elem())
-	case reflect.Struct, reflect.Map:
-		return "mapping"
-	case reflect.Interface:
-		return "any"
-	case reflect.Float32, reflect.Float64:
-		return "number"
-	case reflect.Bool, reflect.String:
-		return t.Kind().String()
-	}
-	return "integer"
-}
-
-func defaultOf(field reflect.StructField, value reflect.Value) string {
-	switch {
-	case field.Tag.Get("required") == "true":
-		return "required"
-	case value.IsZero() || field.Type.Kind() == reflect.Struct:
-		return ""
-	}
-	if value.Kind() == reflect.Slice {
-		return fmt.Sprintf("`%q`", value.Interface())
-	}
-	return fmt.Sprintf("`%v`", value.Interface())
 }

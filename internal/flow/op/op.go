@@ -81,6 +81,7 @@ type Part struct {
 // Rejected is one row an operator could not use, on its way to the dead letters.
 type Rejected struct {
 	Batch *batch.Batch // the operator's input, valid as long as the chunk
+	Asked bool         // the document asks for it: no reason to call the run partial
 	batch.RowError
 }
 
@@ -98,6 +99,13 @@ func (o *Output) EmitTo(port int, b *batch.Batch) {
 func (o *Output) Reject(b *batch.Batch, errs []batch.RowError) {
 	for _, e := range errs {
 		o.Rejected = append(o.Rejected, Rejected{Batch: b, RowError: e})
+	}
+}
+
+// RejectAsked is Reject for rows that a rule of the document sends to the dead letters.
+func (o *Output) RejectAsked(b *batch.Batch, errs []batch.RowError) {
+	for _, e := range errs {
+		o.Rejected = append(o.Rejected, Rejected{Batch: b, Asked: true, RowError: e})
 	}
 }
 

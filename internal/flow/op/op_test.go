@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/internal/flow/spec"
 )
 
 var update = flag.Bool("update", false, "write docs/operators.md")
@@ -212,5 +214,52 @@ func TestOperatorsPageIsCurrent(t *testing.T) {
 	}
 	if string(got) != page {
 		t.Error("docs/operators.md is not current: go test ./internal/flow/op -run Page -update")
+	}
+}
+
+// TestConfigsReadFromDocuments decodes what people write into the config structs.
+func TestConfigsReadFromDocuments(t *testing.T) {
+	type object = map[string]any
+	for name, c := range map[string]struct {
+		spec   Spec
+		config object
+		schema string
+	}{
+		"parse": {Parse(), object{
+			"column": "x", "format": "json",
+			"fields": object{"a": "int64", "b": object{"path": "c.d"}},
+		}, "x string"},
+		"validate": {Validate(), object{
+			"schema": object{"a": "int64"},
+			"rules": []object{
+				{"column": "a", "not_null": true, "range": object{"min": 0, "max": 1.5}, "on_failure": "drop"},
+				{"column": "b", "in_set": []any{"x", "y"}},
+				{"columns": []string{"a", "b"}, "unique": true},
+			},
+		}, "a int64; b string"},
+		"enrich": {Enrich(), object{
+			"lookup": object{"type": "sqlite", "config": object{"path": "x.db"}}, "on": object{"a": "id"},
+			"columns": object{"n": "string", "m": object{"type": "int64", "from": "k"}},
+			"cache":   object{"ttl": "5m"},
+		}, "a int64"},
+		"route":   {Route(), object{"routes": object{"big": "a > 5"}, "default": "rest"}, "a int64"},
+		"dedupe":  {Dedupe(), object{"key": []string{"a"}, "window": "1h", "time": "t"}, "a int64; t date"},
+		"flatten": {Flatten(), object{"prefix": ""}, "a struct<x:int64>"},
+		"union":   {Union(), object{"columns": object{"a": "int64"}}, "a int32"},
+	} {
+		config := reflect.New(reflect.TypeOf(c.spec.Config).Elem())
+		config.Elem().Set(reflect.ValueOf(c.spec.Config).Elem())
+		if problems := spec.DecodeMap(c.config, config.Interface()); len(problems) > 0 {
+			t.Errorf("%s: %v", name, problems)
+			continue
+		}
+		operator, err := c.spec.New(Env{}, config.Interface())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, err := operator.Bind(schemaOf(t, c.schema)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -28,7 +28,8 @@ type ParseConfig struct {
 // ParsedField is one entry of parse's fields.
 type ParsedField struct {
 	Name string `yaml:",key"`
-	Type string `yaml:"type" doc:"type of the column"`
+	Only string `yaml:",value"` // the type, where nothing else is said
+	Type string `yaml:"type" doc:"type of the column, string unless said; may be written alone"`
 	Path string `yaml:"path" doc:"json: members by . and elements by [n] or [-n]; default: the member of the column's name"`
 }
 
@@ -71,9 +72,9 @@ func newParse(_ Env, config *ParseConfig) (Operator, error) {
 	p := &parse{config: *config}
 	for _, f := range config.Fields {
 		typ := batch.Of(batch.String)
-		if f.Type != "" {
+		if text := f.Only + f.Type; text != "" {
 			var err error
-			if typ, err = batch.ParseType(f.Type); err != nil {
+			if typ, err = batch.ParseType(text); err != nil {
 				return nil, &ConfigError{"fields." + f.Name, err}
 			}
 		}

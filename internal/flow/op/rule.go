@@ -280,7 +280,7 @@ func (v *boundValidate) unique(b *batch.Batch, k int, out *Output) (*batch.Batch
 		gone = append(gone, e)
 	}
 	if u.reaction == deadLetter {
-		out.Reject(b, gone)
+		out.RejectAsked(b, gone)
 	}
 	return b.Without(gone), nil
 }

@@ -300,7 +300,7 @@ func (v *boundValidate) settle(b, violating *batch.Batch, out *Output) ([]batch.
 			refused = append(refused, e)
 		}
 	}
-	out.Reject(b, refused)
+	out.RejectAsked(b, refused)
 	return gone, nil
 }
 

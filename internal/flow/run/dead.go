@@ -18,13 +18,16 @@ type deadRow struct {
 	node *plan.Node
 	connector.Rejected
 	column string
+	asked  bool            // a rule of the document sends it here, whatever the node's reaction
 	row    json.RawMessage // the row as an object; nil when the record never became one
 }
 
 func deadRows(n *plan.Node, out *op.Output) []deadRow {
 	var rows []deadRow
 	for _, r := range out.Rejected {
-		rows = append(rows, deadErrors(n, r.Batch, []batch.RowError{r.RowError})...)
+		dead := deadErrors(n, r.Batch, []batch.RowError{r.RowError})
+		dead[0].asked = r.Asked
+		rows = append(rows, dead...)
 	}
 	return rows
 }
@@ -82,7 +85,11 @@ func (d *deadLetters) add(epoch uint64, rows []deadRow, rowsIn int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, r := range rows {
-		switch r.node.OnError {
+		reaction := r.node.OnError
+		if r.asked {
+			reaction = plan.DeadLetter
+		}
+		switch reaction {
 		case plan.Fail:
 			return nodeError(r.node, &connector.Error{
 				Op: "row at " + r.Place.String(), Class: connector.Data, Err: fmt.Errorf("%s", r.why()),

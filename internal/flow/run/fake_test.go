@@ -202,7 +202,7 @@ func (s *counter) Ack(_ context.Context, p connector.Position) error {
 	return nil
 }
 
-func (s *counter) Close() error                                  { return nil }
+func (s *counter) Close() error { return nil }
 
 // table is a fake database: rows of committed epochs, and what a crash leaves.
 type table struct {

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"maps"
 	"time"
 
 	"github.com/tapeline/tapeline/internal/flow/plan"
@@ -44,6 +45,8 @@ type NodeReport struct {
 	// Latency of batches from reading to hand-over behind the stage; sources only.
 	LatencyP50 float64 `json:"latency_p50_seconds,omitempty"`
 	LatencyP99 float64 `json:"latency_p99_seconds,omitempty"`
+	// Warnings count rows of this process that passed though a rule warned, by rule.
+	Warnings map[string]int64 `json:"warnings,omitempty"`
 }
 
 // StageReport says how busy a stage is: busy seconds of its nodes over wall seconds of its workers.
@@ -67,6 +70,10 @@ func (w *Workflow) Snapshot() Report {
 	seconds := time.Since(w.begun).Seconds()
 	w.mu.Lock()
 	run, dead, last := w.record.ID, w.dead, w.last
+	warnings := make(map[string]map[string]int64, len(w.warnings))
+	for node, counts := range w.warnings {
+		warnings[node] = maps.Clone(counts)
+	}
 	w.mu.Unlock()
 	r := Report{
 		Workflow: w.name, Run: run, Checkpoint: last, Status: w.Status(), Seconds: seconds,
@@ -85,6 +92,7 @@ func (w *Workflow) Snapshot() Report {
 			BusySeconds:    time.Duration(m.BusyNanos.Load()).Seconds(),
 			BlockedSeconds: time.Duration(m.BlockedNanos.Load()).Seconds(),
 			StateBytes:     m.StateBytes.Load(),
+			Warnings:       warnings[n.ID],
 		}
 		switch n.Kind {
 		case plan.Source:

@@ -266,16 +266,10 @@ func (t *task) close() {
 		r.close()
 	}
 	for _, o := range t.ordered {
-		closeOperator(o.operator)
+		t.attempt.workflow.retire(o.node, o.operator)
 	}
 	for _, w := range t.writers {
 		w.close()
-	}
-}
-
-func closeOperator(operator op.Operator) {
-	if c, ok := operator.(op.Closer); ok {
-		_ = c.Close() // nothing depends on it: state is in the manifest
 	}
 }
 

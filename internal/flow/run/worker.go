@@ -58,7 +58,7 @@ func (w *worker) loop(ctx context.Context) error {
 		if err != nil {
 			return nodeError(n, err)
 		}
-		defer closeOperator(operator)
+		defer w.task.attempt.workflow.retire(n, operator)
 		w.chain = append(w.chain, &boundOperator{
 			node: n, operator: operator, meter: w.task.meters[w.task.firstOperator()+i],
 		})

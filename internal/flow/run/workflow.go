@@ -14,6 +14,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/retry"
 )
@@ -57,6 +58,8 @@ type Workflow struct {
 	last   CheckpointReport
 	report Report
 	err    error
+	// warnings count rows that passed though a rule warned, by node and rule.
+	warnings map[string]map[string]int64
 	// schemas are what each target has held, oldest first.
 	schemas map[target][]*batch.Schema
 }
@@ -67,7 +70,7 @@ func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
 		log:   c.config.Log.With("workflow", p.Workflow.Name),
 		drain: make(chan struct{}), done: make(chan struct{}), begun: time.Now(),
 		meters: map[*plan.Node]*meter{}, batchers: map[*plan.Node]*batcher{},
-		schemas: map[target][]*batch.Schema{},
+		schemas: map[target][]*batch.Schema{}, warnings: map[string]map[string]int64{},
 	}
 	for _, n := range p.Workflow.Nodes {
 		w.meters[n] = &meter{node: n}
@@ -346,4 +349,23 @@ func (w *Workflow) retry(
 			"wait", a.Wait, "error", a.Err)
 	}}
 	return policy.Do(ctx, "write", call)
+}
+
+// retire frees an operator and keeps its warnings.
+func (w *Workflow) retire(n *plan.Node, operator op.Operator) {
+	if warner, ok := operator.(op.Warner); ok {
+		w.mu.Lock()
+		for _, warning := range warner.Warnings() {
+			if w.warnings[n.ID] == nil {
+				w.warnings[n.ID] = map[string]int64{}
+			}
+			w.warnings[n.ID][warning.Rule] += warning.Rows
+		}
+		w.mu.Unlock()
+	}
+	if c, ok := operator.(op.Closer); ok {
+		if err := c.Close(); err != nil {
+			w.log.Warn("operator did not close", "node", n.ID, "error", err)
+		}
+	}
 }

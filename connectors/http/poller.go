@@ -1,0 +1,230 @@
+package http
+
+import (
+	"context"
+	"fmt"
+	"io"
+	nethttp "net/http"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+)
+
+// poller is the client source: it reads all pages, once or again and again.
+type poller struct {
+	cfg    SourceConfig
+	env    connector.Env
+	client *client
+	pager  pager
+	format format
+
+	at   position
+	page *openPage // being handed over
+
+	closing context.Context // ends with Close
+	close   context.CancelFunc
+}
+
+// openPage is a page whose rows are being handed over.
+type openPage struct {
+	decoded
+	next  position // after the page
+	sent  int      // rows handed over
+	bytes int
+	begun bool // a chunk of it was handed over, with the rejected records
+}
+
+var _ connector.Source = (*poller)(nil)
+
+func newPoller(env connector.Env, cfg *SourceConfig) (connector.Source, error) {
+	s := &poller{cfg: *cfg, env: env}
+	if s.cfg.Method == "" {
+		s.cfg.Method = nethttp.MethodGet
+	}
+	var err error
+	if s.client, err = newClient(cfg.ClientConfig); err != nil {
+		return nil, problem("configure http source", []error{err})
+	}
+	if s.format, err = newFormat(&s.cfg); err != nil {
+		return nil, err
+	}
+	s.pager = pager{cfg: &s.cfg, base: s.client.base}
+	s.closing, s.close = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Open continues at a position. One of an earlier run that ended is where the next reading begins,
+// unless the configuration has nothing to ask for new records with: then it starts anew.
+func (s *poller) Open(_ context.Context, _ connector.Partition, at connector.Position) error {
+	first := position{
+		Run: s.env.Run, Since: s.cfg.Incremental.InitialValue, High: s.cfg.Incremental.InitialValue,
+	}
+	s.at = first
+	if at == nil {
+		return nil
+	}
+	p, err := parsePosition(at)
+	if err != nil {
+		return &connector.Error{Op: "open http source", Class: connector.Permanent, Err: err}
+	}
+	s.at = p
+	if p.Run == s.env.Run {
+		return nil
+	}
+	switch keep := s.cfg.Pagination.Keep; {
+	case s.cfg.Incremental.Field == "" && !keep:
+		s.at = first
+	case p.Done:
+		s.at = p.again(keep)
+	}
+	s.at.Run = s.env.Run
+	return nil
+}
+
+// Read returns the next rows of the current page, or of the next one.
+func (s *poller) Read(ctx context.Context) (connector.Chunk, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
+	for {
+		if s.page != nil {
+			if chunk, ok := s.hand(); ok {
+				return chunk, nil
+			}
+		}
+		if s.at.Done {
+			if s.cfg.Poll == 0 {
+				return connector.Chunk{Position: s.at.encode()}, io.EOF
+			}
+			if err := sleep(ctx, s.cfg.Poll); err != nil {
+				return connector.Chunk{}, s.stopped(err)
+			}
+			s.at = s.at.again(s.cfg.Pagination.Keep)
+		}
+		if err := s.fetch(ctx); err != nil {
+			return connector.Chunk{}, s.stopped(err)
+		}
+	}
+}
+
+// stopped turns the end by Close into that of the source.
+func (s *poller) stopped(err error) error {
+	if s.closing.Err() != nil {
+		return io.ErrClosedPipe
+	}
+	return err
+}
+
+// fetch reads the page of the current position.
+func (s *poller) fetch(ctx context.Context) error {
+	a, err := s.client.do(ctx, s.cfg.Method, s.pager.request(s.at))
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s page %d", place(a.url), s.at.Pages+1)
+	rows, err := s.format.decode(a.body, name)
+	if err != nil {
+		return err
+	}
+	next, err := s.pager.next(s.at, a, rows.records())
+	if err != nil {
+		return &connector.Error{Op: "read " + name, Class: connector.Permanent, Err: err}
+	}
+	if next.High, err = s.highest(next.High, rows.batch, name); err != nil {
+		return err
+	}
+	s.page = &openPage{decoded: rows, next: next, sent: s.at.Skip, bytes: len(a.body)}
+	s.page.begun = s.at.Skip > 0
+	return nil
+}
+
+// highest returns the greatest value of the incremental column, at least high, spelled as the
+// server spelled it.
+func (s *poller) highest(high string, b *batch.Batch, name string) (string, error) {
+	field := s.cfg.Incremental.Field
+	if field == "" || b == nil || b.Len() == 0 {
+		return high, nil
+	}
+	i := b.Schema().Index(field)
+	if i < 0 {
+		return "", &connector.Error{
+			Op: "read " + name, Class: connector.Schema, Path: "incremental.field",
+			Err: fmt.Errorf("no column %q in (%s)", field, b.Schema()),
+		}
+	}
+	column := b.Column(i)
+	spans, cell := column.Spans()
+	var scratch []byte
+	for k := range b.Len() {
+		row := b.Row(k)
+		var text []byte
+		null := false
+		if spans != nil {
+			text, null, scratch = spans.Text(row, cell, scratch[:0])
+		} else if null = column.IsNull(row); !null {
+			text = batch.AppendText(scratch[:0], column, row)
+		}
+		if !null && greater(string(text), high) {
+			high = string(text)
+		}
+	}
+	return high, nil
+}
+
+// hand returns the next chunk of the open page; ok false when nothing of it is left.
+func (s *poller) hand() (chunk connector.Chunk, ok bool) {
+	p := s.page
+	rows := 0
+	if p.batch != nil {
+		rows = p.batch.Len()
+	}
+	left := max(0, rows-p.sent)
+	if left == 0 && p.begun || left == 0 && len(p.rejected) == 0 && !p.next.Done {
+		s.leave()
+		return connector.Chunk{}, false
+	}
+	limits := s.env.Budget.Limits()
+	mean := max(1, p.bytes/max(rows, 1))
+	n := min(left, limits.Rows, max(1, limits.Bytes/mean))
+	chunk.Bytes = n * mean
+	if p.batch != nil {
+		chunk.Batch = p.batch
+		if n < rows {
+			// Slices of one body would be typed whole each time, so they get memory of their own.
+			chunk.Batch = p.batch.Slice(p.sent, p.sent+n).Keep()
+		} else {
+			chunk.Release, p.release = p.release, nil
+		}
+	}
+	if !p.begun {
+		chunk.Rejected = p.rejected
+	}
+	p.begun = true
+	p.sent += n
+	s.at.Skip = p.sent
+	if p.sent >= rows {
+		s.leave()
+	}
+	chunk.Position = s.at.encode()
+	return chunk, true
+}
+
+// leave goes on to the page after the open one.
+func (s *poller) leave() {
+	if s.page.release != nil {
+		s.page.release()
+	}
+	s.at = s.page.next
+	s.page = nil
+}
+
+// Ack does nothing: the server keeps its records.
+func (s *poller) Ack(context.Context, connector.Position) error { return nil }
+
+
+// Close ends a blocked Read.
+func (s *poller) Close() error {
+	s.close()
+	s.client.close()
+	return nil
+}

@@ -1,0 +1,129 @@
+package mysql
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/url"
+	"strings"
+
+	engine "github.com/go-sql-driver/mysql"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/sqlkit"
+)
+
+func backend(c Connection) sqlkit.Backend {
+	return sqlkit.Backend{
+		Dialect:  sqlkit.MySQL,
+		Connect:  func(ctx context.Context) (*sqlkit.Session, error) { return connect(ctx, c) },
+		Classify: classify, Describe: describe, DescribeQuery: describeQuery,
+		Expression: expression, Insert: insert, Begin: "START TRANSACTION",
+	}
+}
+
+// connect opens a connection in UTC and strict mode.
+func connect(ctx context.Context, c Connection) (*sqlkit.Session, error) {
+	config, err := parse(c.ConnectionString)
+	if err != nil {
+		// The parser's own text may quote the string, so only the place is named.
+		return nil, &connector.Error{
+			Op: "read connection_string", Class: connector.Permanent,
+			Err:  errors.New("neither a mysql:// URL nor user:password@tcp(host:port)/database"),
+			Hint: "example: mysql://user:password@host:3306/database",
+		}
+	}
+	if c.Schema != "" {
+		config.DBName = c.Schema
+	}
+	config.ClientFoundRows = true // an UPDATE that changes nothing still matched
+	config.InterpolateParams = true
+	config.ParseTime = false
+	config.MultiStatements = false
+	config.Logger = log.New(io.Discard, "", 0) // every failure is returned too
+	if config.Params == nil {
+		config.Params = map[string]string{}
+	}
+	config.Params["time_zone"] = "'+00:00'"
+	config.Params["sql_mode"] = "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
+	dialer, err := engine.NewConnector(config)
+	if err != nil {
+		return nil, classify("connect to "+config.Addr, sqlkit.Redact(err, config.Passwd))
+	}
+	conn, err := dialer.Connect(ctx)
+	if err != nil {
+		return nil, classify("connect to "+config.Addr, sqlkit.Redact(err, config.Passwd))
+	}
+	return &sqlkit.Session{Conn: conn}, nil
+}
+
+// parse reads a URL or the driver's own form.
+func parse(text string) (*engine.Config, error) {
+	if !strings.HasPrefix(text, "mysql://") && !strings.HasPrefix(text, "mariadb://") {
+		return engine.ParseDSN(text)
+	}
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	config, err := engine.ParseDSN("/?" + parsed.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	port := parsed.Port()
+	if port == "" {
+		port = "3306"
+	}
+	config.Net, config.Addr = "tcp", net.JoinHostPort(parsed.Hostname(), port)
+	config.User = parsed.User.Username()
+	config.Passwd, _ = parsed.User.Password()
+	config.DBName = strings.TrimPrefix(parsed.Path, "/")
+	return config, nil
+}
+
+// classify gives an error of the server or the network its class.
+func classify(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var done *connector.Error
+	if errors.As(err, &done) || errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	out := &connector.Error{Op: op, Class: connector.Transient, Err: err}
+	var server *engine.MySQLError
+	switch {
+	case errors.As(err, &server):
+		out.Class, out.Hint = classOf(server.Number)
+	case errors.Is(err, engine.ErrPktTooLarge):
+		out.Class, out.Hint = connector.Data, "raise max_allowed_packet on the server"
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, engine.ErrInvalidConn):
+	}
+	return out
+}
+
+// classOf maps a server's error number to a class and a remedy.
+func classOf(number uint16) (connector.Class, string) {
+	switch number {
+	case 1044, 1045, 1142, 1143, 1227, 1410, 1698:
+		return connector.Auth, "check user, password and grants"
+	case 1021, 1114:
+		return connector.Permanent, "the server's disk is full: free space there"
+	case 1049:
+		return connector.Permanent, "create the database or correct connection_string"
+	case 1054, 1064, 1072, 1075, 1091, 1136, 1146, 1170, 1364:
+		return connector.Schema, ""
+	case 1153:
+		return connector.Data, "raise max_allowed_packet on the server"
+	case 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1927, 3024:
+		return connector.Transient, ""
+	case 1048, 1062, 1216, 1217, 1264, 1265, 1292, 1300, 1366, 1367, 1406, 1411, 1416, 1451, 1452,
+		1586, 1690, 3140, 3819, 4025:
+		return connector.Data, ""
+	}
+	return connector.Permanent, ""
+}

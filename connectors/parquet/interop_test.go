@@ -1,0 +1,157 @@
+package parquet
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/testenv"
+	"github.com/tapeline/tapeline/internal/vfs"
+)
+
+func newEnv(fsys vfs.FS, limits connector.Limits) connector.Env {
+	return connector.Env{FS: fsys, Budget: connector.NewBudget(limits)}
+}
+
+func plenty() connector.Limits { return connector.Limits{Rows: 16384, Bytes: 16 << 20} }
+
+// outcome is what a source delivered.
+type outcome struct {
+	rows      []string // as JSON
+	positions []connector.Position
+	counts    []int // rows up to each position
+	schema    *batch.Schema
+}
+
+// read runs a source from a position to its end.
+func read(t testing.TB, env connector.Env, cfg SourceConfig, part connector.Partition, at connector.Position) (outcome, error) {
+	t.Helper()
+	s, err := Connector().Source.New(env, &cfg)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer s.Close()
+	var out outcome
+	if err := s.Open(t.Context(), part, at); err != nil {
+		return out, err
+	}
+	for {
+		chunk, err := s.Read(t.Context())
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		out.schema = chunk.Batch.Schema()
+		for row := range chunk.Batch.Len() {
+			out.rows = append(out.rows, string(batch.AppendRow(nil, chunk.Batch, row)))
+		}
+		out.positions = append(out.positions, chunk.Position)
+		out.counts = append(out.counts, len(out.rows))
+	}
+}
+
+func readFile(t testing.TB, path string) (outcome, error) {
+	t.Helper()
+	return read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, connector.Partition{}, nil)
+}
+
+// oracle reads a file by arrow-go's own assembly.
+func oracle(t *testing.T, path string) ([]string, error) {
+	t.Helper()
+	pages, err := file.OpenParquetFile(path, false)
+	if err != nil {
+		return nil, err
+	}
+	defer pages.Close()
+	r, err := pqarrow.NewFileReader(pages, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		return nil, err
+	}
+	table, err := r.ReadTable(t.Context())
+	if err != nil {
+		return nil, err
+	}
+	records := array.NewTableReader(table, 1<<20)
+	var rows []string
+	for records.Next() {
+		b, err := batch.FromArrow(records.RecordBatch())
+		if err != nil {
+			return nil, err
+		}
+		for row := range b.Len() {
+			rows = append(rows, string(batch.AppendRow(nil, b, row)))
+		}
+	}
+	return rows, records.Err()
+}
+
+// unreadable lists files of the interoperability set that are refused, by what the error says.
+func unreadable() map[string]string {
+	return map[string]string{
+		// One page of 1 GiB: above the bound of a page.
+		"large_string_map.brotli.parquet": "exceeds configured limit",
+	}
+}
+
+func TestInteroperability(t *testing.T) {
+	dir := filepath.Join(testenv.Data(t, "parquet_interop"), "data")
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if strings.Contains(path, ".parquet") && !strings.HasSuffix(path, ".json") {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil || len(files) == 0 {
+		t.Fatal(len(files), err)
+	}
+	readable, total := 0, 0
+	for _, path := range files {
+		name := filepath.Base(path)
+		got, err := readFile(t, path)
+		if err != nil {
+			t.Logf("%-55s refused: %v", name, err)
+			if strings.HasSuffix(name, ".encrypted") && strings.Contains(err.Error(), "encrypted") {
+				continue
+			}
+			if reason, ok := unreadable()[name]; !ok || !strings.Contains(err.Error(), reason) {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		readable++
+		total += len(got.rows)
+		want, err := oracle(t, path)
+		if err != nil {
+			t.Logf("%-55s %6d rows; the oracle refuses it: %v", name, len(got.rows), err)
+			continue
+		}
+		t.Logf("%-55s %6d rows: %s", name, len(got.rows), got.schema)
+		for i := range max(len(want), len(got.rows)) {
+			if i >= len(got.rows) || i >= len(want) || got.rows[i] != want[i] {
+				t.Errorf("%s row %d: %d rows, want %d\ngot  %s\nwant %s", name, i, len(got.rows), len(want), at(got.rows, i), at(want, i))
+				break
+			}
+		}
+	}
+	t.Logf("%d of %d files read, %d rows", readable, len(files), total)
+}
+
+func at(rows []string, i int) string {
+	if i < len(rows) {
+		return rows[i]
+	}
+	return "nothing"
+}
