@@ -24,6 +24,8 @@ type Connector struct {
 	Schemes  []string // URL schemes it answers ("postgres", "postgresql")
 	// FromURL turns a URL or path given to `tapeline copy` into a config; nil means {path: URL}.
 	FromURL func(url string) (map[string]any, error)
+	// CopySource are settings that `tapeline copy` gives a source, such as to guess a dialect.
+	CopySource map[string]any
 
 	Source *SourceSpec // nil: cannot be read
 	Sink   *SinkSpec   // nil: cannot be written

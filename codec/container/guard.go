@@ -26,6 +26,9 @@ func Guard(file string, read func() error) (err error) {
 		return err
 	case errors.As(err, &system):
 		return fmt.Errorf("read %s: %w", file, err)
+	case errors.Is(err, io.EOF):
+		// An end in the midst of something must not pass for the end of the rows.
+		err = errors.New(err.Error())
 	}
 	return Corrupt(file, err)
 }

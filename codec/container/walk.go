@@ -132,7 +132,7 @@ func (w *Walk) Next(ctx context.Context) (connector.Chunk, error) {
 			return connector.Chunk{}, err
 		}
 		chunk, err := w.read(ctx)
-		if !errors.Is(err, io.EOF) {
+		if err != io.EOF { //nolint:errorlint // Guard lets only the bare end pass
 			return chunk, err
 		}
 		if err := w.release(); err != nil {
@@ -190,10 +190,13 @@ func (w *Walk) open(ctx context.Context, name string) error {
 			}
 		}
 	}
-	return Guard(name, func() (err error) {
-		w.reader, err = w.cfg.Open(ctx, file, w.from)
-		if err == io.EOF { //nolint:errorlint // a format's bare end while opening is a cut file
+	return Guard(name, func() error {
+		reader, err := w.cfg.Open(ctx, file, w.from)
+		switch {
+		case err == io.EOF: //nolint:errorlint // a bare end while opening is a cut file
 			return io.ErrUnexpectedEOF
+		case err == nil:
+			w.reader = reader
 		}
 		return err
 	})

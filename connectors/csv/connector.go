@@ -14,26 +14,20 @@ import (
 type SourceConfig struct {
 	filesink.SourceConfig
 
-	Delimiter  string       `yaml:"delimiter" doc:"text between cells, one character or more; \\t and tab are a tab. Default ,"`
-	Header     *bool        `yaml:"header" doc:"whether the first record names the columns. Default true"`
-	Quote      string       `yaml:"quote" doc:"character that encloses cells; none for none. Default \""`
-	Escape     string       `yaml:"escape" doc:"character before a quote within quotes; default the quote itself, doubled"`
-	Comment    string       `yaml:"comment" doc:"first character of lines to skip. Default none"`
-	SkipRows   int          `yaml:"skip_rows" doc:"lines before the header or first record. Default 0"`
-	NullValues []string     `yaml:"null_values" doc:"unquoted texts that mean NULL. Default the empty text"`
-	Trim       bool         `yaml:"trim" doc:"whether blanks around unquoted text are dropped. Default false"`
-	RecordEnd  string       `yaml:"record_end" enum:"auto,lf,cr" doc:"lf takes \\n and \\r\\n, cr a lone \\r; auto takes cr where there is no \\n. Default auto"`
-	Ragged     string       `yaml:"ragged" enum:"reject,pad,truncate,fit,fail" doc:"records with too few or too many cells: to the dead letters, filled with NULL, cut, both, or the run fails. Default reject"`
-	Dialect    string       `yaml:"dialect" enum:"given,auto" doc:"auto guesses delimiter, quote, header and skip_rows where they are not set. Default given"`
-	Schema     SchemaConfig `yaml:"schema" doc:"declared columns"`
-	SampleRows int          `yaml:"sample_rows" doc:"records that undeclared types are inferred from, 1 to 100000. Default 1000"`
-	Decimal    bool         `yaml:"decimal" doc:"infer decimal instead of float64 for numbers with a fraction. Default false"`
-}
-
-// SchemaConfig declares columns of a csv source.
-type SchemaConfig struct {
-	Strict  bool `yaml:"strict" doc:"read every cell as its type, so that a wrong one is a dead letter even where no one uses it. Default false"`
-	Columns any  `yaml:"columns" doc:"name to type; without a header the names of the first columns, in order" example:"{id: int64, price: \"decimal(12,2)\"}"`
+	Delimiter  string                `yaml:"delimiter" doc:"text between cells, one character or more; \\t and tab are a tab. Default ,"`
+	Header     *bool                 `yaml:"header" doc:"whether the first record names the columns. Default true"`
+	Quote      string                `yaml:"quote" doc:"character that encloses cells; none for none. Default \""`
+	Escape     string                `yaml:"escape" doc:"character before a quote within quotes; default the quote itself, doubled"`
+	Comment    string                `yaml:"comment" doc:"first character of lines to skip. Default none"`
+	SkipRows   int                   `yaml:"skip_rows" doc:"lines before the header or first record. Default 0"`
+	NullValues []string              `yaml:"null_values" doc:"unquoted texts that mean NULL. Default the empty text"`
+	Trim       bool                  `yaml:"trim" doc:"whether blanks around unquoted text are dropped. Default false"`
+	RecordEnd  string                `yaml:"record_end" enum:"auto,lf,cr" doc:"lf takes \\n and \\r\\n, cr a lone \\r; auto takes cr where there is no \\n. Default auto"`
+	Ragged     string                `yaml:"ragged" enum:"reject,pad,truncate,fit,fail" doc:"records with too few or too many cells: to the dead letters, filled with NULL, cut, both, or the run fails. Default reject"`
+	Dialect    string                `yaml:"dialect" enum:"given,auto" doc:"auto guesses delimiter, quote, header and skip_rows where they are not set. Default given"`
+	Schema     filesink.SchemaConfig `yaml:"schema" doc:"declared columns; without a header they name the first columns"`
+	SampleRows int                   `yaml:"sample_rows" doc:"records that undeclared types are inferred from, 1 to 100000. Default 1000"`
+	Decimal    bool                  `yaml:"decimal" doc:"infer decimal instead of float64 for numbers with a fraction. Default false"`
 }
 
 // SinkConfig is the configuration of a csv sink.
@@ -50,13 +44,14 @@ type SinkConfig struct {
 // Connector describes the csv source and sink.
 func Connector() connector.Connector {
 	return connector.Connector{
-		Name:     "csv",
-		Version:  "1.0.0",
-		Contract: connector.ContractVersion,
-		Summary:  "Reads and writes delimited text files of any dialect and encoding.",
-		Doc:      doc,
-		Suffixes: []string{".csv", ".tsv"},
-		FromURL:  fromURL,
+		Name:       "csv",
+		Version:    "1.0.0",
+		Contract:   connector.ContractVersion,
+		Summary:    "Reads and writes delimited text files of any dialect and encoding.",
+		Doc:        doc,
+		Suffixes:   []string{".csv", ".tsv"},
+		FromURL:    fromURL,
+		CopySource: map[string]any{"dialect": "auto"},
 		Source: connector.NewSource(SourceConfig{}, connector.SourceCapabilities{
 			Bounded: true, Resumable: true,
 		}, newSource),

@@ -9,6 +9,7 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/connector/conntest"
+	"github.com/tapeline/tapeline/internal/filesink"
 )
 
 func TestSourcesConform(t *testing.T) {
@@ -26,7 +27,7 @@ func TestSourcesConform(t *testing.T) {
 					path := t.TempDir() + "/in.csv"
 					cfg := at(writeFile(t, path, bytes.TrimSuffix(messy(300), []byte("\n"))))
 					cfg.SkipRows = 1
-					cfg.Schema = SchemaConfig{Strict: strict, Columns: map[string]any{"id": "int64"}}
+					cfg.Schema = filesink.SchemaConfig{Strict: strict, Columns: []filesink.ColumnConfig{{Name: "id", Type: "int64"}}}
 					return &cfg
 				},
 				Rejected: rejected,

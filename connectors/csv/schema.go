@@ -1,9 +1,7 @@
 package csv
 
 import (
-	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -12,49 +10,6 @@ import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/filesink"
 )
-
-// declared is one column of the configuration.
-type declared struct {
-	name string
-	typ  batch.Type
-}
-
-// parseColumns reads schema.columns: a mapping in the document's order, as YAML libraries keep it
-// in a slice of structs with Key and Value, or a plain map, taken by name.
-func parseColumns(columns any) ([]declared, []error) {
-	var names []string
-	var types []any
-	if plain, ok := columns.(map[string]any); ok {
-		for name := range plain {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			types = append(types, plain[name])
-		}
-	} else if list := reflect.ValueOf(columns); list.IsValid() {
-		if list.Kind() != reflect.Slice || list.Type().Elem().Kind() != reflect.Struct {
-			return nil, []error{errors.New("schema.columns: want a mapping of names to types")}
-		}
-		for i := range list.Len() {
-			key, value := list.Index(i).FieldByName("Key"), list.Index(i).FieldByName("Value")
-			if !key.IsValid() || !value.IsValid() {
-				return nil, []error{errors.New("schema.columns: want a mapping of names to types")}
-			}
-			names, types = append(names, fmt.Sprint(key.Interface())), append(types, value.Interface())
-		}
-	}
-	var out []declared
-	var problems []error
-	for i, name := range names {
-		typ, err := batch.ParseType(fmt.Sprint(types[i]))
-		if err != nil {
-			problems = append(problems, fmt.Errorf("schema.columns.%s: %w", name, err))
-		}
-		out = append(out, declared{name: name, typ: typ})
-	}
-	return out, problems
-}
 
 // table is what a source knows about its files before it reads them.
 type table struct {
@@ -130,7 +85,7 @@ func (s *source) rename(p codec.Preface, names []string) []string {
 		return names
 	}
 	for i := range min(len(names), len(s.declared)) {
-		names[i] = s.declared[i].name
+		names[i] = s.declared[i].Name
 	}
 	return names
 }
@@ -144,14 +99,14 @@ func (s *source) makeSchema(t *table, names []string, records []byte, file strin
 	}
 	types := codec.InferTypes(parser.Parse(records[:whole], nil).Spans, len(names), s.sampleRows(), s.cfg.Decimal)
 	for _, d := range s.declared {
-		at := slices.Index(names, d.name)
+		at := slices.Index(names, d.Name)
 		if at < 0 {
 			return nil, &connector.Error{
-				Op: "read header of " + file, Class: connector.Schema, Path: "schema.columns." + d.name,
-				Err: fmt.Errorf("the file has no column %q; it has %s", d.name, strings.Join(names, ", ")),
+				Op: "read header of " + file, Class: connector.Schema, Path: "schema.columns." + d.Name,
+				Err: fmt.Errorf("the file has no column %q; it has %s", d.Name, strings.Join(names, ", ")),
 			}
 		}
-		types[at] = d.typ
+		types[at] = d.Type
 	}
 	fields := make([]batch.Field, len(names))
 	for i, name := range names {

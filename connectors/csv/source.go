@@ -18,7 +18,7 @@ type source struct {
 	env      connector.Env
 	cfg      *SourceConfig
 	dialect  codec.Dialect
-	declared []declared
+	declared []batch.Field
 
 	table   *table
 	blocks  *filesink.Blocks
@@ -45,7 +45,7 @@ func newSource(env connector.Env, cfg *SourceConfig) (connector.Source, error) {
 		s.dialect.Nulls = cfg.NullValues
 	}
 	problems = append(problems, s.dialect.Validate()...)
-	s.declared, more = parseColumns(cfg.Schema.Columns)
+	s.declared, more = cfg.Schema.Fields()
 	problems = append(problems, more...)
 	oneOf := func(key, value string, allowed ...string) {
 		if value != "" && !slices.Contains(allowed, value) {

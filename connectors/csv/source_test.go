@@ -17,6 +17,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
@@ -122,7 +123,7 @@ func TestSourceInfersAndDeclares(t *testing.T) {
 		"1,007,1.50,true,2024-01-02,2024-01-02 03:04:05,2024-01-02T03:04:05Z,x\n"+
 		"2,010,,false,2024-02-29,2024-01-02 03:04:05.123456789,2024-01-02T03:04:05.5+08:00,\"\"\n"))
 	cfg := at(path)
-	cfg.Schema.Columns = map[string]any{"id": "int32"}
+	cfg.Schema.Columns = []filesink.ColumnConfig{{Name: "id", Type: "int32"}}
 	s, err := newSource(connector.Env{FS: vfs.OS{}}, &cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +137,7 @@ func TestSourceInfersAndDeclares(t *testing.T) {
 	if got := schema.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	cfg.Schema.Columns = map[string]any{"nope": "int64"}
+	cfg.Schema.Columns = []filesink.ColumnConfig{{Name: "nope", Type: "int64"}}
 	_, err = read(cfg, usual(), nil)
 	var e *connector.Error
 	if !errors.As(err, &e) || e.Class != connector.Schema || e.Path != "schema.columns.nope" {
@@ -148,7 +149,7 @@ func TestSourceStrict(t *testing.T) {
 	t.Parallel()
 	path := writeFile(t, t.TempDir()+"/a.csv", []byte("id,price\n1,2\nx,3\n4,y\n5,6\n"))
 	cfg := at(path)
-	cfg.Schema = SchemaConfig{Strict: true, Columns: map[string]any{"id": "int64", "price": "decimal(9,2)"}}
+	cfg.Schema = filesink.SchemaConfig{Strict: true, Columns: []filesink.ColumnConfig{{Name: "id", Type: "int64"}, {Name: "price", Type: "decimal(9,2)"}}}
 	got, err := read(cfg, usual(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +314,7 @@ func TestSourceConfigProblems(t *testing.T) {
 	t.Parallel()
 	cfg := SourceConfig{
 		Delimiter: "\n", Quote: "ab", Ragged: "maybe", Dialect: "x", SkipRows: -1, SampleRows: -1,
-		Schema: SchemaConfig{Columns: map[string]any{"a": "intt"}},
+		Schema: filesink.SchemaConfig{Columns: []filesink.ColumnConfig{{Name: "a", Type: "intt"}}},
 	}
 	cfg.Encoding, cfg.Compression = "klingon", "rar"
 	_, err := newSource(connector.Env{}, &cfg)

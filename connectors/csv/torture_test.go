@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
 	"github.com/tapeline/tapeline/internal/testenv"
 	"github.com/tapeline/tapeline/internal/vfs"
 )
@@ -105,11 +106,6 @@ func number(v any) int {
 	return n
 }
 
-type entry struct {
-	Key   string
-	Value any
-}
-
 // config is what a user who knows the dialect would write.
 func (p parameters) config(path string) SourceConfig {
 	cfg := at(path)
@@ -123,9 +119,9 @@ func (p parameters) config(path string) SourceConfig {
 	if p.RowEnd == "\r" {
 		cfg.RecordEnd = "cr"
 	}
-	var columns []entry
+	var columns []filesink.ColumnConfig
 	for _, name := range p.Names {
-		columns = append(columns, entry{name, "string"})
+		columns = append(columns, filesink.ColumnConfig{Name: name, Type: "string"})
 	}
 	if columns != nil {
 		cfg.Schema.Columns = columns

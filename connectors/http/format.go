@@ -34,6 +34,51 @@ func (d decoded) records() int {
 	return d.batch.Len() + len(d.rejected)
 }
 
+// pending are decoded rows that are handed over in chunks.
+type pending struct {
+	decoded
+	sent  int // rows handed over
+	bytes int // of the body
+	begun bool // a chunk was handed over, and the rejected records with it
+}
+
+// more reports whether anything is left to hand over.
+func (p *pending) more() bool {
+	return p.batch != nil && p.sent < p.batch.Len() || !p.begun && len(p.rejected) > 0
+}
+
+// cut returns the next chunk within the limits, without position.
+func (p *pending) cut(limits connector.Limits) connector.Chunk {
+	var chunk connector.Chunk
+	if !p.begun {
+		chunk.Rejected = p.rejected
+	}
+	p.begun = true
+	if p.batch == nil {
+		return chunk
+	}
+	rows := p.batch.Len()
+	mean := max(1, p.bytes/max(rows, 1))
+	n := min(max(0, rows-p.sent), limits.Rows, max(1, limits.Bytes/mean))
+	chunk.Batch, chunk.Bytes = p.batch, n*mean
+	if n < rows {
+		// Slices of one body would be typed whole each time, so they get memory of their own.
+		chunk.Batch = p.batch.Slice(p.sent, p.sent+n).Keep()
+	} else {
+		chunk.Release, p.release = p.release, nil
+	}
+	p.sent += n
+	return chunk
+}
+
+// end gives the memory back that no chunk took along.
+func (p *pending) end() {
+	if p.release != nil {
+		p.release()
+		p.release = nil
+	}
+}
+
 func newFormat(cfg *SourceConfig) (format, error) {
 	declared, err := cfg.schema()
 	if err != nil {
@@ -59,6 +104,7 @@ type jsonFormat struct {
 	extra  json.Extra
 	schema *batch.Schema // declared, or of the bodies so far
 	whole  bool
+	loose  bool // bodies are values one after the other
 
 	layout  json.Layout
 	reader  *json.Reader
@@ -92,7 +138,10 @@ func (f *jsonFormat) decode(body []byte, name string) (decoded, error) {
 
 // begin finds the records of a body.
 func (f *jsonFormat) begin(body []byte) (start int, layout json.Layout, err error) {
-	if f.cfg.Format == "ndjson" {
+	switch {
+	case f.loose:
+		return 0, json.Values, nil
+	case f.cfg.Format == "ndjson":
 		return 0, json.Lines, nil
 	}
 	text := bytes.TrimLeft(body, " \t\r\n")

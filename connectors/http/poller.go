@@ -27,11 +27,8 @@ type poller struct {
 
 // openPage is a page whose rows are being handed over.
 type openPage struct {
-	decoded
-	next  position // after the page
-	sent  int      // rows handed over
-	bytes int
-	begun bool // a chunk of it was handed over, with the rejected records
+	pending
+	next position // after the page
 }
 
 var _ connector.Source = (*poller)(nil)
@@ -85,7 +82,12 @@ func (s *poller) Open(_ context.Context, _ connector.Partition, at connector.Pos
 func (s *poller) Read(ctx context.Context) (connector.Chunk, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.closing, cancel)()
+	stop := context.AfterFunc(s.closing, cancel)
+	defer func() {
+		if !stop() {
+			s.client.close() // a connection may have become idle after Close
+		}
+	}()
 	for {
 		if s.page != nil {
 			if chunk, ok := s.hand(); ok {
@@ -133,8 +135,10 @@ func (s *poller) fetch(ctx context.Context) error {
 	if next.High, err = s.highest(next.High, rows.batch, name); err != nil {
 		return err
 	}
-	s.page = &openPage{decoded: rows, next: next, sent: s.at.Skip, bytes: len(a.body)}
-	s.page.begun = s.at.Skip > 0
+	s.page = &openPage{
+		pending: pending{decoded: rows, sent: s.at.Skip, bytes: len(a.body), begun: s.at.Skip > 0},
+		next:    next,
+	}
 	return nil
 }
 
@@ -171,38 +175,17 @@ func (s *poller) highest(high string, b *batch.Batch, name string) (string, erro
 	return high, nil
 }
 
-// hand returns the next chunk of the open page; ok false when nothing of it is left.
+// hand returns the next chunk of the open page; ok false when nothing of it is left. The end of a
+// reading is a chunk too, so that its position is committed.
 func (s *poller) hand() (chunk connector.Chunk, ok bool) {
 	p := s.page
-	rows := 0
-	if p.batch != nil {
-		rows = p.batch.Len()
-	}
-	left := max(0, rows-p.sent)
-	if left == 0 && p.begun || left == 0 && len(p.rejected) == 0 && !p.next.Done {
+	if !p.more() && (p.begun || !p.next.Done) {
 		s.leave()
 		return connector.Chunk{}, false
 	}
-	limits := s.env.Budget.Limits()
-	mean := max(1, p.bytes/max(rows, 1))
-	n := min(left, limits.Rows, max(1, limits.Bytes/mean))
-	chunk.Bytes = n * mean
-	if p.batch != nil {
-		chunk.Batch = p.batch
-		if n < rows {
-			// Slices of one body would be typed whole each time, so they get memory of their own.
-			chunk.Batch = p.batch.Slice(p.sent, p.sent+n).Keep()
-		} else {
-			chunk.Release, p.release = p.release, nil
-		}
-	}
-	if !p.begun {
-		chunk.Rejected = p.rejected
-	}
-	p.begun = true
-	p.sent += n
+	chunk = p.cut(s.env.Budget.Limits())
 	s.at.Skip = p.sent
-	if p.sent >= rows {
+	if !p.more() {
 		s.leave()
 	}
 	chunk.Position = s.at.encode()
@@ -211,9 +194,7 @@ func (s *poller) hand() (chunk connector.Chunk, ok bool) {
 
 // leave goes on to the page after the open one.
 func (s *poller) leave() {
-	if s.page.release != nil {
-		s.page.release()
-	}
+	s.page.end()
 	s.at = s.page.next
 	s.page = nil
 }

@@ -14,23 +14,11 @@ import (
 type SourceConfig struct {
 	filesink.SourceConfig
 
-	Format     string       `yaml:"format" enum:"auto,ndjson,array,values" doc:"ndjson: a record per line; array: the elements of one array; values: records one after the other, also over several lines. auto looks at the beginning. Default auto"`
-	Records    string       `yaml:"records" doc:"path of the array of records in a larger object; implies format array" example:"$.data.items"`
-	Schema     SchemaConfig `yaml:"schema" doc:"declared columns; without them they are inferred from the first records"`
-	SampleRows int          `yaml:"sample_rows" doc:"records that inference looks at, 1 to 1000000, within the first 64 MB. Default 1000"`
-	Extra      string       `yaml:"extra" enum:"evolve,ignore,error,capture" doc:"members that the schema does not have: evolve adds a column, ignore drops them, error rejects the record, capture collects them in column _extra. Default evolve, or ignore with a declared schema"`
-}
-
-// SchemaConfig declares columns.
-type SchemaConfig struct {
-	Strict  bool           `yaml:"strict" doc:"read every member as its type, so that a wrong one is a dead letter even where no one uses it. Default false"`
-	Columns []ColumnConfig `yaml:"columns" doc:"name to type, in order" example:"{id: int64, price: \"decimal(12,4)\"}"`
-}
-
-// ColumnConfig declares one column.
-type ColumnConfig struct {
-	Name string `yaml:",key"`
-	Type string `yaml:",value"`
+	Format     string                `yaml:"format" enum:"auto,ndjson,array,values" doc:"ndjson: a record per line; array: the elements of one array; values: records one after the other, also over several lines. auto looks at the beginning. Default auto"`
+	Records    string                `yaml:"records" doc:"path of the array of records in a larger object; implies format array" example:"$.data.items"`
+	Schema     filesink.SchemaConfig `yaml:"schema" doc:"declared columns; without them they are inferred from the first records"`
+	SampleRows int                   `yaml:"sample_rows" doc:"records that inference looks at, 1 to 1000000, within the first 64 MB. Default 1000"`
+	Extra      string                `yaml:"extra" enum:"evolve,ignore,error,capture" doc:"members that the schema does not have: evolve adds a column, ignore drops them, error rejects the record, capture collects them in column _extra. Default evolve, or ignore with a declared schema"`
 }
 
 // SinkConfig is the configuration of a json sink.
@@ -136,13 +124,9 @@ func (c *SourceConfig) schema() (*batch.Schema, error) {
 	if len(c.Schema.Columns) == 0 {
 		return nil, nil
 	}
-	fields := make([]batch.Field, len(c.Schema.Columns))
-	for i, column := range c.Schema.Columns {
-		typ, err := batch.ParseType(column.Type)
-		if err != nil {
-			return nil, fmt.Errorf("schema.columns.%s: %w", column.Name, err)
-		}
-		fields[i] = batch.Field{Name: column.Name, Type: typ, Nullable: true}
+	fields, problems := c.Schema.Fields()
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
 	}
 	return batch.NewSchema(fields...), nil
 }

@@ -186,7 +186,7 @@ func TestDamagedArraysFail(t *testing.T) {
 
 func TestDeclaredSchema(t *testing.T) {
 	cfg := newConfig(file(t, "in.json", `{"price":"12.50","id":7,"note":"n"}`))
-	cfg.Schema.Columns = []ColumnConfig{{"id", "int64"}, {"price", "decimal(9,4)"}}
+	cfg.Schema.Columns = []filesink.ColumnConfig{{Name: "id", Type: "int64"}, {Name: "price", Type: "decimal(9,4)"}}
 	out := mustRead(t, cfg)
 	if diff := cmp.Diff([]string{`{"id":7,"price":12.5000}`}, out.rows); diff != "" {
 		t.Error(diff)
@@ -201,7 +201,7 @@ func TestDeclaredSchema(t *testing.T) {
 		"no such file or directory": func(c *SourceConfig) { c.Path += ".gone" },
 	} {
 		broken := cfg
-		broken.Schema.Columns = append([]ColumnConfig(nil), cfg.Schema.Columns...)
+		broken.Schema.Columns = append([]filesink.ColumnConfig(nil), cfg.Schema.Columns...)
 		spoil(&broken)
 		if _, err := read(t, broken, plenty(), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q in it", err, want)
@@ -211,7 +211,7 @@ func TestDeclaredSchema(t *testing.T) {
 
 func TestStrictSchemaTouchesEveryMember(t *testing.T) {
 	cfg := newConfig(file(t, "in.json", "{\"a\":1,\"b\":2}\n{\"a\":\"x\",\"b\":\"y\"}\n{\"a\":3,\"b\":4}\n"))
-	cfg.Schema = SchemaConfig{Strict: true, Columns: []ColumnConfig{{"a", "int64"}, {"b", "int64"}}}
+	cfg.Schema = filesink.SchemaConfig{Strict: true, Columns: []filesink.ColumnConfig{{Name: "a", Type: "int64"}, {Name: "b", Type: "int64"}}}
 	out := mustRead(t, cfg)
 	if diff := cmp.Diff([]string{`{"a":1,"b":2}`, `{"a":3,"b":4}`}, out.rows); diff != "" {
 		t.Error(diff)

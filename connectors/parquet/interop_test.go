@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -68,8 +69,13 @@ func readFile(t testing.TB, path string) (outcome, error) {
 }
 
 // oracle reads a file by arrow-go's own assembly.
-func oracle(t *testing.T, path string) ([]string, error) {
+func oracle(t *testing.T, path string) (rows []string, err error) {
 	t.Helper()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
 	pages, err := file.OpenParquetFile(path, false)
 	if err != nil {
 		return nil, err
@@ -84,7 +90,6 @@ func oracle(t *testing.T, path string) ([]string, error) {
 		return nil, err
 	}
 	records := array.NewTableReader(table, 1<<20)
-	var rows []string
 	for records.Next() {
 		b, err := batch.FromArrow(records.RecordBatch())
 		if err != nil {

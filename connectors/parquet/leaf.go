@@ -1,7 +1,9 @@
 package parquet
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/apache/arrow-go/v18/parquet"
@@ -173,7 +175,7 @@ func (l *fixedLeaf[T]) open(chunk file.ColumnChunkReader) error {
 	if !ok {
 		return fmt.Errorf("column %s: stored as %s", l.level.descr.Path(), chunk.Type())
 	}
-	l.reader, l.err = reader, chunk.Err
+	l.reader, l.err = reader, failure(chunk)
 	l.level.current, l.level.filled, l.current, l.filled = 0, 0, 0, 0
 	return nil
 }
@@ -208,6 +210,16 @@ func (l *fixedLeaf[T]) column(typ batch.Type, slots int, valid batch.Bitmap) (*b
 	return l.build(l.values[:l.current:l.current], typ, slots, valid), nil
 }
 
+// failure returns what made a chunk's reader stop early; its end is none.
+func failure(chunk file.ColumnChunkReader) func() error {
+	return func() error {
+		if err := chunk.Err(); !errors.Is(err, io.EOF) {
+			return err
+		}
+		return nil
+	}
+}
+
 // textReader is the part of arrow-go's byte array readers that a textLeaf needs.
 type textReader[T ~[]byte] interface {
 	ReadBatchInPage(n int64, values []T, defs, reps []int16) (levels int64, read int, err error)
@@ -231,7 +243,7 @@ func (l *textLeaf[T]) open(chunk file.ColumnChunkReader) error {
 	if !ok {
 		return fmt.Errorf("column %s: stored as %s", l.level.descr.Path(), chunk.Type())
 	}
-	l.reader, l.err = reader, chunk.Err
+	l.reader, l.err = reader, failure(chunk)
 	l.level.current, l.level.filled, l.current = 0, 0, 0
 	l.text, l.ends = nil, nil
 	return nil

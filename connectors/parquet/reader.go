@@ -67,7 +67,10 @@ func openPages(f *container.File, properties *parquet.ReaderProperties) (*file.R
 	}
 	footer, plainErr := plainFooter(f)
 	if plainErr != nil {
-		return nil, errors.Join(encrypted(f, nil), err)
+		if locked := encrypted(f, nil); locked != nil {
+			return nil, locked
+		}
+		return nil, err
 	}
 	return file.NewParquetReader(f.Section(), file.WithReadProps(properties), file.WithMetadata(footer))
 }

@@ -2,11 +2,13 @@ package app
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
 	"github.com/tapeline/tapeline/internal/flow/expr"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
@@ -71,7 +73,11 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 		node.Kind, node.SourceSpec = plan.Source, c.Source.Capabilities
 		node.BatchSize = configuredBatchSize(n.Config)
 		node.NewSource = func(env connector.Env) (connector.Source, error) {
-			return c.Source.New(env, clone(n.Config))
+			config := clone(n.Config)
+			if err := declareSchema(config, n); err != nil {
+				return nil, err
+			}
+			return c.Source.New(env, config)
 		}
 	case spec.Destination:
 		c, _ := p.Connectors.Get(n.Type)
@@ -120,6 +126,29 @@ func onSchema(s *spec.RowSchema) plan.SchemaChange {
 		return plan.Halt
 	}
 	return plan.Evolve
+}
+
+// declareSchema hands a node's schema section to connectors whose config has one.
+func declareSchema(config any, n *spec.Node) error {
+	if n.Schema == nil || len(n.Schema.Columns) == 0 && !n.Schema.Strict {
+		return nil
+	}
+	var schema filesink.SchemaConfig
+	schema.Strict = n.Schema.Strict
+	for _, c := range n.Schema.Columns {
+		schema.Columns = append(schema.Columns, filesink.ColumnConfig{Name: c.Name, Type: c.Type})
+	}
+	v := reflect.Indirect(reflect.ValueOf(config))
+	for i := range v.NumField() {
+		if declared, ok := v.Field(i).Addr().Interface().(*filesink.SchemaConfig); ok {
+			if len(declared.Columns) > 0 {
+				return fmt.Errorf("schema is declared twice: beside config and in it")
+			}
+			*declared = schema
+			return nil
+		}
+	}
+	return fmt.Errorf("%s takes no declared schema; cast its columns instead", n.Type)
 }
 
 // clone copies a config struct, so that no instance sees another's changes.

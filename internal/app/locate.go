@@ -41,6 +41,13 @@ func (p *Parts) Locate(kind spec.NodeKind, address, forced string) (Location, er
 		}
 		config = made
 	}
+	if kind == spec.Source {
+		for key, value := range c.CopySource {
+			if _, given := config[key]; !given {
+				config[key] = value
+			}
+		}
+	}
 	return Location{Type: name, Config: config}, nil
 }
 

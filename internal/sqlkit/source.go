@@ -87,7 +87,12 @@ func (s *Source) Open(ctx context.Context, _ connector.Partition, p connector.Po
 	s.mu.Lock()
 	s.cancel = cancel
 	s.mu.Unlock()
+	stop := context.AfterFunc(ctx, cancel)
+	defer stop()
 	rows, err := s.session.Query(running, s.query())
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return s.backend.Classify("read "+s.name(), err)
 	}
