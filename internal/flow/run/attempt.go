@@ -30,7 +30,8 @@ type attempt struct {
 
 	group    *lifecycle.Group
 	draining atomic.Bool
-	active   atomic.Int64 // chunks taken since the last checkpoint
+	active   atomic.Int64  // chunks taken since the last checkpoint
+	early    chan struct{} // asks for a checkpoint before its time
 
 	exhausted map[*task]bool
 	drained   map[*task]bool
@@ -66,6 +67,7 @@ func newAttempt(w *Workflow) *attempt {
 	return &attempt{
 		workflow: w, log: w.log, memory: credit.New(memory), dead: w.dead,
 		inbox:     newMailbox[*event](Address{Workflow: w.name}, 64),
+		early:     make(chan struct{}, 1),
 		exhausted: map[*task]bool{}, drained: map[*task]bool{}, satisfied: map[*task]bool{},
 	}
 }
@@ -249,9 +251,26 @@ func (a *attempt) observe(t *task, j *job) {
 	if t.stage.Source == nil {
 		return
 	}
+	if held := a.memory.Held(); held > a.workflow.inFlight.Load() {
+		a.workflow.inFlight.Store(held)
+	}
 	latency := time.Since(j.entered)
 	t.meters[0].Latency.Record(latency)
 	a.workflow.batcher(t.stage.Source).observe(j.chunk.Bytes, j.rows, latency)
+}
+
+// refuse files dead rows and asks for a checkpoint when many wait for one.
+func (a *attempt) refuse(epoch uint64, rows []deadRow, rowsIn int64) error {
+	if err := a.dead.add(epoch, rows, rowsIn); err != nil {
+		return err
+	}
+	if a.dead.large() {
+		select {
+		case a.early <- struct{}{}:
+		default: // one is asked for already
+		}
+	}
+	return nil
 }
 
 // post sends an event to the workflow; after the attempt's end nobody needs it.
@@ -285,6 +304,10 @@ func (a *attempt) coordinate(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-a.early:
+			if err := a.checkpoint(ctx, false); err != nil {
+				return err
+			}
 		case <-tick:
 			if a.active.Load() == 0 {
 				continue

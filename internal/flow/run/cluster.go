@@ -160,21 +160,50 @@ func (c *Cluster) Workflows() []*Workflow {
 	return out
 }
 
-// place waits until the workflow's declared cores and memory are free.
-func (c *Cluster) place(ctx context.Context, e plan.Execution) (release func(), err error) {
-	cores := int64(e.CPU * 1000)
+// needs is what a workflow takes of the machine.
+type needs struct {
+	cores float64
+	bytes int64
+}
+
+// needs returns what the workflow declares, else what its last run was measured to take, else 0:
+// unknown needs do not wait.
+func (w *Workflow) needs() needs {
+	e := w.plan.Workflow.Execution
+	n := needs{cores: e.CPU, bytes: e.MemoryBytes}
+	for _, node := range w.plan.Workflow.Nodes {
+		if e.CPU == 0 {
+			n.cores += node.CPU
+		}
+		if e.MemoryBytes == 0 {
+			n.bytes += node.MemoryBytes
+		}
+	}
+	if n.cores == 0 {
+		n.cores = min(w.lastReport.Cores, w.cluster.config.Cores)
+	}
+	if n.bytes == 0 {
+		n.bytes = w.lastReport.InFlightBytes
+	}
+	return n
+}
+
+// place waits until the cores and memory a workflow needs are free; one that needs more than there
+// is runs alone.
+func (c *Cluster) place(ctx context.Context, n needs) (release func(), err error) {
+	cores := int64(n.cores * 1000)
 	if err := c.cores.Acquire(ctx, cores); err != nil {
 		return nil, err
 	}
-	if c.memory == nil || e.MemoryBytes <= 0 {
+	if c.memory == nil || n.bytes <= 0 {
 		return func() { c.cores.Release(cores) }, nil
 	}
-	if err := c.memory.Acquire(ctx, e.MemoryBytes); err != nil {
+	if err := c.memory.Acquire(ctx, n.bytes); err != nil {
 		c.cores.Release(cores)
 		return nil, err
 	}
 	return func() {
 		c.cores.Release(cores)
-		c.memory.Release(e.MemoryBytes)
+		c.memory.Release(n.bytes)
 	}, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +60,11 @@ var deadFields = []batch.Field{
 	{Name: "text", Type: batch.Of(batch.String), Nullable: true},
 }
 
+const (
+	deadRowBytes = 200     // of a row beside its texts
+	maxDeadBytes = 8 << 20 // waiting for a checkpoint
+)
+
 // deadLetters gathers refused rows per epoch and writes them to a sink under the same barriers.
 // Rows of epoch n are written when epoch n is prepared: what a crash drops is read again.
 type deadLetters struct {
@@ -67,6 +74,7 @@ type deadLetters struct {
 	share  float64
 
 	mu     sync.Mutex
+	bytes  int // of rows not yet written
 	epochs map[uint64][]deadRow
 	asked  int64 // rows some node asked to dead-letter
 	other  int64 // rows nobody asked for: the run is partial
@@ -103,6 +111,7 @@ func (d *deadLetters) add(epoch uint64, rows []deadRow, rowsIn int64) error {
 			d.other++
 		}
 		d.epochs[epoch] = append(d.epochs[epoch], r)
+		d.bytes += len(r.row) + len(r.Record) + len(r.Reason) + deadRowBytes
 	}
 	total := d.asked + d.other
 	if d.limit > 0 && total > d.limit {
@@ -131,14 +140,15 @@ func (d *deadLetters) take(n uint64) (*batch.Batch, error) {
 	defer d.mu.Unlock()
 	b := batch.NewBuilder(d.schema)
 	now := time.Now()
-	for epoch, rows := range d.epochs {
+	for _, epoch := range slices.Sorted(maps.Keys(d.epochs)) {
 		if epoch > n {
-			continue
+			break
 		}
-		for _, r := range rows {
+		for _, r := range d.epochs[epoch] {
 			d.append(b, r, now)
 		}
 		delete(d.epochs, epoch)
+		d.bytes = 0 // what other epochs hold is small: one is under way
 	}
 	if b.Len() == 0 {
 		return nil, nil
@@ -180,7 +190,15 @@ func (d *deadLetters) reset(asked, other int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.epochs)
+	d.bytes = 0
 	d.asked, d.other = asked, other
+}
+
+// large reports whether so much waits for a checkpoint that one should come early.
+func (d *deadLetters) large() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bytes > maxDeadBytes
 }
 
 func (d *deadLetters) counts() (asked, other int64) {

@@ -10,21 +10,25 @@ import (
 // Report is what a run did, for people and programs. Counters are since the run began, over all
 // resumptions; seconds are of this process.
 type Report struct {
-	Workflow    string           `json:"workflow"`
-	Run         string           `json:"run"`
-	Status      Status           `json:"status"`
-	RowsIn      int64            `json:"rows_in"`
-	RowsOut     int64            `json:"rows_out"`
-	BytesIn     int64            `json:"bytes_in"`
-	Seconds     float64          `json:"seconds"`
-	Checkpoints int64            `json:"checkpoints"`
-	Restarts    int64            `json:"restarts"`
-	DeadLetters int64            `json:"dead_letters"`
-	Unasked     int64            `json:"dead_letters_unasked"`
-	Nodes       []NodeReport     `json:"nodes"`
-	Stages      []StageReport    `json:"stages"`
-	Checkpoint  CheckpointReport `json:"last_checkpoint"`
-	Error       string           `json:"error,omitempty"`
+	Workflow    string  `json:"workflow"`
+	Run         string  `json:"run"`
+	Status      Status  `json:"status"`
+	RowsIn      int64   `json:"rows_in"`
+	RowsOut     int64   `json:"rows_out"`
+	BytesIn     int64   `json:"bytes_in"`
+	Seconds     float64 `json:"seconds"`
+	Checkpoints int64   `json:"checkpoints"`
+	Restarts    int64   `json:"restarts"`
+	DeadLetters int64   `json:"dead_letters"`
+	Unasked     int64   `json:"dead_letters_unasked"`
+	// Cores and InFlightBytes were measured: busy seconds over wall seconds, and the most bytes of
+	// source data held at once. The next run is placed by them unless the document declares more.
+	Cores         float64          `json:"cores"`
+	InFlightBytes int64            `json:"in_flight_bytes_max"`
+	Nodes         []NodeReport     `json:"nodes"`
+	Stages        []StageReport    `json:"stages"`
+	Checkpoint    CheckpointReport `json:"last_checkpoint"`
+	Error         string           `json:"error,omitempty"`
 }
 
 // NodeReport is what one node did. Busy and blocked add up over parallel workers.
@@ -77,7 +81,7 @@ func (w *Workflow) Snapshot() Report {
 	w.mu.Unlock()
 	r := Report{
 		Workflow: w.name, Run: run, Checkpoint: last, Status: w.Status(), Seconds: seconds,
-		Checkpoints: w.checkpoints.Load(), Restarts: w.restarts.Load(),
+		InFlightBytes: w.inFlight.Load(), Checkpoints: w.checkpoints.Load(), Restarts: w.restarts.Load(),
 	}
 	if dead != nil {
 		asked, other := dead.counts()
@@ -93,6 +97,9 @@ func (w *Workflow) Snapshot() Report {
 			BlockedSeconds: time.Duration(m.BlockedNanos.Load()).Seconds(),
 			StateBytes:     m.StateBytes.Load(),
 			Warnings:       warnings[n.ID],
+		}
+		if seconds > 0 {
+			r.Cores += node.BusySeconds / seconds
 		}
 		switch n.Kind {
 		case plan.Source:

@@ -90,3 +90,44 @@ func memory() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapInuse + m.StackInuse)
 }
+
+// Two workflows that declare the whole machine run one after the other; the second is queued.
+func TestWorkflowsThatDoNotFitWait(t *testing.T) {
+	b := newBed(t)
+	gate := make(chan struct{})
+	start := func(name string) *Workflow {
+		p, err := plan.New(&plan.Workflow{
+			Name: name, Execution: plan.Execution{CPU: b.cluster.config.Cores},
+			Nodes: []*plan.Node{
+				sourceNode("in", func() *counter { return &counter{to: 1, step: 1, gate: gate} }),
+				sinkNode("out", func() connector.Sink { return &tableSink{table: newTable()} }, "in"),
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := b.cluster.Start(t.Context(), p, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	until := func(w *Workflow, s Status) {
+		for w.Status() != s {
+			runtime.Gosched()
+		}
+	}
+	first := start("first")
+	until(first, Running)
+	second := start("second")
+	until(second, Queued)
+	gate <- struct{}{}
+	if _, err := first.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	until(second, Running)
+	gate <- struct{}{}
+	if _, err := second.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -76,7 +76,7 @@ func (t *task) step(ctx context.Context, j *job) error {
 	}
 	if len(j.rejected) > 0 {
 		rowsIn := t.attempt.workflow.sourceRows()
-		if err := t.attempt.dead.add(t.epoch, j.rejected, rowsIn); err != nil {
+		if err := t.attempt.refuse(t.epoch, j.rejected, rowsIn); err != nil {
 			return err
 		}
 	}

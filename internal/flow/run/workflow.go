@@ -50,6 +50,7 @@ type Workflow struct {
 	status      atomic.Pointer[Status]
 	checkpoints atomic.Int64
 	restarts    atomic.Int64
+	inFlight    atomic.Int64 // most bytes of source data held at once
 	begun       time.Time
 
 	mu     sync.Mutex // written under it; the run's own goroutines read record and dead freely
@@ -58,6 +59,8 @@ type Workflow struct {
 	last   CheckpointReport
 	report Report
 	err    error
+	// lastReport is that of the run before: what the workflow was measured to need.
+	lastReport Report
 	// warnings count rows that passed though a rule warned, by node and rule.
 	warnings map[string]map[string]int64
 	// schemas are what each target has held, oldest first.
@@ -129,7 +132,7 @@ func (w *Workflow) supervise(ctx context.Context) error {
 		return err
 	}
 	w.setStatus(Queued)
-	free, err := w.cluster.place(ctx, w.plan.Workflow.Execution)
+	free, err := w.cluster.place(ctx, w.needs())
 	if err != nil {
 		w.finishWith(err)
 		return err
@@ -152,6 +155,10 @@ func (w *Workflow) begin(ctx context.Context) (nothing bool, err error) {
 		return false, fmt.Errorf("find the last run of %s: %w", w.name, err)
 	}
 	unfinished := found && last.Status != Completed
+	if found {
+		// An unreadable report only means that nothing is known about the workflow's needs.
+		_ = json.Unmarshal(last.Report, &w.lastReport)
+	}
 	if w.options.Resume && !unfinished {
 		w.take(last)
 		w.setStatus(Completed)

@@ -233,7 +233,7 @@ func (w *writer) reject(rows []deadRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return w.task.attempt.dead.add(w.task.epoch, rows, w.task.attempt.workflow.sourceRows())
+	return w.task.attempt.refuse(w.task.epoch, rows, w.task.attempt.workflow.sourceRows())
 }
 
 // prepare ends the epoch at the sink.
