@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/base64"
 	"math"
+	"math/bits"
 	"strconv"
 	"time"
 
@@ -112,7 +113,17 @@ func appendMap(dst []byte, c *Column, row int) []byte {
 
 // AppendFloat appends the shortest decimal text that reads back as v, with an exponent only below
 // 1e-6 and from 1e21, as JSON writers do. bits is 32 or 64.
+//
+// A 64-bit value of at most 15 digits, 6 of them after the point, is found by one division: two such
+// numbers are never the same float64, so one that reads back is the shortest.
 func AppendFloat(dst []byte, v float64, bits int) []byte {
+	const scale, most = 1e6, 1e9
+	if bits == 64 && v < most && v > -most && (v != 0 || !math.Signbit(v)) {
+		n := int64(math.Round(v * scale))
+		if float64(n)/scale == v {
+			return appendMillionths(dst, n)
+		}
+	}
 	format := byte('f')
 	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 		format = 'e'
@@ -120,28 +131,68 @@ func AppendFloat(dst []byte, v float64, bits int) []byte {
 	return strconv.AppendFloat(dst, v, format, -1, bits)
 }
 
+// appendMillionths appends n/1e6 without trailing zeros.
+func appendMillionths(dst []byte, n int64) []byte {
+	if n < 0 {
+		dst = append(dst, '-')
+		n = -n
+	}
+	dst = strconv.AppendInt(dst, n/1e6, 10)
+	rest := n % 1e6
+	if rest == 0 {
+		return dst
+	}
+	dst = append(dst, '.')
+	for place := int64(1e5); rest > 0; place /= 10 {
+		dst = append(dst, byte('0'+rest/place))
+		rest %= place
+	}
+	return dst
+}
+
 // AppendDecimal appends v / 10^scale with exactly scale fractional digits.
 func AppendDecimal(dst []byte, v decimal128.Num, scale int) []byte {
-	if hi, lo := v.HighBits(), v.LowBits(); hi == 0 && lo <= math.MaxInt64 {
-		return appendScaled(dst, strconv.AppendUint(nil, lo, 10), scale)
-	}
-	if v.Sign() < 0 {
+	negative := v.Sign() < 0
+	low, high := v.LowBits(), v.HighBits()
+	if negative {
 		dst = append(dst, '-')
-		v = v.Negate()
+		var borrow uint64
+		low, borrow = bits.Sub64(0, low, 0)
+		high = -high - int64(borrow)
 	}
-	return appendScaled(dst, []byte(v.BigInt().String()), scale)
+	if high != 0 || scale > 18 {
+		return appendScaled(dst, []byte(v.Abs().BigInt().String()), scale)
+	}
+	if scale == 0 {
+		return strconv.AppendUint(dst, low, 10)
+	}
+	power := uint64(1)
+	for range scale {
+		power *= 10
+	}
+	dst = append(strconv.AppendUint(dst, low/power, 10), '.')
+	rest := low % power
+	at := len(dst)
+	for range scale {
+		dst = append(dst, '0')
+	}
+	for i := at + scale - 1; rest > 0; i-- {
+		dst[i] = byte('0' + rest%10)
+		rest /= 10
+	}
+	return dst
 }
 
 func appendScaled(dst, digits []byte, scale int) []byte {
-	if scale == 0 {
-		return append(dst, digits...)
-	}
 	for len(digits) <= scale {
 		digits = append([]byte{'0'}, digits...)
 	}
 	point := len(digits) - scale
-	dst = append(append(dst, digits[:point]...), '.')
-	return append(dst, digits[point:]...)
+	dst = append(dst, digits[:point]...)
+	if scale == 0 {
+		return dst
+	}
+	return append(append(dst, '.'), digits[point:]...)
 }
 
 // AppendDate appends days since 1970-01-01 as YYYY-MM-DD.

@@ -82,7 +82,7 @@ type Task struct {
 	Workflow string
 	Run      string // unique id of the run; the same after a resume
 	Node     string
-	Index    int    // 0..Count-1 among the sink's parallel writers
+	Index    int // 0..Count-1 among the sink's parallel writers
 	Count    int
 	Fence    uint64 // lease revision; a later one fences an earlier
 }

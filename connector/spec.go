@@ -76,6 +76,12 @@ type LookupSpec struct {
 	New    func(env Env, config any) (Lookup, error)
 }
 
+// FS is the file system of Env; File is an open file of it.
+type (
+	FS   = vfs.FS
+	File = vfs.File
+)
+
 // Env is all that a connector may use of the engine.
 type Env struct {
 	Log      *slog.Logger
@@ -83,7 +89,7 @@ type Env struct {
 	Run      string // unique id of the run; "" outside of one
 	Node     string
 	Dir      string  // state folder of the workflow; the node may keep files under Dir/Node
-	FS       vfs.FS  // file system for staged and durable files
+	FS       FS      // file system for staged and durable files
 	Budget   *Budget // sources only
 	// Go runs f beside the caller's goroutine under the engine's supervision; f must end soon
 	// after ctx does, and its error fails the task.

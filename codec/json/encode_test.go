@@ -1,12 +1,9 @@
 package json
 
 import (
-	"math"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
-	"github.com/apache/arrow-go/v18/arrow/decimal128"
 
 	"github.com/tapeline/tapeline/batch"
 )
@@ -120,34 +117,6 @@ func TestDenseValues(t *testing.T) {
 		[]*batch.Column{batch.NullColumn(batch.Of(batch.Int64), 1), batch.NullColumn(batch.Of(batch.Int64), 1)}, 1)
 	if _, _, err := NewEncoder(EncodeOptions{}).Append(nil, twice); err == nil {
 		t.Error("two columns of one name were written")
-	}
-}
-
-func TestNumbersAgreeWithTheirSlowTwins(t *testing.T) {
-	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 0))
-	check := func(v float64) {
-		t.Helper()
-		if got, want := string(appendFloat(nil, v)), string(batch.AppendFloat(nil, v, 64)); got != want {
-			t.Fatalf("seed %d: %v written as %s, want %s", seed, v, got, want)
-		}
-	}
-	for _, v := range []float64{0, math.Copysign(0, -1), 1e-6, 1e-7, 1e9, 999999999.999999, 0.000001, -1.5, 1e21, 5e-324, 1 << 53} {
-		check(v)
-		check(-v)
-	}
-	for range 200_000 {
-		check(math.Trunc(random.Float64()*1e9) / math.Pow10(random.IntN(12)))
-		v := math.Float64frombits(random.Uint64())
-		if !math.IsNaN(v) && !math.IsInf(v, 0) {
-			check(v)
-		}
-		check(random.Float64() * 1000 * float64(random.IntN(100)))
-		scale := random.IntN(25)
-		d := decimal128.New(int64(random.Uint64())>>(40+random.IntN(24)), random.Uint64()>>random.IntN(64))
-		if got, want := string(appendDecimal(nil, d, scale)), string(batch.AppendDecimal(nil, d, scale)); got != want {
-			t.Fatalf("seed %d: %v scale %d written as %s, want %s", seed, d, scale, got, want)
-		}
 	}
 }
 

@@ -3,7 +3,6 @@ package json
 import (
 	"encoding/binary"
 	"math"
-	"math/bits"
 	"strconv"
 	"unicode/utf8"
 
@@ -136,7 +135,7 @@ func (w *cellWriter) append(dst []byte, row int) []byte {
 	case formFloat64:
 		return appendFloat(dst, w.floats[row])
 	case formDecimal:
-		return appendDecimal(dst, w.decimals[row], int(w.column.Type().Scale))
+		return batch.AppendDecimal(dst, w.decimals[row], int(w.column.Type().Scale))
 	case formBool:
 		return strconv.AppendBool(dst, w.bits.Get(row))
 	case formString:
@@ -277,73 +276,10 @@ func appendString(dst, text []byte) (out []byte, ok bool) {
 	return append(dst, '"'), true
 }
 
-// appendFloat appends what batch.AppendFloat does. A value of at most 15 digits, 6 of them after
-// the point, is found by one division: two such numbers are never the same float64, so one that
-// reads back is the shortest.
+// appendFloat is batch.AppendFloat with null for what JSON has no number for.
 func appendFloat(dst []byte, v float64) []byte {
-	const scale, most = 1e6, 1e9
-	if v < most && v > -most && (v != 0 || !math.Signbit(v)) {
-		n := int64(math.Round(v * scale))
-		if float64(n)/scale == v {
-			return appendMillionths(dst, n)
-		}
-	}
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return append(dst, "null"...)
 	}
 	return batch.AppendFloat(dst, v, 64)
-}
-
-// appendMillionths appends n/1e6 without trailing zeros.
-func appendMillionths(dst []byte, n int64) []byte {
-	if n < 0 {
-		dst = append(dst, '-')
-		n = -n
-	}
-	dst = strconv.AppendInt(dst, n/1e6, 10)
-	rest := n % 1e6
-	if rest == 0 {
-		return dst
-	}
-	dst = append(dst, '.')
-	for place := int64(1e5); rest > 0; place /= 10 {
-		dst = append(dst, byte('0'+rest/place))
-		rest %= place
-	}
-	return dst
-}
-
-// appendDecimal appends v / 10^scale with scale digits after the point.
-func appendDecimal(dst []byte, v decimal128.Num, scale int) []byte {
-	negative := v.Sign() < 0
-	low, high := v.LowBits(), v.HighBits()
-	if negative {
-		var borrow uint64
-		low, borrow = bits.Sub64(0, low, 0)
-		high = -high - int64(borrow)
-	}
-	if high != 0 || scale > 18 {
-		return batch.AppendDecimal(dst, v, scale)
-	}
-	if negative {
-		dst = append(dst, '-')
-	}
-	if scale == 0 {
-		return strconv.AppendUint(dst, low, 10)
-	}
-	power := uint64(1)
-	for range scale {
-		power *= 10
-	}
-	dst = append(strconv.AppendUint(dst, low/power, 10), '.')
-	rest := low % power
-	at := len(dst)
-	for range scale {
-		dst = append(dst, '0')
-	}
-	for i := at + scale - 1; rest > 0; i-- {
-		dst[i] = byte('0' + rest%10)
-		rest /= 10
-	}
-	return dst
 }

@@ -208,21 +208,25 @@ func TestFormats(t *testing.T) {
 		"none":   {` [ ] `, func(*SourceConfig) {}, nil, 0},
 		"ndjson": {
 			"{\"a\":1}\nno\n{\"a\":2}", func(c *SourceConfig) { c.Format = "ndjson" },
-			[]string{`{"a":1}`, `{"a":2}`}, 1,
+			[]string{`{"a":1}`, `{"a":2}`},
+			1,
 		},
 		"csv": {
 			"\ufeffa,b\n1,x\n2\n3,\"y,\nz\"\n", func(c *SourceConfig) { c.Format = "csv" },
-			[]string{`{"a":1,"b":"x"}`, `{"a":3,"b":"y,\nz"}`}, 1,
+			[]string{`{"a":1,"b":"x"}`, `{"a":3,"b":"y,\nz"}`},
+			1,
 		},
 		"no header": {
 			"1;x\n", func(c *SourceConfig) { c.Format, c.Header, c.Delimiter = "csv", false, ";" },
-			[]string{`{"column_1":1,"column_2":"x"}`}, 0,
+			[]string{`{"column_1":1,"column_2":"x"}`},
+			0,
 		},
-		"lines":    {"a\nb", func(c *SourceConfig) { c.Format = "lines" }, []string{`{"line":"a"}`, `{"line":"b"}`}, 0},
+		"lines": {"a\nb", func(c *SourceConfig) { c.Format = "lines" }, []string{`{"line":"a"}`, `{"line":"b"}`}, 0},
 		"declared": {
 			`[{"a":1,"z":0},{}]`,
 			func(c *SourceConfig) { c.Schema.Columns = []ColumnConfig{{"a", "decimal(9,2)"}} },
-			[]string{`{"a":1.00}`, `{"a":null}`}, 0,
+			[]string{`{"a":1.00}`, `{"a":null}`},
+			0,
 		},
 	} {
 		base := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) { io.WriteString(w, c.body) })
@@ -333,195 +337,6 @@ func TestTemplatesAreFilledAndNotSentTwice(t *testing.T) {
 	}
 }
 
-// invariant: only the engine retries; a connector classifies its errors and returns
-func TestFailuresAreClassifiedAndNotRepeated(t *testing.T) {
-	slow := make(chan struct{})
-	defer close(slow)
-	var requests atomic.Int64
-	base := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
-		requests.Add(1)
-		switch r.URL.Path {
-		case "/drop":
-			w.Header().Set("Content-Length", "1000")
-			io.WriteString(w, `[{"id":1}`)
-			w.(nethttp.Flusher).Flush()
-			panic(nethttp.ErrAbortHandler)
-		case "/chunked":
-			io.WriteString(w, `[{"id":1}`)
-			w.(nethttp.Flusher).Flush()
-			panic(nethttp.ErrAbortHandler)
-		case "/slow", "/trickle":
-			if r.URL.Path == "/trickle" {
-				io.WriteString(w, `[`)
-				w.(nethttp.Flusher).Flush()
-			}
-			select {
-			case <-slow:
-			case <-r.Context().Done():
-			}
-		case "/long":
-			io.WriteString(w, `["`+strings.Repeat("x", 2000)+`"]`)
-		case "/html":
-			io.WriteString(w, "<html>")
-		case "/object":
-			io.WriteString(w, `{"items": 5}`)
-		default:
-			status, after, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-			if after != "" {
-				w.Header().Set("Retry-After", after)
-			}
-			code, _ := strconv.Atoi(status)
-			w.WriteHeader(code)
-			io.WriteString(w, "why it is so")
-		}
-	})
-	closed := httptest.NewServer(nil)
-	closed.Close()
-	for path, want := range map[string]struct {
-		class connector.Class
-		after time.Duration
-		text  string
-	}{
-		"/429/7": {connector.Throttled, 7 * time.Second, "why it is so"}, "/429": {connector.Throttled, 0, "429"},
-		"/503/2": {connector.Throttled, 2 * time.Second, "503"}, "/503": {connector.Transient, 0, "503"},
-		"/403/9": {connector.Throttled, 9 * time.Second, "403"}, "/403": {connector.Auth, 0, "403"},
-		"/401": {connector.Auth, 0, "401"}, "/500": {connector.Transient, 0, "500"},
-		"/501": {connector.Permanent, 0, "501"}, "/408": {connector.Transient, 0, "408"},
-		"/404": {connector.Permanent, 0, "404"}, "/400": {connector.Permanent, 0, "400"},
-		"/304": {connector.Permanent, 0, "304"},
-		"/drop": {connector.Transient, 0, "broke off after 9 bytes"},
-		"/chunked": {connector.Transient, 0, "broke off"},
-		"/slow": {connector.Transient, 0, "no complete answer within 300ms"},
-		"/trickle": {connector.Transient, 0, "no complete answer within 300ms"},
-		"/long": {connector.Permanent, 0, "longer than 1000 bytes"},
-		"/html": {connector.Unknown, 0, ""}, "/object": {connector.Data, 0, "array of records"},
-		"closed": {connector.Transient, 0, "refused"},
-	} {
-		cfg := sourceConfig(func(c *SourceConfig) {
-			c.URL = base + path + "?key=SECRET"
-			if path == "closed" {
-				c.URL = closed.URL + "?key=SECRET"
-			}
-			if path == "/object" {
-				c.Records = "items"
-			}
-			c.Timeout, c.MaxBodyBytes = 300*time.Millisecond, 1000
-			c.Auth.Bearer = "SECRET"
-		})
-		requests.Store(0)
-		got := read(t, open(t, cfg, env(usual(), "r"), nil), all)
-		if path == "/html" {
-			// What is not JSON is a rejected record, or an error when records cannot be told apart.
-			if got.err == nil && len(got.rejected) != 1 {
-				t.Errorf("html: %+v", got)
-			}
-			continue
-		}
-		var e *connector.Error
-		if !errors.As(got.err, &e) || e.Class != want.class || e.After != want.after ||
-			!strings.Contains(got.err.Error(), want.text) {
-			t.Errorf("%s: %v (%+v), want %s after %v with %q", path, got.err, e, want.class, want.after, want.text)
-			continue
-		}
-		if strings.Contains(got.err.Error(), "SECRET") {
-			t.Errorf("%s: the error tells a secret: %v", path, got.err)
-		}
-		if n := requests.Load(); n > 1 {
-			t.Errorf("%s: %d requests", path, n)
-		}
-	}
-}
-
-func TestRetryAfterReadsDates(t *testing.T) {
-	now := time.Date(2024, 5, 1, 10, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Duration{
-		"120": 2 * time.Minute, now.Add(time.Minute).Format(nethttp.TimeFormat): time.Minute,
-		now.Add(-time.Minute).Format(nethttp.TimeFormat): 0, "99999999": 24 * time.Hour,
-	} {
-		if got, ok := retryAfter(nethttp.Header{"Retry-After": {text}}, now); got != want || !ok {
-			t.Errorf("%s: %v %t, want %v", text, got, ok, want)
-		}
-	}
-	if _, ok := retryAfter(nethttp.Header{"Retry-After": {"soon"}}, now); ok {
-		t.Error("soon was read")
-	}
-}
-
-func TestCredentialsStayAtHome(t *testing.T) {
-	var seen atomic.Value
-	other := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
-		seen.Store(fmt.Sprint(r.Header))
-		io.WriteString(w, `[{"id":1}]`)
-	})
-	other = strings.Replace(other, "127.0.0.1", "localhost", 1)
-	base := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
-		switch r.URL.Path {
-		case "/away":
-			nethttp.Redirect(w, r, other, nethttp.StatusFound)
-		case "/near":
-			nethttp.Redirect(w, r, "/end", nethttp.StatusTemporaryRedirect)
-		case "/loop":
-			nethttp.Redirect(w, r, "/loop", nethttp.StatusFound)
-		case "/link":
-			w.Header().Set("Link", "<"+other+`>; rel="next"`)
-			io.WriteString(w, `[{"id":1}]`)
-		default:
-			seen.Store(fmt.Sprint(r.Header))
-			io.WriteString(w, `[{"id":1}]`)
-		}
-	})
-	get := func(path, method string, p PaginationConfig) outcome {
-		seen.Store("")
-		cfg := sourceConfig(func(c *SourceConfig) {
-			c.URL, c.Method, c.Pagination = base+path+"?q=SECRET", method, p
-			c.Headers = map[string]string{"X-Tenant": "SECRET"}
-			c.Auth = AuthConfig{Header: "X-API-Key", Key: "SECRET"}
-			if method == "POST" {
-				c.Body = "{}"
-			}
-		})
-		return read(t, open(t, cfg, env(usual(), "r"), nil), all)
-	}
-	if got := get("/away", "", PaginationConfig{}); got.err != nil || strings.Contains(seen.Load().(string), "SECRET") {
-		t.Errorf("another origin got %v (%v)", seen.Load(), got.err)
-	}
-	if got := get("/near", "POST", PaginationConfig{}); got.err != nil ||
-		strings.Count(seen.Load().(string), "SECRET") != 2 {
-		t.Errorf("the same origin got %v (%v)", seen.Load(), got.err)
-	}
-	for name, err := range map[string]error{
-		"more than 10 redirects": get("/loop", "", PaginationConfig{}).err,
-		"turn POST into GET":     get("/away", "POST", PaginationConfig{}).err,
-		"beyond":                 get("/link", "", PaginationConfig{Type: "link"}).err,
-	} {
-		var e *connector.Error
-		if !errors.As(err, &e) || e.Class != connector.Permanent || !strings.Contains(err.Error(), name) ||
-			strings.Contains(err.Error(), "SECRET") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestAuthHeaders(t *testing.T) {
-	for want, auth := range map[string]AuthConfig{
-		"Bearer abc":         {Bearer: "abc"},
-		"Basic dTpw":         {Username: "u", Password: "p"},
-		"key=k":              {Header: "X-Key", Key: "k"},
-	} {
-		got := ""
-		base := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
-			if got = r.Header.Get("Authorization"); got == "" {
-				got = "key=" + r.Header.Get("X-Key")
-			}
-			io.WriteString(w, "[]")
-		})
-		cfg := sourceConfig(func(c *SourceConfig) { c.URL, c.Auth = base, auth })
-		if out := read(t, open(t, cfg, env(usual(), "r"), nil), all); out.err != nil || got != want {
-			t.Errorf("got %q (%v), want %q", got, out.err, want)
-		}
-	}
-}
-
 func TestRateLimitSpacesRequests(t *testing.T) {
 	base := serve(t, api(50, 10))
 	cfg := sourceConfig(func(c *SourceConfig) {
@@ -588,25 +403,25 @@ func TestCloseAndCancelEndASlowRequest(t *testing.T) {
 
 func TestConfigProblemsAreNamed(t *testing.T) {
 	for want, change := range map[string]func(*SourceConfig){
-		"url: want":             func(c *SourceConfig) { c.URL = "ftp://x" },
-		"exclude each other":    func(c *SourceConfig) { c.Listen = "127.0.0.1:0" },
-		"method":                func(c *SourceConfig) { c.Method = "BREW" },
-		"records: needs":        func(c *SourceConfig) { c.Records, c.Format = "a", "csv" },
-		"one of since":          func(c *SourceConfig) { c.Body = "${nope}" },
-		"no ${since}":           func(c *SourceConfig) { c.Incremental.Field = "id" },
-		"incremental.field":     func(c *SourceConfig) { c.Incremental.Param = "id" },
-		"needs next":            func(c *SourceConfig) { c.Pagination.Type = "cursor" },
-		"pagination.type":       func(c *SourceConfig) { c.Pagination.Type = "guess" },
-		"pagination.keep":       func(c *SourceConfig) { c.Pagination.Keep = true },
-		"one of bearer":         func(c *SourceConfig) { c.Auth = AuthConfig{Bearer: "a", Username: "b"} },
-		"belong together":       func(c *SourceConfig) { c.Auth.Header = "X" },
-		"timeout":               func(c *SourceConfig) { c.Timeout = 0 },
-		"schema.columns.a":      func(c *SourceConfig) { c.Schema.Columns = []ColumnConfig{{"a", "int65"}} },
-		"headers.A B":           func(c *SourceConfig) { c.Headers = map[string]string{"A B": ""} },
-		"token: needed":         func(c *SourceConfig) { c.URL, c.Listen = "", "0.0.0.0:0" },
-		"listen: want":          func(c *SourceConfig) { c.URL, c.Listen = "", "8080" },
-		"queue":                 func(c *SourceConfig) { c.URL, c.Listen, c.Queue = "", "localhost:0", 0 },
-		`reply: "later"`:        func(c *SourceConfig) { c.URL, c.Listen, c.Reply = "", "localhost:0", "later" },
+		"url: want":          func(c *SourceConfig) { c.URL = "ftp://x" },
+		"exclude each other": func(c *SourceConfig) { c.Listen = "127.0.0.1:0" },
+		"method":             func(c *SourceConfig) { c.Method = "BREW" },
+		"records: needs":     func(c *SourceConfig) { c.Records, c.Format = "a", "csv" },
+		"one of since":       func(c *SourceConfig) { c.Body = "${nope}" },
+		"no ${since}":        func(c *SourceConfig) { c.Incremental.Field = "id" },
+		"incremental.field":  func(c *SourceConfig) { c.Incremental.Param = "id" },
+		"needs next":         func(c *SourceConfig) { c.Pagination.Type = "cursor" },
+		"pagination.type":    func(c *SourceConfig) { c.Pagination.Type = "guess" },
+		"pagination.keep":    func(c *SourceConfig) { c.Pagination.Keep = true },
+		"one of bearer":      func(c *SourceConfig) { c.Auth = AuthConfig{Bearer: "a", Username: "b"} },
+		"belong together":    func(c *SourceConfig) { c.Auth.Header = "X" },
+		"timeout":            func(c *SourceConfig) { c.Timeout = 0 },
+		"schema.columns.a":   func(c *SourceConfig) { c.Schema.Columns = []ColumnConfig{{"a", "int65"}} },
+		"headers.A B":        func(c *SourceConfig) { c.Headers = map[string]string{"A B": ""} },
+		"token: needed":      func(c *SourceConfig) { c.URL, c.Listen = "", "0.0.0.0:0" },
+		"listen: want":       func(c *SourceConfig) { c.URL, c.Listen = "", "8080" },
+		"queue":              func(c *SourceConfig) { c.URL, c.Listen, c.Queue = "", "localhost:0", 0 },
+		`reply: "later"`:     func(c *SourceConfig) { c.URL, c.Listen, c.Reply = "", "localhost:0", "later" },
 	} {
 		cfg := sourceConfig(func(c *SourceConfig) { c.URL = "http://h/"; change(c) })
 		if _, err := Connector().Source.New(env(usual(), ""), cfg); err == nil ||

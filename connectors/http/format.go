@@ -37,8 +37,8 @@ func (d decoded) records() int {
 // pending are decoded rows that are handed over in chunks.
 type pending struct {
 	decoded
-	sent  int // rows handed over
-	bytes int // of the body
+	sent  int  // rows handed over
+	bytes int  // of the body
 	begun bool // a chunk was handed over, and the rejected records with it
 }
 

@@ -202,7 +202,6 @@ func (s *poller) leave() {
 // Ack does nothing: the server keeps its records.
 func (s *poller) Ack(context.Context, connector.Position) error { return nil }
 
-
 // Close ends a blocked Read.
 func (s *poller) Close() error {
 	s.close()

@@ -25,8 +25,8 @@ type receiver struct {
 	listen net.Listener
 	served sync.WaitGroup
 
-	read   uint64      // Read: deliveries handed over whole
-	open   *openBody   // Read: being handed over
+	read   uint64        // Read: deliveries handed over whole
+	open   *openBody     // Read: being handed over
 	arrive chan struct{} // one token when the queue may have something
 	quit   chan struct{}
 

@@ -5,8 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/url"
 	"strings"
@@ -23,6 +21,7 @@ func backend(c Connection) sqlkit.Backend {
 		Connect:  func(ctx context.Context) (*sqlkit.Session, error) { return connect(ctx, c) },
 		Classify: classify, Describe: describe, DescribeQuery: describeQuery,
 		Expression: expression, Insert: insert, Begin: "START TRANSACTION",
+		Cancel: func(ctx context.Context, s *sqlkit.Session) { kill(ctx, c, s.ID) },
 	}
 }
 
@@ -44,7 +43,7 @@ func connect(ctx context.Context, c Connection) (*sqlkit.Session, error) {
 	config.InterpolateParams = true
 	config.ParseTime = false
 	config.MultiStatements = false
-	config.Logger = log.New(io.Discard, "", 0) // every failure is returned too
+	config.Logger = silent{}
 	if config.Params == nil {
 		config.Params = map[string]string{}
 	}
@@ -58,8 +57,28 @@ func connect(ctx context.Context, c Connection) (*sqlkit.Session, error) {
 	if err != nil {
 		return nil, classify("connect to "+config.Addr, sqlkit.Redact(err, config.Passwd))
 	}
-	return &sqlkit.Session{Conn: conn}, nil
+	session := &sqlkit.Session{Conn: conn}
+	if session.ID, _, err = session.Int(ctx, "SELECT CONNECTION_ID()"); err != nil {
+		_ = session.Close()
+		return nil, classify("connect to "+config.Addr, err)
+	}
+	return session, nil
 }
+
+// kill ends a connection from another one, as far as that is possible.
+func kill(ctx context.Context, c Connection, id int64) {
+	session, err := connect(ctx, c)
+	if err != nil {
+		return
+	}
+	_, _ = session.Exec(ctx, fmt.Sprintf("KILL %d", id))
+	_ = session.Close()
+}
+
+// silent drops the driver's own log: every failure is returned too.
+type silent struct{}
+
+func (silent) Print(...any) {}
 
 // parse reads a URL or the driver's own form.
 func parse(text string) (*engine.Config, error) {

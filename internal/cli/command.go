@@ -6,6 +6,7 @@ import "github.com/spf13/cobra"
 func (s *session) commands() []*cobra.Command {
 	return []*cobra.Command{
 		s.runCommand(), s.copyCommand(), s.newCommand(), s.lintCommand(), s.explainCommand(), s.connectorsCommand(),
-		s.schemaCommand(), s.historyCommand(), s.docsCommand(), s.versionCommand(),
+		s.testCommand(), s.previewCommand(), s.diffCommand(), s.deadCommand(),
+		s.schemaCommand(), s.historyCommand(), s.docsCommand(), s.demoCommand(), s.versionCommand(),
 	}
 }

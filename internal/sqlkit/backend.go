@@ -29,6 +29,8 @@ type Backend struct {
 	Exclusive bool
 	// Begin starts a write transaction.
 	Begin string
+	// Cancel stops what the session's server-side process does; nil when closing is enough.
+	Cancel func(ctx context.Context, s *Session)
 }
 
 // Rows is one write of dense columns of equal length.
@@ -55,7 +57,10 @@ type Table struct {
 }
 
 // Session is one driver connection with plain helpers over it.
-type Session struct{ Conn driver.Conn }
+type Session struct {
+	Conn driver.Conn
+	ID   int64 // the server's number of the connection; 0 where there is none
+}
 
 // Close ends the connection; a nil session has none.
 func (s *Session) Close() error {

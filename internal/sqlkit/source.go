@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
@@ -91,6 +92,7 @@ func (s *Source) Open(ctx context.Context, _ connector.Partition, p connector.Po
 	defer stop()
 	rows, err := s.session.Query(running, s.query())
 	if ctx.Err() != nil {
+		s.stopServer()
 		return context.Cause(ctx)
 	}
 	if err != nil {
@@ -448,9 +450,24 @@ func (s *Source) Close() error {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if s.rows != nil {
+		if !s.at.Done {
+			s.stopServer()
+		}
 		_ = s.rows.Close() // the connection goes anyway
 	}
 	return s.session.Close()
+}
+
+// stopServer ends a query whose rows no one will read: the server notices a closed connection only
+// when it sends, and keeps its locks until then.
+func (s *Source) stopServer() {
+	if s.backend.Cancel == nil {
+		return
+	}
+	const patience = 3 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s.backend.Cancel(ctx, s.session)
 }
 
 // Discover returns the schema of the chunks to come.

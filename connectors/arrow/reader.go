@@ -1,0 +1,237 @@
+package arrow
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/codec/container"
+	"github.com/tapeline/tapeline/connector"
+)
+
+// maxBufferBytes bounds what one buffer of a file may claim to be when decompressed.
+const maxBufferBytes = 1 << 31
+
+// bounded refuses absurd allocations; Guard makes the panic an error of the file.
+type bounded struct{ memory.Allocator }
+
+// Allocate returns size bytes.
+func (b bounded) Allocate(size int) []byte {
+	b.check(size)
+	return b.Allocator.Allocate(size)
+}
+
+// Reallocate returns size bytes that begin with old's.
+func (b bounded) Reallocate(size int, old []byte) []byte {
+	b.check(size)
+	return b.Allocator.Reallocate(size, old)
+}
+
+func (b bounded) check(size int) {
+	if size < 0 || size > maxBufferBytes {
+		panic(fmt.Sprintf("a buffer of %d bytes", size))
+	}
+}
+
+// records is what both IPC formats offer.
+type records interface {
+	Schema() *arrow.Schema
+	// at returns record batch i, io.EOF after the last; i is asked for in ascending order.
+	at(i int64) (arrow.RecordBatch, error)
+}
+
+const (
+	magicFile    = "ARROW1"
+	magicFeather = "FEA1"
+)
+
+// openRecords opens either format. It may panic on damaged files.
+func openRecords(f *container.File, format string) (records, error) {
+	head := make([]byte, len(magicFile))
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	head = head[:n]
+	switch {
+	case bytes.HasPrefix(head, []byte(magicFeather)):
+		return nil, &connector.Error{
+			Op: "read " + f.Name(), Class: connector.Permanent, Code: "feather_v1",
+			Err:  errors.New("it is a Feather file of version 1"),
+			Hint: "write it again as version 2, which is an Arrow file",
+		}
+	case format != "stream" && string(head) == magicFile:
+		r, err := ipc.NewFileReader(f.Section(), ipc.WithAllocator(bounded{memory.DefaultAllocator}))
+		if err != nil {
+			return nil, err
+		}
+		return fileRecords{r}, nil
+	case format == "file":
+		return nil, errors.New("it does not begin as an Arrow file")
+	}
+	const readAhead = 256 << 10
+	r, err := ipc.NewReader(bufio.NewReaderSize(f.Section(), readAhead),
+		ipc.WithAllocator(bounded{memory.DefaultAllocator}))
+	if err != nil {
+		return nil, err
+	}
+	return &streamRecords{Reader: r}, nil
+}
+
+type fileRecords struct{ *ipc.FileReader }
+
+func (r fileRecords) at(i int64) (arrow.RecordBatch, error) {
+	if i >= int64(r.NumRecords()) {
+		return nil, io.EOF
+	}
+	return r.RecordBatchAt(int(i))
+}
+
+// streamRecords reads up to the wanted record batch.
+type streamRecords struct {
+	*ipc.Reader
+	next int64
+}
+
+func (r *streamRecords) at(i int64) (arrow.RecordBatch, error) {
+	for r.Next() {
+		r.next++
+		if r.next > i {
+			record := r.RecordBatch()
+			record.Retain() // the reader lets go of it with the next
+			return record, nil
+		}
+	}
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	return nil, io.EOF
+}
+
+// reader cuts record batches to batches of the source's schema.
+type reader struct {
+	name    string
+	records records
+	arrow   *arrow.Schema // of the picked columns
+	schema  *batch.Schema
+	pick    []int // for each column of the schema its number in the file; -1: the file lacks it
+	next    container.Cursor
+	current arrow.RecordBatch // at next.Unit; nil: not read yet
+	bytes   int64             // of current
+}
+
+func newReader(f *container.File, r records, schema *batch.Schema, from container.Cursor) (*reader, error) {
+	out := &reader{name: f.Name(), records: r, schema: schema, next: from, pick: make([]int, schema.Len())}
+	own := batch.SchemaFromArrow(r.Schema())
+	same := own.Equal(schema)
+	fields := make([]arrow.Field, schema.Len())
+	for i, field := range schema.Fields() {
+		at := i // names may be there twice
+		if !same {
+			at = own.Index(field.Name)
+		}
+		out.pick[i] = at
+		if at < 0 {
+			if field.Type.Kind == batch.Foreign {
+				return nil, otherColumns(f.Name(), fmt.Errorf("it lacks column %q", field.Name))
+			}
+			continue
+		}
+		if got := own.Field(at).Type; !got.Equal(field.Type) {
+			return nil, otherColumns(f.Name(), fmt.Errorf("column %q is %s, in the first file %s",
+				field.Name, got, field.Type))
+		}
+		fields[i] = r.Schema().Field(at)
+	}
+	out.arrow = arrow.NewSchema(fields, nil)
+	return out, nil
+}
+
+func otherColumns(name string, cause error) error {
+	return &connector.Error{
+		Op: "read " + name, Class: connector.Schema, Code: "arrow_other_columns", Err: cause,
+		Hint: "read files of other columns by a source of their own",
+	}
+}
+
+// Read returns the next rows of a record batch, io.EOF after the last.
+func (r *reader) Read(_ context.Context, limits connector.Limits) (connector.Chunk, container.Cursor, error) {
+	for r.current == nil || r.next.Row >= r.current.NumRows() {
+		if r.current != nil {
+			r.next = container.Cursor{Unit: r.next.Unit + 1}
+		}
+		if err := r.load(); err != nil {
+			return connector.Chunk{}, r.next, err
+		}
+	}
+	rows := r.current.NumRows() - r.next.Row
+	rows = min(rows, int64(limits.Rows))
+	if perRow := r.bytes / r.current.NumRows(); perRow > 0 {
+		rows = min(rows, max(int64(limits.Bytes)/perRow, 1))
+	}
+	b, err := r.slice(r.next.Row, r.next.Row+rows)
+	if err != nil {
+		return connector.Chunk{}, r.next, err
+	}
+	origin := &batch.Origin{Name: fmt.Sprintf("%s batch %d", r.name, r.next.Unit), Record: r.next.Row + 1}
+	chunk := connector.Chunk{
+		Batch: b.WithOrigin(origin), Bytes: int(r.bytes * rows / r.current.NumRows()),
+	}
+	r.next.Row += rows
+	if r.next.Row == r.current.NumRows() {
+		r.next, r.current = container.Cursor{Unit: r.next.Unit + 1}, nil
+	}
+	return chunk, r.next, nil
+}
+
+// load reads the record batch at the cursor and checks it.
+func (r *reader) load() error {
+	record, err := r.records.at(r.next.Unit)
+	if err == io.EOF { //nolint:errorlint // the bare end, not one within a batch
+		return err
+	}
+	if err == nil {
+		err = array.ValidateRecordFull(record)
+	}
+	if err != nil {
+		return fmt.Errorf("record batch %d: %w", r.next.Unit, err)
+	}
+	r.current, r.bytes = record, 0
+	for i := range int(record.NumCols()) {
+		r.bytes += int64(record.Column(i).Data().SizeInBytes())
+	}
+	return nil
+}
+
+// slice returns rows of the current record batch as a batch that shares its memory.
+func (r *reader) slice(from, to int64) (*batch.Batch, error) {
+	columns := make([]arrow.Array, len(r.pick))
+	for i, at := range r.pick {
+		if at < 0 {
+			typ := batch.ArrowType(r.schema.Field(i).Type)
+			columns[i] = array.MakeArrayOfNull(memory.DefaultAllocator, typ, int(to-from))
+			continue
+		}
+		columns[i] = r.current.Column(at)
+		if from > 0 || to < r.current.NumRows() {
+			columns[i] = array.NewSlice(columns[i], from, to)
+		}
+	}
+	b, err := batch.FromArrowAs(r.schema, array.NewRecordBatch(r.arrow, columns, to-from))
+	if err != nil {
+		return nil, fmt.Errorf("record batch %d: %w", r.next.Unit, err)
+	}
+	return b, nil
+}
+
+// Close has nothing to do: memory is the collector's, the file its owner's.
+func (r *reader) Close() error { return nil }

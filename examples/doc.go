@@ -1,0 +1,8 @@
+// Package examples carries the workflows of this folder into the binary, for `tapeline demo`.
+//
+// Path of one document: demo.yaml -> Demo -> internal/cli writes it to a folder and runs it.
+//
+// invariant: every document here lints; the examples are tests of the node types.
+//
+// The package knows nothing of what is in the documents.
+package examples
