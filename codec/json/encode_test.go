@@ -1,9 +1,9 @@
 package json
 
 import (
+	"math"
 	"strings"
 	"testing"
-
 
 	"github.com/tapeline/tapeline/batch"
 )

@@ -32,6 +32,7 @@ type lookupConfig struct {
 // Connector returns the SQLite connector.
 func Connector() connector.Connector {
 	const preferredRows = 10000
+	files := &writers{byFile: map[string]int{}}
 	return connector.Connector{
 		Name: "sqlite", Version: "1.0.0", Contract: connector.ContractVersion,
 		Summary:  "Reads and writes tables of SQLite files, exactly once.",
@@ -50,7 +51,11 @@ func Connector() connector.Connector {
 				Transactions: true, Decides: true, Upsert: true, SchemaEvolution: true,
 				Selection: true, PreferredRows: preferredRows, Staged: true,
 			}, func(env connector.Env, c *sinkConfig) (connector.Sink, error) {
-				return sqlkit.NewSink(env, c.SinkConfig, backend(c.Path, true))
+				b := backend(c.Path, true)
+				b.Contended = func() bool { return files.several(c.Path) }
+				b.Open = func() { files.add(c.Path, 1) }
+				b.Close = func() { files.add(c.Path, -1) }
+				return sqlkit.NewSink(env, c.SinkConfig, b)
 			}),
 		Lookup: connector.NewLookup(lookupConfig{},
 			func(env connector.Env, c *lookupConfig) (connector.Lookup, error) {
@@ -99,5 +104,6 @@ type refuses its row.
 **Sink.** One transaction per epoch, committed together with the epoch's number in the table
 ` + "`tapeline_epochs`" + `: exactly once. A missing file or table is created. Decimals of more than 15
 digits are kept as text, since SQLite's numbers are 64-bit floats. With ` + "`key`" + ` rows of equal key
-are replaced and deletes honoured. SQLite has one writer: two sinks of one workflow on one file wait
-for each other; write many tables by one sink with ` + "`table: \"{table}\"`" + `.`
+are replaced and deletes honoured. SQLite has one writer: rows of several sinks on one file wait in
+temporary tables until the commit, which also is where their constraints are checked; writing many
+tables by one sink with ` + "`table: \"{table}\"`" + ` is faster.`

@@ -372,6 +372,43 @@ func batchOf(parts ...*batch.Batch) (*batch.Batch, error) {
 	return out, nil
 }
 
+// TestSinksOnOneFile interleaves the epochs of two sinks, which would wait for each other's lock.
+func TestSinksOnOneFile(t *testing.T) {
+	f := newFixture(t)
+	made := Connector()
+	open := func(config sqlkit.SinkConfig, node string) connector.Decider {
+		config.Create = true
+		s, err := made.Sink.New(testEnv(1), &sinkConfig{Connection{f.path}, config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Open(t.Context(), connector.Task{Run: "run", Node: node}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s.(connector.Decider)
+	}
+	plain := open(sqlkit.SinkConfig{Table: "plain", Mode: "replace"}, "a")
+	keyed := open(sqlkit.SinkConfig{Table: "keyed", Key: []string{"id"}}, "b")
+	f.exec("CREATE TABLE plain (id INTEGER, name TEXT)")
+	f.exec("INSERT INTO plain VALUES (77, 'old')")
+	for epoch := uint64(1); epoch <= 3; epoch++ {
+		from := int(epoch) * 10
+		f.write(plain, people(t, from, from+10, "p"))
+		f.write(keyed, people(t, from, from+15, "k"))
+		f.write(plain, people(t, from, from+10, "q"))
+		operations := make([]batch.Operation, 2)
+		operations[0] = batch.Delete
+		f.write(keyed, people(t, from, from+2, "new").WithOperations(operations))
+		f.commit(keyed, epoch)
+		f.commit(plain, epoch)
+	}
+	f.write(plain, people(t, 0, 9, "lost"))
+	_ = plain.Close()
+	f.expect("SELECT name, count(*), min(id), max(id) FROM plain GROUP BY 1", "p|30|10|39", "q|30|10|39")
+	f.expect("SELECT name, count(*), min(id), max(id) FROM keyed GROUP BY 1", "k|29|12|44", "new|3|11|31")
+}
+
 func TestRefusedRows(t *testing.T) {
 	f := newFixture(t)
 	f.exec("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT CHECK (name <> 'bad'))")

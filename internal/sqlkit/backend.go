@@ -27,6 +27,11 @@ type Backend struct {
 	Insert func(ctx context.Context, s *Session, w Rows) error
 	// Exclusive: one connection does everything, as a second writer would wait for the first.
 	Exclusive bool
+	// Contended reports whether another sink of this process writes to the same file; rows then
+	// wait in temporary tables, and only Decide takes the writer's lock. nil: never.
+	Contended func() bool
+	// Open and Close count the sinks of Contended; nil where it is.
+	Open, Close func()
 	// Begin starts a write transaction.
 	Begin string
 	// Cancel stops what the session's server-side process does; nil when closing is enough.

@@ -32,3 +32,5 @@ type redacted struct {
 func (r *redacted) Error() string { return r.text }
 
 func (r *redacted) Is(target error) bool { return errors.Is(r.err, target) }
+
+func (r *redacted) As(target any) bool { return errors.As(r.err, target) }

@@ -25,6 +25,8 @@ type Sink struct {
 	admin   *Session // DDL and questions; nil when the backend is exclusive
 	begun   bool     // a transaction is open
 	rows    bool     // it holds rows
+	staging bool     // the epoch's rows wait in temporary tables
+	opened  bool     // counted by the backend
 	targets map[string][]*target
 }
 
@@ -36,6 +38,8 @@ type target struct {
 	prefix  string
 	suffix  string
 	emptied bool
+	stage   string // temporary table, quoted; made at the first use
+	staged  bool   // the stage holds rows of this epoch
 }
 
 var (
@@ -79,6 +83,10 @@ func (s *Sink) Open(ctx context.Context, task connector.Task) error {
 	var err error
 	if s.data, err = s.backend.Connect(ctx); err != nil {
 		return err
+	}
+	if s.backend.Open != nil {
+		s.backend.Open()
+		s.opened = true
 	}
 	if _, err := s.data.Exec(ctx, s.epochs.DDL()); err != nil {
 		return s.backend.Classify("create table "+EpochTable, err)
@@ -221,12 +229,18 @@ func (s *Sink) write(
 	ctx context.Context, t *target, columns []*batch.Column, inserts, deletes []int32,
 ) error {
 	op := "insert into " + t.name.String()
-	if err := s.begin(ctx, t); err != nil {
+	apply := s.apply
+	if !s.begun && !s.staging && s.backend.Contended != nil && s.backend.Contended() {
+		s.staging = true
+	}
+	if s.staging {
+		apply = s.applyStage
+	} else if err := s.begin(ctx, t); err != nil {
 		return err
 	}
 	_, err := s.data.Exec(ctx, "SAVEPOINT chunk")
 	if err == nil {
-		err = s.apply(ctx, t, columns, inserts, deletes)
+		err = apply(ctx, t, columns, inserts, deletes)
 	}
 	if err == nil {
 		if _, err = s.data.Exec(ctx, "RELEASE SAVEPOINT chunk"); err == nil {
@@ -309,6 +323,9 @@ func (s *Sink) beginTransaction(ctx context.Context, op string) error {
 func (s *Sink) undo(ctx context.Context, op string, refused error) error {
 	classified := s.backend.Classify(op, refused)
 	if _, err := s.data.Exec(ctx, "ROLLBACK TO SAVEPOINT chunk"); err == nil {
+		if s.staging { // the savepoint is the whole transaction
+			_, _ = s.data.Exec(ctx, "RELEASE SAVEPOINT chunk")
+		}
 		return classified
 	}
 	lost := s.rows
@@ -323,10 +340,10 @@ func (s *Sink) undo(ctx context.Context, op string, refused error) error {
 func (s *Sink) drop() {
 	_ = s.data.Close()
 	s.data = nil
-	s.begun, s.rows = false, false
+	s.begun, s.rows, s.staging = false, false, false
 	for _, known := range s.targets {
 		for _, t := range known {
-			t.emptied = false
+			t.emptied, t.stage, t.staged = false, "", false
 		}
 	}
 }
@@ -344,6 +361,10 @@ func (s *Sink) Decide(ctx context.Context, epoch connector.Epoch) error {
 			return err
 		}
 	}
+	if err := s.publish(ctx); err != nil {
+		s.drop()
+		return fmt.Errorf("%w: %w", connector.ErrEpochLost, s.backend.Classify(op, err))
+	}
 	if err := s.epochs.Advance(ctx, s.data, epoch.Number); err != nil {
 		s.drop()
 		return fmt.Errorf("%w: %w", connector.ErrEpochLost, s.backend.Classify(op, err))
@@ -353,7 +374,7 @@ func (s *Sink) Decide(ctx context.Context, epoch connector.Epoch) error {
 		return s.backend.Classify(op+", outcome unknown", err)
 	}
 	s.epochs.Committed(epoch.Number)
-	s.begun, s.rows = false, false
+	s.begun, s.rows, s.staging = false, false, false
 	return nil
 }
 
@@ -403,6 +424,10 @@ func (s *Sink) Recover(_ context.Context, epoch connector.Epoch, token []byte) e
 
 // Close rolls an open epoch back.
 func (s *Sink) Close() error {
+	if s.opened && s.backend.Close != nil {
+		s.backend.Close()
+		s.opened = false
+	}
 	return errors.Join(s.admin.Close(), s.data.Close())
 }
 
