@@ -106,9 +106,9 @@ func ArrowType(t Type) arrow.DataType {
 		}
 		return arrow.StructOf(members...)
 	case Map:
-		m := arrow.MapOf(ArrowType(t.Fields[0].Type), ArrowType(t.Fields[1].Type))
-		m.SetItemNullable(t.Fields[1].Nullable)
-		return m
+		key := arrowField(t.Fields[0])
+		key.Nullable = false // Arrow has no null keys
+		return arrow.MapOfFields(key, arrowField(t.Fields[1]))
 	case Foreign:
 		return t.arrow
 	}
@@ -139,10 +139,9 @@ func TypeFromArrow(t arrow.DataType) Type {
 			return inner
 		}
 	case *arrow.MapType:
-		return Type{Kind: Map, Fields: []Field{
-			{Name: "key", Type: TypeFromArrow(t.KeyType())},
-			{Name: "value", Type: TypeFromArrow(t.ItemType()), Nullable: t.ItemField().Nullable},
-		}}
+		key, value := fieldFromArrow(t.KeyField()), fieldFromArrow(t.ItemField())
+		key.Name, value.Name = "key", "value"
+		return Type{Kind: Map, Fields: []Field{key, value}}
 	case *arrow.StructType:
 		members := make([]Field, t.NumFields())
 		for i, f := range t.Fields() {

@@ -238,6 +238,9 @@ func AppendTimestamp(dst []byte, v int64, typ Type) []byte {
 	offset := 0
 	if typ.Zone != "" && typ.Zone != "UTC" {
 		_, offset = time.Unix(seconds, 0).In(typ.Location()).Zone()
+		if offset%60 != 0 {
+			offset = 0 // local mean times of old have seconds, which the text cannot hold
+		}
 	}
 	local := seconds + int64(offset)
 	days, clock := local/86400, local%86400

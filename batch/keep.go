@@ -50,12 +50,12 @@ func (s *Spans) gather(rows []int32) *Spans {
 	for i := range n {
 		row := pick(rows, i)
 		first, last := s.bounds(row)
-		// Offsets are only ever subtracted from within one record, so one shift moves a record;
-		// absent JSON cells (0,0) stay absent because both ends shift alike.
+		// Offsets are only ever subtracted from within one record, so one shift moves a record. An
+		// absent JSON cell may have its two ends anywhere: they stay equal and move into the record.
 		shift := uint32(len(out.Data)) - first
 		for _, at := range s.Offsets[row*s.Stride : (row+1)*s.Stride] {
-			if s.Step == 2 && at < first {
-				at = first
+			if s.Step == 2 {
+				at = min(max(at, first), last)
 			}
 			out.Offsets = append(out.Offsets, at+shift)
 		}

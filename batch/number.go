@@ -131,7 +131,7 @@ func ParseDecimal(text []byte, precision, scale int32) (decimal128.Num, bool) {
 		if d := ch - '0'; d <= 9 {
 			if point && fraction == scale {
 				if d != 0 {
-					return decimal128.Num{}, false
+					return parseDecimalSlow(text, precision, scale) // an exponent may move it up
 				}
 				continue
 			}
@@ -148,7 +148,7 @@ func ParseDecimal(text []byte, precision, scale int32) (decimal128.Num, bool) {
 		point = true
 	}
 	if digits == 0 {
-		return decimal128.Num{}, false
+		return parseDecimalSlow(text, precision, scale)
 	}
 	for ; fraction < scale && digits <= 18; fraction++ {
 		mantissa *= 10

@@ -52,6 +52,7 @@ type SourceCapabilities struct {
 
 // SinkSpec describes and makes sinks.
 type SinkSpec struct {
+	// Config is as in SourceSpec. A config with a method SingleWriter() bool may veto Parallel.
 	Config       any
 	New          func(env Env, config any) (Sink, error)
 	Capabilities SinkCapabilities

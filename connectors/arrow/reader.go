@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/container"
+	check "github.com/tapeline/tapeline/codec/ipc"
 	"github.com/tapeline/tapeline/connector"
 )
 
@@ -70,28 +72,38 @@ func openRecords(f *container.File, format string) (records, error) {
 			Hint: "write it again as version 2, which is an Arrow file",
 		}
 	case format != "stream" && string(head) == magicFile:
+		checked, err := check.OpenFile(f, f.SizeBytes)
+		if err != nil {
+			return nil, err
+		}
 		r, err := ipc.NewFileReader(f.Section(), ipc.WithAllocator(bounded{memory.DefaultAllocator}))
 		if err != nil {
 			return nil, err
 		}
-		return fileRecords{r}, nil
+		return fileRecords{r, checked}, nil
 	case format == "file":
 		return nil, errors.New("it does not begin as an Arrow file")
 	}
 	const readAhead = 256 << 10
-	r, err := ipc.NewReader(bufio.NewReaderSize(f.Section(), readAhead),
-		ipc.WithAllocator(bounded{memory.DefaultAllocator}))
+	r, err := ipc.NewReader(check.NewReader(bufio.NewReaderSize(f.Section(), readAhead)),
+		ipc.WithAllocator(bounded{memory.DefaultAllocator}), ipc.WithBodySizeLimit(f.SizeBytes))
 	if err != nil {
 		return nil, err
 	}
 	return &streamRecords{Reader: r}, nil
 }
 
-type fileRecords struct{ *ipc.FileReader }
+type fileRecords struct {
+	*ipc.FileReader
+	checked *check.File
+}
 
 func (r fileRecords) at(i int64) (arrow.RecordBatch, error) {
 	if i >= int64(r.NumRecords()) {
 		return nil, io.EOF
+	}
+	if err := r.checked.CheckRecord(int(i)); err != nil {
+		return nil, err
 	}
 	return r.RecordBatchAt(int(i))
 }
@@ -200,6 +212,7 @@ func (r *reader) load() error {
 		return err
 	}
 	if err == nil {
+		record = withBuffers(record)
 		err = array.ValidateRecordFull(record)
 	}
 	if err != nil {
@@ -210,6 +223,36 @@ func (r *reader) load() error {
 		r.bytes += int64(record.Column(i).Data().SizeInBytes())
 	}
 	return nil
+}
+
+// withBuffers gives empty arrays the buffers that the format lets them leave out.
+func withBuffers(record arrow.RecordBatch) arrow.RecordBatch {
+	columns := make([]arrow.Array, record.NumCols())
+	for i := range columns {
+		columns[i] = array.MakeFromData(fillBuffers(record.Column(i).Data()))
+	}
+	return array.NewRecordBatch(record.Schema(), columns, record.NumRows())
+}
+
+func fillBuffers(data arrow.ArrayData) arrow.ArrayData {
+	buffers := slices.Clone(data.Buffers())
+	if len(buffers) == 0 {
+		buffers = []*memory.Buffer{nil} // of the null type
+	}
+	for i := 1; i < len(buffers) && data.Len() == 0; i++ {
+		if buffers[i] == nil {
+			buffers[i] = memory.NewBufferBytes(nil)
+		}
+	}
+	children := make([]arrow.ArrayData, len(data.Children()))
+	for i, child := range data.Children() {
+		children[i] = fillBuffers(child)
+	}
+	if dictionary, ok := data.Dictionary().(*array.Data); ok && dictionary != nil {
+		filled := fillBuffers(dictionary).(*array.Data)
+		return array.NewDataWithDictionary(data.DataType(), data.Len(), buffers, data.NullN(), data.Offset(), filled)
+	}
+	return array.NewData(data.DataType(), data.Len(), buffers, children, data.NullN(), data.Offset())
 }
 
 // slice returns rows of the current record batch as a batch that shares its memory.

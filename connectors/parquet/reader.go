@@ -1,7 +1,9 @@
 package parquet
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -9,10 +11,12 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/container"
+	"github.com/tapeline/tapeline/codec/ipc"
 	"github.com/tapeline/tapeline/connector"
 )
 
@@ -35,23 +39,39 @@ func openFile(f *container.File) (*open, error) {
 		return nil, err
 	}
 	o := &open{name: f.Name(), size: f.SizeBytes, pages: pages}
-	metadata := pages.MetaData()
-	manifest, err := pqarrow.NewSchemaManifest(metadata.Schema, metadata.KeyValueMetadata(), nil)
+	footer := pages.MetaData()
+	manifest, err := pqarrow.NewSchemaManifest(footer.Schema, storedSchema(footer.KeyValueMetadata()), nil)
 	if err != nil {
 		// The stored Arrow schema may be of types that cannot be applied; the file's own will do.
-		manifest, err = pqarrow.NewSchemaManifest(metadata.Schema, nil, nil)
+		manifest, err = pqarrow.NewSchemaManifest(footer.Schema, nil, nil)
 	}
 	if err != nil {
 		return nil, err
 	}
 	for i := range manifest.Fields {
-		n, err := newNode(&manifest.Fields[i], metadata.Schema)
+		n, err := newNode(&manifest.Fields[i], footer.Schema)
 		if err != nil {
 			return nil, err
 		}
 		o.nodes = append(o.nodes, n)
 	}
 	return o, nil
+}
+
+// storedSchema returns the metadata when the Arrow schema in it is sound, else nil.
+func storedSchema(pairs metadata.KeyValueMetadata) metadata.KeyValueMetadata {
+	text := pairs.FindValue("ARROW:schema")
+	if text == nil {
+		return nil
+	}
+	data, err := base64.StdEncoding.DecodeString(*text)
+	if err == nil {
+		_, err = io.Copy(io.Discard, ipc.NewReader(bytes.NewReader(data)))
+	}
+	if err != nil {
+		return nil
+	}
+	return pairs
 }
 
 // openPages reads the footer; one with annotations newer than the library is read without them.

@@ -135,11 +135,26 @@ func numericType(modifier int32, fallback batch.Type) (batch.Type, bool) {
 // arrayElement returns the element type of the built-in array types.
 func arrayElement(oid uint32) (uint32, bool) {
 	arrays := [...][2]uint32{
-		{1000, oidBool}, {1001, oidBytea}, {1003, oidName}, {1016, oidInt8}, {1005, oidInt2},
-		{1007, oidInt4}, {1009, oidText}, {1028, oidOID}, {199, oidJSON}, {1021, oidFloat4},
-		{1022, oidFloat8}, {1014, oidBpchar}, {1015, oidVarchar}, {1182, oidDate},
-		{1183, oidTime}, {1115, oidTimestamp}, {1185, oidTimestamptz}, {1231, oidNumeric},
-		{2951, oidUUID}, {3807, oidJSONB},
+		{1000, oidBool},
+		{1001, oidBytea},
+		{1003, oidName},
+		{1016, oidInt8},
+		{1005, oidInt2},
+		{1007, oidInt4},
+		{1009, oidText},
+		{1028, oidOID},
+		{199, oidJSON},
+		{1021, oidFloat4},
+		{1022, oidFloat8},
+		{1014, oidBpchar},
+		{1015, oidVarchar},
+		{1182, oidDate},
+		{1183, oidTime},
+		{1115, oidTimestamp},
+		{1185, oidTimestamptz},
+		{1231, oidNumeric},
+		{2951, oidUUID},
+		{3807, oidJSONB},
 	}
 	for _, pair := range arrays {
 		if pair[0] == oid {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/fault"
 )
@@ -301,4 +300,24 @@ func TestFromURL(t *testing.T) {
 	}
 }
 
-var _ = batch.Insert
+func TestErrorClasses(t *testing.T) {
+	f := newFixture(t)
+	c := f.connection
+	c.ConnectionString = strings.Replace(c.ConnectionString, "@", "wrong@", 1)
+	if _, err := connect(t.Context(), c, "n"); fault.ClassOf(err) != fault.Auth {
+		t.Errorf("wrong password: %v", err)
+	}
+	c.ConnectionString = "postgres://u@127.0.0.1:1/db?connect_timeout=2"
+	if _, err := connect(t.Context(), c, "n"); fault.ClassOf(err) != fault.Transient {
+		t.Errorf("no server: %v", err)
+	}
+	for code, want := range map[string]fault.Class{
+		"08006": fault.Transient, "57P01": fault.Transient, "53300": fault.Transient,
+		"53100": fault.Permanent, "28P01": fault.Auth, "42501": fault.Auth, "42P01": fault.Schema,
+		"22P02": fault.Data, "23505": fault.Data, "40001": fault.Transient, "XX000": fault.Permanent,
+	} {
+		if got, _ := classOf(code); got != want {
+			t.Errorf("%s: %s, want %s", code, got, want)
+		}
+	}
+}

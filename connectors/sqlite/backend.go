@@ -39,7 +39,7 @@ func connect(ctx context.Context, path string, write bool) (*sqlkit.Session, err
 	if write {
 		mode = "rwc"
 		// With WAL, synchronous FULL flushes at each commit: an epoch is durable when committed.
-		pragmas = append(pragmas, "journal_mode = WAL", "synchronous = FULL", "foreign_keys = OFF")
+		pragmas = append(pragmas, "journal_mode = WAL", "synchronous = FULL", "cache_size = -32768", "foreign_keys = OFF")
 	} else {
 		pragmas = append(pragmas, "query_only = ON")
 	}

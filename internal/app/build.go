@@ -85,7 +85,10 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 		if rows := configuredBatchSize(n.Config); rows > 0 {
 			node.SinkSpec.PreferredRows, node.SinkSpec.MaxRows = rows, rows
 		}
-		node.OnSchema = onSchema(n.Schema)
+		if one, ok := n.Config.(interface{ SingleWriter() bool }); ok && one.SingleWriter() {
+			node.SinkSpec.Parallel = false
+		}
+		node.OnSchema, node.KeyedUpserts = onSchema(n.Schema), keyed(n.Config)
 		node.NewSink = func(env connector.Env) (connector.Sink, error) {
 			return c.Sink.New(env, clone(n.Config))
 		}
@@ -101,6 +104,22 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 		}
 	}
 	return node
+}
+
+// keyed reports whether a sink's config names key columns.
+func keyed(config any) bool {
+	v := reflect.Indirect(reflect.ValueOf(config))
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if v.Type().Field(i).Anonymous && f.Kind() == reflect.Struct && keyed(f.Addr().Interface()) {
+			return true
+		}
+		if key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); key == "key" &&
+			f.Kind() == reflect.Slice {
+			return f.Len() > 0
+		}
+	}
+	return false
 }
 
 func onError(text string) plan.OnError {

@@ -91,13 +91,13 @@ func (p *Parts) Diff(ctx context.Context, d Diff, log *slog.Logger) (_ *DiffResu
 	if err != nil {
 		return nil, err
 	}
-	out := &DiffResult{Exact: true, Columns: diffColumns(a, b)}
+	out := &DiffResult{Columns: diffColumns(a, b)}
 	if x.columns, err = commonColumns(a, b, d.Key); err != nil {
 		return nil, err
 	}
 	sums := [2]*bucketSums{}
 	for i, side := range x.sides() {
-		sums[i] = newBucketSums()
+		sums[i] = &bucketSums{}
 		if err := x.scan(ctx, side, x.hashing(sums[i])); err != nil {
 			return nil, err
 		}
@@ -108,8 +108,7 @@ func (p *Parts) Diff(ctx context.Context, d Diff, log *slog.Logger) (_ *DiffResu
 	out.Equal = same && !slices.ContainsFunc(out.Columns, func(c DiffColumn) bool {
 		return c.A == "" || c.B == ""
 	})
-	if same || x.reads("stdio") {
-		out.Exact = same
+	if out.Exact = same; same || x.reads("stdio") {
 		return out, nil
 	}
 	return out, x.examples(ctx, sums, out)
@@ -194,6 +193,9 @@ func (s *bucketSums) hash() string {
 
 // diffColumns returns the columns that are not the same on both sides.
 func diffColumns(a, b []DiffColumn) []DiffColumn {
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
 	types := map[string]DiffColumn{}
 	for _, c := range a {
 		types[c.Name] = DiffColumn{Name: c.Name, A: c.A}
@@ -213,6 +215,12 @@ func diffColumns(a, b []DiffColumn) []DiffColumn {
 
 // commonColumns returns the key, then the other columns both sides have, sorted.
 func commonColumns(a, b []DiffColumn, key []string) ([]string, error) {
+	if len(a) == 0 { // a side without rows says nothing of its columns
+		a = b
+	}
+	if len(b) == 0 {
+		b = a
+	}
 	in := map[string]int{}
 	for _, side := range [][]DiffColumn{a, b} {
 		for _, c := range side {
@@ -220,7 +228,7 @@ func commonColumns(a, b []DiffColumn, key []string) ([]string, error) {
 		}
 	}
 	for _, name := range key {
-		if in[name] < 2 && len(a) > 0 && len(b) > 0 {
+		if in[name] < 2 && len(a) > 0 {
 			return nil, fmt.Errorf("key column %q is not on both sides: A has (%s), B has (%s)",
 				name, schemaText(a), schemaText(b))
 		}
@@ -232,10 +240,7 @@ func commonColumns(a, b []DiffColumn, key []string) ([]string, error) {
 		}
 	}
 	slices.Sort(rest)
-	if len(a) == 0 || len(b) == 0 { // a side without rows has no columns to compare
-		return slices.Clone(key), nil
-	}
-	if len(rest)+len(key) == 0 {
+	if len(rest)+len(key) == 0 && len(a) > 0 {
 		return nil, fmt.Errorf("the sides have no column in common: A has (%s), B has (%s)",
 			schemaText(a), schemaText(b))
 	}

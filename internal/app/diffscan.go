@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -117,12 +116,19 @@ type bucketSums struct {
 	buckets []bucket
 }
 
-func newBucketSums() *bucketSums { return &bucketSums{buckets: make([]bucket, diffBuckets)} }
+// looker is what a scan does with the rows of one side.
+type looker struct {
+	reset func()                          // an attempt begins, from the start
+	make  func() func(*batch.Batch) error // for each worker
+}
 
-// diffSink hands batches to a function of each worker.
-type diffSink struct{ make func() func(*batch.Batch) error }
+// diffSink hands batches to a looker.
+type diffSink struct{ looker }
 
-var _ connector.Encoder = (*diffSink)(nil)
+var (
+	_ connector.Encoder       = (*diffSink)(nil)
+	_ connector.SchemaEvolver = (*diffSink)(nil)
+)
 
 // NewEncode lets the workers do the hashing.
 func (s *diffSink) NewEncode() connector.EncodeFunc {
@@ -132,8 +138,14 @@ func (s *diffSink) NewEncode() connector.EncodeFunc {
 	}
 }
 
-// Open does nothing.
-func (s *diffSink) Open(context.Context, connector.Task) error { return nil }
+// Open begins an attempt.
+func (s *diffSink) Open(context.Context, connector.Task) error {
+	s.reset()
+	return nil
+}
+
+// Evolve does nothing: each batch has its schema.
+func (s *diffSink) Evolve(context.Context, *batch.Schema, *batch.Schema) error { return nil }
 
 // Write does nothing: the rows were looked at.
 func (s *diffSink) Write(context.Context, connector.Chunk) error { return nil }
@@ -141,13 +153,12 @@ func (s *diffSink) Write(context.Context, connector.Chunk) error { return nil }
 // Close does nothing.
 func (s *diffSink) Close() error { return nil }
 
-// scan reads one side; look makes a function for each worker.
-func (x *differ) scan(
-	ctx context.Context, side diffSide, look func() func(*batch.Batch) error,
-) error {
+// scan reads one side.
+func (x *differ) scan(ctx context.Context, side diffSide, look looker) error {
 	w, err := x.workflow(side, &plan.Node{
 		ID: "diff", Type: "diff", Kind: plan.Destination, OnError: plan.Fail,
-		NewSink: func(connector.Env) (connector.Sink, error) { return &diffSink{look}, nil },
+		SinkSpec: connector.SinkCapabilities{SchemaEvolution: true, Selection: true},
+		NewSink:  func(connector.Env) (connector.Sink, error) { return &diffSink{look}, nil },
 	})
 	if err != nil {
 		return err
@@ -186,7 +197,7 @@ func (x *differ) schema(
 	return out, nil
 }
 
-// rows returns a function that types the compared columns of a batch.
+// typed returns the compared columns of a batch.
 func (x *differ) typed(b *batch.Batch) ([]*batch.Column, error) {
 	columns := make([]*batch.Column, len(x.columns))
 	for i, name := range x.columns {
@@ -208,9 +219,10 @@ func (x *differ) typed(b *batch.Batch) ([]*batch.Column, error) {
 	return columns, nil
 }
 
-// hashing makes functions that add rows to sums.
-func (x *differ) hashing(sums *bucketSums) func() func(*batch.Batch) error {
-	return func() func(*batch.Batch) error {
+// hashing adds rows to sums.
+func (x *differ) hashing(sums *bucketSums) looker {
+	reset := func() { sums.rows, sums.buckets = 0, make([]bucket, diffBuckets) }
+	return looker{reset, func() func(*batch.Batch) error {
 		var scratch []byte
 		return func(b *batch.Batch) error {
 			columns, err := x.typed(b)
@@ -236,7 +248,7 @@ func (x *differ) hashing(sums *bucketSums) func() func(*batch.Batch) error {
 			}
 			return nil
 		}
-	}
+	}}
 }
 
 // place returns the bucket and the sum of a row: the bucket of its key, or of all of it.
@@ -260,10 +272,10 @@ type diffRow struct {
 
 func (r diffRow) key(n int) string { return strings.Join(r.cells[:n], "\x00\x01") }
 
-// collecting makes functions that keep the rows of the buckets.
-func (x *differ) collecting(buckets map[uint32]bool, into *[]diffRow) func() func(*batch.Batch) error {
+// collecting keeps the rows of the buckets.
+func (x *differ) collecting(buckets map[uint32]bool, into *[]diffRow) looker {
 	var mu sync.Mutex
-	return func() func(*batch.Batch) error {
+	return looker{func() { *into = nil }, func() func(*batch.Batch) error {
 		var scratch []byte
 		return func(b *batch.Batch) error {
 			columns, err := x.typed(b)
@@ -286,7 +298,7 @@ func (x *differ) collecting(buckets map[uint32]bool, into *[]diffRow) func() fun
 			}
 			return nil
 		}
-	}
+	}}
 }
 
 // differingBuckets returns buckets whose sums differ, as many as hold no more rows than are held
@@ -407,5 +419,5 @@ func shown(text string) any {
 func hasKey(config any, key string) bool {
 	return slices.ContainsFunc(connector.Fields(config), func(f connector.Field) bool {
 		return f.Key == key
-	}) && reflect.ValueOf(config).Kind() == reflect.Pointer
+	})
 }

@@ -20,6 +20,7 @@ type Engine struct {
 	Catalog *catalog.Catalog
 	Metrics *obs.Registry
 	cluster *run.Cluster
+	dir     string
 }
 
 // OpenEngine opens the state folder, making it when missing.
@@ -33,7 +34,7 @@ func OpenEngine(parts *Parts, dir string, log *slog.Logger) (*Engine, error) {
 		Catalog: &store{catalog: c, log: log}, FS: vfs.OS{}, Dir: dir, Log: log,
 		Lookup: parts.lookup, Metrics: metrics,
 	})
-	return &Engine{Parts: parts, Catalog: c, Metrics: metrics, cluster: cluster}, nil
+	return &Engine{Parts: parts, Catalog: c, Metrics: metrics, cluster: cluster, dir: dir}, nil
 }
 
 // Close closes the catalog; no workflow may run any more.

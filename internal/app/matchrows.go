@@ -1,9 +1,11 @@
 package app
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/internal/flow/spec"
@@ -108,15 +110,35 @@ func equalValue(c *batch.Column, row int, want *spec.Value) bool {
 
 func sameJSON(a, b []byte) bool { return normalJSON(a) == normalJSON(b) }
 
-// normalJSON writes JSON with sorted members and numbers by value.
+// normalJSON writes JSON with sorted members and numbers by value, with all their digits.
 func normalJSON(text []byte) string {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
 	var value any
-	if json.Unmarshal(text, &value) != nil {
+	if decoder.Decode(&value) != nil {
 		return string(text)
 	}
-	out, err := json.Marshal(value)
+	out, err := json.Marshal(normalNumbers(value))
 	if err != nil {
 		return string(text)
 	}
 	return string(out)
+}
+
+func normalNumbers(value any) any {
+	switch v := value.(type) {
+	case json.Number:
+		if !strings.ContainsAny(string(v), "eE") {
+			return json.Number(trimZeros([]byte(v)))
+		}
+	case []any:
+		for i := range v {
+			v[i] = normalNumbers(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = normalNumbers(v[key])
+		}
+	}
+	return value
 }

@@ -55,10 +55,13 @@ func (s *rowSource) Ack(context.Context, connector.Position) error { return nil 
 // Close does nothing.
 func (s *rowSource) Close() error { return nil }
 
+// rowType is the node type of rows in memory; no document can name it.
+const rowType = "rows in memory"
+
 // rowNode returns a source node of the rows.
 func rowNode(id string, rows *batch.Batch) *plan.Node {
 	return &plan.Node{
-		ID: id, Type: "rows", Kind: plan.Source, Fingerprint: id,
+		ID: id, Type: rowType, Kind: plan.Source, Fingerprint: id,
 		SourceSpec: connector.SourceCapabilities{Bounded: true, Resumable: true},
 		NewSource: func(env connector.Env) (connector.Source, error) {
 			return &rowSource{rows: rows, budget: env.Budget}, nil
@@ -72,10 +75,15 @@ type capture struct {
 	batches []*batch.Batch // dense
 }
 
-var _ connector.Sink = (*capture)(nil)
+var _ connector.SchemaEvolver = (*capture)(nil)
 
-// Open does nothing.
-func (c *capture) Open(context.Context, connector.Task) error { return nil }
+// Open forgets the rows of an attempt before: scratch runs begin again from the start.
+func (c *capture) Open(context.Context, connector.Task) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.batches = nil
+	return nil
+}
 
 // Write keeps a copy of the rows.
 func (c *capture) Write(_ context.Context, chunk connector.Chunk) error {
@@ -88,23 +96,41 @@ func (c *capture) Write(_ context.Context, chunk connector.Chunk) error {
 // Close does nothing.
 func (c *capture) Close() error { return nil }
 
+// Evolve does nothing: each batch has its schema.
+func (c *capture) Evolve(context.Context, *batch.Schema, *batch.Schema) error { return nil }
+
 // node returns a destination that keeps the rows of an output.
 func (c *capture) node(id string, from plan.Input) *plan.Node {
 	return &plan.Node{
 		ID: id, Type: "capture", Kind: plan.Destination, Inputs: []plan.Input{from},
-		NewSink: func(connector.Env) (connector.Sink, error) { return c, nil },
+		SinkSpec: connector.SinkCapabilities{SchemaEvolution: true},
+		NewSink:  func(connector.Env) (connector.Sink, error) { return c, nil },
 	}
 }
 
-// readRows reads lines of JSON objects. Columns that declared names have its types, the others
-// types that fit all values; text of a wrong type is in bad, by row.
-func readRows(
+// typedRows is lazyRows with every value read as its type; rows with values that do not read are
+// left out and named in bad.
+func typedRows(
 	text []byte, declared *batch.Schema,
 ) (rows *batch.Batch, bad []batch.RowError, err error) {
+	typed, err := lazyRows(text, declared)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range typed.Columns() {
+		b, errs := typed.Typed(i)
+		typed, bad = b, append(bad, errs...)
+	}
+	return typed.Without(bad).Keep(), bad, nil
+}
+
+// lazyRows reads lines of JSON objects. Columns that declared names have its types, the others
+// types that fit all values.
+func lazyRows(text []byte, declared *batch.Schema) (*batch.Batch, error) {
 	block := codec.Block{Data: text, Name: "rows", Line: 1, Last: true}
 	inferred, whole := codec.Infer(block, codec.Lines, len(text)+1)
 	if whole {
-		return nil, nil, fmt.Errorf("rows are not JSON objects")
+		return nil, fmt.Errorf("rows are not JSON objects")
 	}
 	var fields []batch.Field
 	if declared != nil {
@@ -117,22 +143,17 @@ func readRows(
 	}
 	reader, err := codec.NewReader(codec.Options{Schema: batch.NewSchema(fields...), Layout: codec.Lines})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	result, err := reader.NewDecoder().Decode(block)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(result.Rejected) > 0 {
 		first := result.Rejected[0]
-		return nil, nil, fmt.Errorf("row %d is no JSON object: %s", first.Place.Line, first.Reason)
+		return nil, fmt.Errorf("row %d is no JSON object: %s", first.Place.Line, first.Reason)
 	}
-	typed := result.Batch
-	for i := range typed.Columns() {
-		b, errs := typed.Typed(i)
-		typed, bad = b, append(bad, errs...)
-	}
-	return typed.Without(bad).Keep(), bad, nil
+	return result.Batch, nil
 }
 
 // rowObjects returns the logical rows as JSON objects.

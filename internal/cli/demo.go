@@ -289,7 +289,7 @@ func (d *demo) query(ctx context.Context) error {
 
 // ask queries the database through the sqlite connector and returns header and rows.
 func (d *demo) ask(ctx context.Context, query string) ([][]string, error) {
-	command := d.child(ctx, "copy", "trades.db", "stdio:csv", "--quiet", "--source-set", "query="+query)
+	command := d.child(ctx, "copy", "trades.db?query="+query, "stdio:csv", "--quiet")
 	var out bytes.Buffer
 	command.Stdout = &out
 	if err := command.Run(); err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -53,15 +52,6 @@ func (s *session) runCommand() *cobra.Command {
 	c.Flags().StringVar(&flags.metrics, "metrics", "", "serve Prometheus metrics at this address, as 127.0.0.1:9464")
 	c.MarkFlagsMutuallyExclusive("fresh", "resume")
 	return c
-}
-
-// logger prints the engine's log: warnings, or everything with --verbose.
-func (s *session) logger() *slog.Logger {
-	level := slog.LevelWarn
-	if s.verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(s.errors, &slog.HandlerOptions{Level: level}))
 }
 
 func (s *session) runDocument(ctx context.Context, d *spec.Document, flags runFlags) error {

@@ -2,6 +2,8 @@ package filesink
 
 import (
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,6 +60,18 @@ type SinkConfig struct {
 	// per checkpoint.
 	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"folders: a part is published at the first checkpoint at which it has this size. Default 64MB"`
 }
+
+// folder reports whether the path names a folder.
+func (c *SinkConfig) folder(stat func(string) (fs.FileInfo, error)) bool {
+	if strings.HasSuffix(c.Path, "/") || strings.HasSuffix(c.Path, string(filepath.Separator)) {
+		return true
+	}
+	info, err := stat(c.Path)
+	return err == nil && info.IsDir()
+}
+
+// SingleWriter tells the plan that one file has one writer, whatever parallelism is asked for.
+func (c *SinkConfig) SingleWriter() bool { return !c.folder(os.Stat) }
 
 // DefaultMinPartBytes is the size from which a part of a folder is published.
 const DefaultMinPartBytes = 64 << 20

@@ -74,9 +74,7 @@ func NewStage(cfg StageConfig) (*Stage, error) {
 func (s *Stage) Open(_ context.Context, task connector.Task) error {
 	s.task = task
 	path := s.cfg.Sink.Path
-	info, err := s.cfg.FS.Stat(path)
-	s.folder = strings.HasSuffix(path, "/") || strings.HasSuffix(path, string(filepath.Separator)) ||
-		err == nil && info.IsDir()
+	s.folder = s.cfg.Sink.folder(s.cfg.FS.Stat)
 	stem := "part"
 	if s.folder {
 		s.dir = filepath.Clean(path)

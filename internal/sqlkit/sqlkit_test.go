@@ -126,8 +126,11 @@ func TestConvert(t *testing.T) {
 		{"decimal(10,4)", "decimal(5,2)", []any{"1.2500", "1.2345", "12345.0"}, []any{"1.25", nil, nil}},
 		{"bool", "int64", []any{true, false}, []any{"1", "0"}},
 		{"date", "timestamp(us)", []any{"2024-02-29"}, []any{"2024-02-29T00:00:00.000000"}},
-		{"timestamp(ns)", "timestamp(us)", []any{"1969-12-31T23:59:59.999999999"},
-			[]any{"1969-12-31T23:59:59.999999"}},
+		{
+			"timestamp(ns)", "timestamp(us)",
+			[]any{"1969-12-31T23:59:59.999999999"},
+			[]any{"1969-12-31T23:59:59.999999"},
+		},
 		{"struct<a:int64>", "json", []any{map[string]any{"a": int64(1)}}, []any{`{"a":1}`}},
 		{"list<int32>", "list<int64>", []any{[]any{int64(1), nil}}, []any{"[1,null]"}},
 		{"uint64", "int64", []any{"9", "18446744073709551615"}, []any{"9", nil}},
@@ -166,8 +169,12 @@ func TestConvert(t *testing.T) {
 		}
 	}
 	for _, pair := range [][2]string{
-		{"string", "int64"}, {"string", "date"}, {"timestamp", "timestamptz"}, {"date", "int32"},
-		{"bool", "float64"}, {"json", "list<int64>"},
+		{"string", "int64"},
+		{"string", "date"},
+		{"timestamp", "timestamptz"},
+		{"date", "int32"},
+		{"bool", "float64"},
+		{"json", "list<int64>"},
 	} {
 		have, _ := batch.ParseType(pair[0])
 		want, _ := batch.ParseType(pair[1])

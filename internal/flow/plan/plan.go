@@ -228,7 +228,8 @@ func workersOf(s *Stage, parallelism int) int {
 
 // writersOf: several writers only where the connector allows it.
 func writersOf(s *Stage) int {
-	if s.Sink == nil || !s.Sink.SinkSpec.Parallel || s.Sink.SinkSpec.Decides {
+	// Upserts of one key must keep their order, so a keyed sink has one writer.
+	if s.Sink == nil || !s.Sink.SinkSpec.Parallel || s.Sink.SinkSpec.Decides || s.Sink.KeyedUpserts {
 		return 1
 	}
 	return max(1, s.Sink.Parallelism)

@@ -31,7 +31,7 @@ func (t *task) sequence(ctx context.Context) error {
 				return err
 			}
 		case <-linger.C:
-			if err := t.flush(ctx); err != nil {
+			if err := t.writers[0].flush(ctx); err != nil {
 				return err
 			}
 		case j := <-t.order:
@@ -100,10 +100,15 @@ func (t *task) emit(ctx context.Context, p part, l *lease) error {
 		return nil
 	}
 	if t.writers != nil {
-		w := t.writers[t.merged%len(t.writers)]
 		t.merged++
+		w := t.writers[t.merged%len(t.writers)]
 		l.share(1)
-		return w.add(ctx, p.chunk, l.drop)
+		if t.lanes == nil {
+			return w.add(ctx, p.chunk, l.drop)
+		}
+		return t.lanes[t.merged%len(t.lanes)].call(ctx, func(ctx context.Context) error {
+			return w.add(ctx, p.chunk, l.drop)
+		})
 	}
 	for _, e := range t.outputs {
 		if e.plan.Port != p.port {
@@ -134,13 +139,17 @@ func (t *task) barrier(ctx context.Context, epoch connector.Epoch) error {
 		}
 	}
 	decides := false
+	report.prepared = make([]connector.Prepared, len(t.writers))
 	for _, w := range t.writers {
-		prepared, err := w.prepare(ctx, epoch)
-		if err != nil {
-			return err
-		}
-		report.prepared = append(report.prepared, prepared)
 		decides = decides || w.decider != nil
+	}
+	err := t.eachWriter(ctx, func(ctx context.Context, w *writer) error {
+		var err error
+		report.prepared[w.index], err = w.prepare(ctx, epoch)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	t.epoch = epoch.Number + 1
 	for _, m := range t.meters {
@@ -166,30 +175,20 @@ func (t *task) barrier(ctx context.Context, epoch connector.Epoch) error {
 
 // settle decides or publishes an epoch at the sinks.
 func (t *task) settle(ctx context.Context, s settlement) error {
-	for _, w := range t.writers {
-		if err := w.settle(ctx, s); err != nil {
-			return err
-		}
+	err := t.eachWriter(ctx, func(ctx context.Context, w *writer) error { return w.settle(ctx, s) })
+	if err != nil {
+		return err
 	}
 	t.attempt.post(ctx, &event{task: t, epoch: s.epoch, settled: true})
 	return nil
 }
 
+// pendingRows returns the rows a single writer holds back; lanes look after their own.
 func (t *task) pendingRows() int {
-	rows := 0
-	for _, w := range t.writers {
-		rows += w.pendingRows
+	if len(t.writers) != 1 {
+		return 0
 	}
-	return rows
-}
-
-func (t *task) flush(ctx context.Context) error {
-	for _, w := range t.writers {
-		if err := w.flush(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.writers[0].pendingRows
 }
 
 // orderedOperator is an operator run by the sequencer, with its checkpointed state.

@@ -23,6 +23,7 @@ type task struct {
 	readers []*reader
 	ordered []*orderedOperator
 	writers []*writer
+	lanes   []*lane  // one per writer when there are several
 	meters  []*meter // one per node of the stage, in data order
 
 	// The loop's own:
@@ -233,6 +234,13 @@ func (t *task) start() {
 	for range workers {
 		w := newWorker(t)
 		t.attempt.group.Go(t.stage.ID+" worker", w.loop)
+	}
+	if len(t.writers) > 1 {
+		for _, w := range t.writers {
+			l := newLane(w)
+			t.lanes = append(t.lanes, l)
+			t.attempt.group.Go(t.stage.ID+" writer", l.loop)
+		}
 	}
 	t.attempt.group.Go(t.stage.ID+" sequencer", t.sequence)
 }

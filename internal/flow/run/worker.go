@@ -44,7 +44,7 @@ func newWorker(t *task) *worker {
 		w.decode = append(w.decode, decode)
 	}
 	// Encoding after an ordered operator would have to wait for it, so plan cuts the stage there.
-	if len(t.writers) == 1 && t.writers[0].encoder != nil {
+	if len(t.writers) > 0 && t.writers[0].encoder != nil {
 		w.encode = t.writers[0].encoder.NewEncode()
 		w.gate = gate{workflow: t.attempt.workflow, node: t.writers[0].node}
 	}

@@ -437,3 +437,58 @@ func TestLeaseFreesAfterTheLastUser(t *testing.T) {
 	}()
 	l.drop()
 }
+
+// Several writers of one sink: each row once, whatever step of a checkpoint fails.
+func TestParallelWritersKeepEveryRow(t *testing.T) {
+	for point := 1; point < 30; point++ {
+		b := newBed(t)
+		tables := []*table{newTable(), newTable(), newTable()}
+		var calls atomic.Int64
+		fail := func(op string) error {
+			if op != "write" && calls.Add(1) == int64(point) {
+				return errCrash
+			}
+			return nil
+		}
+		sink := sinkNode("out", func() connector.Sink {
+			return &dealtSink{stagingSink{tableSink{fail: fail}}, tables}
+		}, "in")
+		sink.Parallelism, sink.SinkSpec.Parallel, sink.SinkSpec.PreferredRows = 3, true, 50
+		w := &plan.Workflow{
+			Name: "lanes", Execution: plan.Execution{CheckpointInterval: 200 * time.Microsecond},
+			Nodes: []*plan.Node{
+				sourceNode("in", func() *counter { return &counter{to: 2000, step: 20} }), sink,
+			},
+		}
+		if _, err := b.run(t, w, Options{}); err != nil {
+			if !errors.Is(err, errCrash) {
+				t.Fatal(err)
+			}
+			if _, err := b.run(t, w, Options{}); err != nil {
+				t.Fatalf("point %d, resumed: %v", point, err)
+			}
+		}
+		var all []int64
+		for i, rows := range tables {
+			if len(rows.committed) == 0 {
+				t.Errorf("writer %d wrote nothing", i)
+			}
+			all = append(all, rows.committed...)
+		}
+		slices.Sort(all)
+		if !slices.Equal(all, numbers(0, 2000)) {
+			t.Fatalf("point %d: %d rows", point, len(all))
+		}
+	}
+}
+
+// dealtSink writes to the table of its task's index.
+type dealtSink struct {
+	stagingSink
+	tables []*table
+}
+
+func (s *dealtSink) Open(ctx context.Context, task connector.Task) error {
+	s.table = s.tables[task.Index]
+	return s.stagingSink.Open(ctx, task)
+}

@@ -15,6 +15,7 @@ import (
 // writer drives one sink instance: merging, retries, row errors, epochs.
 type writer struct {
 	task    *task
+	index   int // among the task's writers
 	node    *plan.Node
 	meter   *meter
 	sink    connector.Sink
@@ -40,7 +41,7 @@ func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
 		return nil, nodeError(n, err)
 	}
 	w := &writer{
-		task: t, node: n, meter: t.lastMeter(), sink: sink, tokens: map[uint64][]byte{},
+		task: t, index: index, node: n, meter: t.lastMeter(), sink: sink, tokens: map[uint64][]byte{},
 		gate: gate{workflow: t.attempt.workflow, node: n},
 	}
 	w.tx, _ = sink.(connector.Transactional)
@@ -49,7 +50,7 @@ func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
 		w.key = u.Key()
 	}
 	if d, ok := sink.(connector.Decider); ok {
-		if t.attempt.decider == nil && index == 0 {
+		if t.attempt.decider == nil && t.stage.Writers == 1 {
 			w.decider, t.attempt.decider = d, w
 		} else {
 			w.alone = d
