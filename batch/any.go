@@ -63,6 +63,9 @@ func (a *Appender) anyText(text []byte) error {
 		a.Bytes(text)
 		return nil
 	}
+	if a.typ.Kind == Null {
+		return fmt.Errorf("%q is not null", text)
+	}
 	cell := &Spans{
 		Data: text, Offsets: []uint32{0, uint32(len(text))}, Stride: 2, Step: 2, Syntax: Plain,
 	}
@@ -133,9 +136,10 @@ func (a *Appender) anyList(v []any) error {
 		return fmt.Errorf("a list is not a value of type %s", a.typ)
 	}
 	before := a.children[0].rows
-	for _, element := range v {
+	for i, element := range v {
 		if err := a.children[0].Any(element); err != nil {
-			return fmt.Errorf("list element %d: %w", a.children[0].rows-before, err)
+			a.undo(before)
+			return fmt.Errorf("list element %d: %w", i, err)
 		}
 	}
 	a.List()
@@ -149,17 +153,21 @@ func (a *Appender) anyMap(v map[string]any) error {
 	case Struct:
 		for i, f := range a.typ.Fields {
 			if err := a.children[i].Any(v[f.Name]); err != nil {
+				a.undo(a.rows)
 				return fmt.Errorf("member %s: %w", f.Name, err)
 			}
 		}
 		a.Struct()
 		return nil
 	case Map:
+		before := a.children[0].rows
 		for key, value := range v {
 			if err := a.children[0].Any(key); err != nil {
+				a.undo(before)
 				return fmt.Errorf("key %s: %w", key, err)
 			}
 			if err := a.children[1].Any(value); err != nil {
+				a.undo(before)
 				return fmt.Errorf("value of %s: %w", key, err)
 			}
 		}
@@ -167,6 +175,38 @@ func (a *Appender) anyMap(v map[string]any) error {
 		return nil
 	}
 	return fmt.Errorf("an object is not a value of type %s", a.typ)
+}
+
+// undo drops the rows from n on that a refused value left in the children.
+func (a *Appender) undo(n int) {
+	for _, child := range a.children {
+		child.truncate(n)
+	}
+}
+
+// truncate drops the rows from n on.
+func (a *Appender) truncate(n int) {
+	if n >= a.rows {
+		return
+	}
+	a.valid = a.valid.truncate(n)
+	switch {
+	case a.typ.Kind == Bool:
+		a.bits = a.bits.truncate(n)
+	case a.typ.Text():
+		a.offsets = a.offsets[:n+1]
+		a.bytes = a.bytes[:a.offsets[n]]
+	case a.typ.Kind == List || a.typ.Kind == Map:
+		a.offsets = a.offsets[:n+1]
+		a.undo(int(a.offsets[n]))
+	case a.typ.Kind == Struct:
+		a.undo(n)
+	case a.typ.Kind == Decimal:
+		a.decimals = a.decimals[:n]
+	case a.typ.Kind != Null:
+		a.ints = a.ints[:n]
+	}
+	a.rows = n
 }
 
 func (a *Appender) anyJSON(v any) error {

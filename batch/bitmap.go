@@ -43,6 +43,15 @@ func (b Bitmap) Count(n int) int {
 	return count
 }
 
+// truncate returns the first n bits, with zeros behind them.
+func (b Bitmap) truncate(n int) Bitmap {
+	b = b[:(n+7)/8]
+	if n&7 != 0 {
+		b[n>>3] &= 1<<(n&7) - 1
+	}
+	return b
+}
+
 // And returns the bits set in both bitmaps of n bits; nil stands for all ones.
 func And(x, y Bitmap, n int) Bitmap {
 	switch {

@@ -62,7 +62,6 @@ type Appender struct {
 	rows     int
 	valid    Bitmap
 	nulls    bool
-	narrow   []byte
 	ints     []int64
 	decimals []decimal128.Num
 	bits     Bitmap

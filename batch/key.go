@@ -36,19 +36,24 @@ func LastPerKey(b *Batch, key []string) (*Batch, error) {
 		columns[i] = b.columns[at]
 	}
 	n := b.Len()
-	last := make(map[string]int, n)
-	var scratch []byte
+	// All keys lie in one piece of memory that does not move any more, so that the map's strings can
+	// be views of it.
+	ends := make([]int, n+1)
+	var keys []byte
 	for i := range n {
-		scratch = AppendKey(scratch[:0], columns, b.Row(i))
-		last[string(scratch)] = i
+		keys = AppendKey(keys, columns, b.Row(i))
+		ends[i+1] = len(keys)
+	}
+	last := make(map[string]int, n)
+	for i := range n {
+		last[view(keys[ends[i]:ends[i+1]])] = i
 	}
 	if len(last) == n {
 		return b, nil
 	}
 	kept := make([]int32, 0, len(last))
 	for i := range n {
-		scratch = AppendKey(scratch[:0], columns, b.Row(i))
-		if last[string(scratch)] == i {
+		if last[view(keys[ends[i]:ends[i+1]])] == i {
 			kept = append(kept, int32(b.Row(i)))
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // Path of one document: demo.yaml -> Demo -> internal/cli writes it to a folder and runs it.
 //
-// invariant: every document here lints; the examples are tests of the node types.
+// Every document here lints: a test of internal/app holds them against the real node types.
 //
 // The package knows nothing of what is in the documents.
 package examples

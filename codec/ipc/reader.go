@@ -35,6 +35,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 	case r.body > 0:
 		n, err := r.source.Read(p[:min(int64(len(p)), r.body)])
 		r.body -= int64(n)
+		if r.body > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		return n, err
 	case r.ended:
 		return 0, io.EOF

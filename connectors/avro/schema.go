@@ -2,7 +2,6 @@ package avro
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -210,9 +209,6 @@ func (s *schema) columns() ([]batch.Field, error) {
 	}
 	if m.nodes > maxNodes {
 		return nil, fmt.Errorf("schema: more than %d types", maxNodes)
-	}
-	if len(out) == 0 {
-		return nil, errors.New("schema: a record without fields")
 	}
 	return out, nil
 }

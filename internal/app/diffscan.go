@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -29,7 +30,11 @@ func canonical(dst []byte, c *batch.Column, row int) []byte {
 	mark := len(dst)
 	switch {
 	case typ.Kind == batch.Float64 || typ.Kind == batch.Float32:
-		return plainFloat(dst, c.Float(row), typ.Width()*8)
+		v := c.Float(row)
+		if v == 0 { // also -0
+			return append(dst, '0')
+		}
+		return strconv.AppendFloat(dst, v, 'f', -1, typ.Width()*8)
 	case typ.Kind == batch.Decimal:
 		dst = batch.AppendText(dst, c, row)
 		return append(dst[:mark], trimZeros(dst[mark:])...)
@@ -54,19 +59,6 @@ func canonical(dst []byte, c *batch.Column, row int) []byte {
 		return append(dst, normalJSON(batch.AppendJSON(nil, c, row))...)
 	}
 	return batch.AppendText(dst, c, row)
-}
-
-// plainFloat writes a float without exponent.
-func plainFloat(dst []byte, v float64, bits int) []byte {
-	if v == 0 { // also -0
-		return append(dst, '0')
-	}
-	mark := len(dst)
-	dst = batch.AppendFloat(dst, v, bits)
-	if bytes.IndexByte(dst[mark:], 'e') < 0 {
-		return dst
-	}
-	return fmt.Appendf(dst[:mark], "%s", trimZeros(fmt.Appendf(nil, "%.*f", 340, v)))
 }
 
 // trimZeros drops zeros at the end of a fraction, and a point that nothing follows.

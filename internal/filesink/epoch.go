@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
-	"strings"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/vfs"
@@ -20,7 +18,7 @@ func (s *Stage) Prepare(ctx context.Context, epoch connector.Epoch) (connector.P
 			return connector.Prepared{}, err
 		}
 	}
-	t := token{Done: epoch.Final}
+	t := token{Done: epoch.Final, Note: s.note}
 	var files []vfs.File
 	var closing vfs.File
 	if s.part != nil {
@@ -32,7 +30,9 @@ func (s *Stage) Prepare(ctx context.Context, epoch connector.Epoch) (connector.P
 			closing = s.part.file
 			s.closePart(&t)
 		} else {
-			t.Open = &openToken{Number: s.part.number, Length: s.part.length}
+			t.Open = &openToken{
+				Fence: s.task.Fence, Number: s.part.number, Length: s.part.length,
+			}
 		}
 	}
 	s.epoch = epoch.Number
@@ -41,10 +41,7 @@ func (s *Stage) Prepare(ctx context.Context, epoch connector.Epoch) (connector.P
 			return connector.Prepared{}, err
 		}
 	}
-	if s.kept.Count > 0 {
-		kept := s.kept
-		t.Kept = &kept
-	}
+	t.Kept = s.kept
 	data, err := t.encode()
 	if err != nil {
 		return connector.Prepared{}, err
@@ -69,13 +66,17 @@ func (s *Stage) closePart(t *token) {
 	p := s.part
 	s.part = nil
 	if s.merges() {
-		s.kept.Through = p.number
-		s.kept.Count++
-		s.kept.Length += p.length
+		if n := len(s.kept); n == 0 || s.kept[n-1].Fence != s.task.Fence {
+			s.kept = append(s.kept, keptToken{Fence: s.task.Fence})
+		}
+		last := &s.kept[len(s.kept)-1]
+		last.Through = p.number
+		last.Count++
+		last.Length += p.length
 		return
 	}
 	t.Publish = append(t.Publish, moveToken{
-		From: s.hidden(p.number), To: s.final(p.number), Length: p.length,
+		From: s.hidden(s.task.Fence, p.number), To: s.final(p.number), Length: p.length,
 	})
 }
 
@@ -106,20 +107,23 @@ func (s *Stage) finishKept(ctx context.Context, t *token, open vfs.File) error {
 	if err != nil || len(names) == 0 {
 		return err
 	}
-	move := moveToken{From: names[0], To: s.target, Length: s.kept.Length}
+	move := moveToken{From: names[0], To: s.target}
+	for _, kept := range s.kept {
+		move.Length += kept.Length
+	}
 	if len(names) > 1 {
 		if open != nil {
 			if err := open.Sync(); err != nil {
 				return fmt.Errorf("%w: %w", writeError("sync "+open.Name(), err), connector.ErrEpochLost)
 			}
 		}
-		move.From = s.prefix + "merged.part"
+		move.From = s.merged()
 		if move.Length, err = s.merge(ctx, move.From, names); err != nil {
 			return fmt.Errorf("merge %d parts of %s: %w", len(names), s.path(s.target), err)
 		}
 	}
 	t.Publish = append(t.Publish, move)
-	s.kept = keptToken{}
+	s.kept = nil
 	return nil
 }
 
@@ -159,20 +163,32 @@ func (s *Stage) Commit(_ context.Context, _ connector.Epoch, data []byte) error 
 	if err != nil {
 		return err
 	}
-	for _, move := range t.Publish {
-		if err := s.publish(move); err != nil {
+	if err := s.publishAll(t); err != nil {
+		return err
+	}
+	if s.adopted != "" && (t.Open == nil || t.Open.Fence == s.task.Fence) {
+		// From here on this owner's copy is what a recovery needs.
+		if err := s.remove(s.adopted); err != nil {
 			return err
 		}
-	}
-	if len(t.Publish) > 0 {
-		if err := s.cfg.FS.SyncDir(s.dir); err != nil {
-			return writeError("sync folder "+s.dir, err)
-		}
+		s.adopted = ""
 	}
 	if t.Done {
 		return s.sweep(t)
 	}
 	return nil
+}
+
+func (s *Stage) publishAll(t token) error {
+	for _, move := range t.Publish {
+		if err := s.publish(move); err != nil {
+			return err
+		}
+	}
+	if len(t.Publish) == 0 {
+		return nil
+	}
+	return writeError("sync folder "+s.dir, s.cfg.FS.SyncDir(s.dir))
 }
 
 // publish renames one part onto its target, unless that was done before.
@@ -214,141 +230,4 @@ func (s *Stage) exists(path string) error {
 		Err:  fs.ErrExist,
 		Hint: "move it away, or set if_exists to replace or append",
 	}
-}
-
-// Recover returns to the end of the epoch of the token: it publishes what the epoch completed,
-// truncates the part that goes on, and removes what came later. With a nil token the run has
-// written nothing yet.
-func (s *Stage) Recover(ctx context.Context, epoch connector.Epoch, data []byte) error {
-	if data == nil {
-		if !s.folder && s.cfg.Sink.IfExists == "error" {
-			if _, err := s.cfg.FS.Stat(s.path(s.target)); err == nil {
-				return s.exists(s.path(s.target))
-			}
-		}
-		return s.sweep(token{})
-	}
-	t, err := decodeToken(data)
-	if err != nil {
-		return err
-	}
-	if err := s.Commit(ctx, epoch, data); err != nil {
-		return err
-	}
-	s.epoch = epoch.Number
-	if t.Kept != nil {
-		s.kept = *t.Kept
-	}
-	if err := s.sweep(t); err != nil {
-		return err
-	}
-	if t.Kept != nil {
-		return s.checkKept()
-	}
-	if t.Open == nil {
-		return nil
-	}
-	return s.reopen(*t.Open)
-}
-
-func (s *Stage) reopen(open openToken) error {
-	name := s.path(s.hidden(open.Number))
-	info, err := s.cfg.FS.Stat(name)
-	if err == nil && info.Size() < open.Length {
-		err = fmt.Errorf("it has %d bytes, %d were synced", info.Size(), open.Length)
-	}
-	if err != nil {
-		return &connector.Error{
-			Op: "recover " + name, Class: connector.Permanent, Code: "stage_vanished", Err: err,
-			Hint: "rows of committed checkpoints are lost: start anew with --fresh",
-		}
-	}
-	file, err := s.cfg.FS.OpenAppend(name)
-	if err != nil {
-		return writeError("recover "+name, err)
-	}
-	if err := file.Truncate(open.Length); err != nil {
-		return errors.Join(writeError("recover "+name, err), file.Close())
-	}
-	// The offset of the handle may still be at the old end.
-	if err := file.Close(); err != nil {
-		return writeError("recover "+name, err)
-	}
-	if file, err = s.cfg.FS.OpenAppend(name); err != nil {
-		return writeError("recover "+name, err)
-	}
-	s.part = &part{number: open.Number, file: file, length: open.Length}
-	return nil
-}
-
-// sweep removes this task's hidden files but those that the token still needs.
-func (s *Stage) sweep(t token) error {
-	entries, err := s.cfg.FS.List(s.dir)
-	if err != nil {
-		return openError("list "+s.dir, err)
-	}
-	for _, entry := range entries {
-		number, mine := s.numberOf(entry.Name())
-		switch {
-		case !mine,
-			t.Open != nil && number == t.Open.Number,
-			t.Kept != nil && number > 0 && number <= t.Kept.Through:
-			continue
-		}
-		err := s.cfg.FS.Remove(s.path(entry.Name()))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return writeError("remove "+s.path(entry.Name()), err)
-		}
-	}
-	return nil
-}
-
-// numberOf reads the number in a hidden name of this task; 0 for the merged file.
-func (s *Stage) numberOf(name string) (number uint64, mine bool) {
-	rest, ok := strings.CutPrefix(name, s.prefix)
-	rest, part := strings.CutSuffix(rest, ".part")
-	if !ok || !part {
-		return 0, false
-	}
-	number, err := strconv.ParseUint(rest, 10, 64)
-	return number, err == nil || rest == "merged"
-}
-
-// keptNames lists the kept parts in the order they were written.
-func (s *Stage) keptNames() ([]string, error) {
-	entries, err := s.cfg.FS.List(s.dir)
-	if err != nil {
-		return nil, openError("list "+s.dir, err)
-	}
-	var names []string
-	for _, entry := range entries {
-		if number, mine := s.numberOf(entry.Name()); mine && number > 0 && number <= s.kept.Through {
-			names = append(names, entry.Name())
-		}
-	}
-	return names, nil
-}
-
-func (s *Stage) checkKept() error {
-	names, err := s.keptNames()
-	if err != nil {
-		return err
-	}
-	var length int64
-	for _, name := range names {
-		info, err := s.cfg.FS.Stat(s.path(name))
-		if err != nil {
-			return openError("recover "+s.path(name), err)
-		}
-		length += info.Size()
-	}
-	if len(names) != s.kept.Count || length != s.kept.Length {
-		return &connector.Error{
-			Op: "recover " + s.path(s.target), Class: connector.Permanent, Code: "stage_vanished",
-			Err: fmt.Errorf("%d hidden parts of %d bytes are there, want %d of %d",
-				len(names), length, s.kept.Count, s.kept.Length),
-			Hint: "rows of committed checkpoints are lost: start anew with --fresh",
-		}
-	}
-	return nil
 }

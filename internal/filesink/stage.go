@@ -31,19 +31,24 @@ type StageConfig struct {
 
 // Stage is the transactional target of one file sink's task: it writes hidden parts beside the
 // target and publishes them by rename. It is used by one goroutine, except Prepared.Sync.
+//
+// A hidden name carries the task's fence, and a stage writes only to files of its own fence: an
+// owner that lost its lease and does not know it yet cannot reach what the next one writes.
 type Stage struct {
 	cfg    StageConfig
 	task   connector.Task
 	folder bool   // parts of their own instead of one file
 	dir    string // where parts and target live
 	target string // name of the single file in dir
-	prefix string // of this task's hidden parts in dir
+	prefix string // of this task's hidden parts in dir, whoever owns them
 
 	compress *compressor
 	part     *part
-	epoch    uint64 // newest prepared or recovered
-	kept     keptToken
-	newNames bool // entries of dir that no SyncDir covers yet
+	epoch    uint64      // newest prepared or recovered
+	kept     []keptToken // parts that wait for the merge
+	note     []byte
+	adopted  string // hidden part of an earlier owner that tokens up to recovered need
+	newNames bool   // entries of dir that no SyncDir covers yet
 }
 
 // part is one hidden file being written.
@@ -107,7 +112,13 @@ func safeName(text string) string {
 	}, text)
 }
 
-func (s *Stage) hidden(number uint64) string { return fmt.Sprintf("%s%06d.part", s.prefix, number) }
+// hidden returns the name of the part that the owner with the fence began in the epoch number.
+func (s *Stage) hidden(fence, number uint64) string {
+	return fmt.Sprintf("%s%d.%06d.part", s.prefix, fence, number)
+}
+
+// merged returns the name of this owner's merge of the kept parts.
+func (s *Stage) merged() string { return fmt.Sprintf("%s%d.merged.part", s.prefix, s.task.Fence) }
 
 func (s *Stage) path(name string) string { return filepath.Join(s.dir, name) }
 
@@ -138,6 +149,13 @@ func (s *Stage) Size() int64 {
 	}
 	return s.part.length + int64(len(s.part.buffer))
 }
+
+// Note keeps a few bytes about what the parts hold, such as their columns, in the tokens of
+// Prepare.
+func (s *Stage) Note(note []byte) { s.note = note }
+
+// Noted returns what was given to Note, by this stage or before Recover; nil: nothing.
+func (s *Stage) Noted() []byte { return s.note }
 
 // Write appends p to the current part: "written" once Prepare was called. It takes all of p or, on
 // an error that does not wrap ErrEpochLost, none, so that it may be repeated.
@@ -172,7 +190,7 @@ func (s *Stage) begin() error {
 		return nil
 	}
 	number := s.epoch + 1
-	name := s.path(s.hidden(number))
+	name := s.path(s.hidden(s.task.Fence, number))
 	file, err := s.cfg.FS.Create(name)
 	if err != nil {
 		return writeError("create "+name, err)

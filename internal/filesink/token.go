@@ -6,18 +6,20 @@ import (
 )
 
 // tokenVersion changes with the meaning of a token's members.
-const tokenVersion = 1
+const tokenVersion = 2
 
 // token is what a Stage needs to publish an epoch, or to return to its end after a crash.
 type token struct {
 	Version int         `json:"v"`
 	Open    *openToken  `json:"open,omitempty"`    // part that goes on after this epoch
 	Publish []moveToken `json:"publish,omitempty"` // parts that become visible with it
-	Kept    *keptToken  `json:"kept,omitempty"`    // closed parts that wait for the merge
+	Kept    []keptToken `json:"kept,omitempty"`    // closed parts that wait for the merge
 	Done    bool        `json:"done,omitempty"`    // the run ends here
+	Note    []byte      `json:"note,omitempty"`    // Stage.Note
 }
 
 type openToken struct {
+	Fence  uint64 `json:"fence"` // of the owner that wrote it
 	Number uint64 `json:"n"` // epoch that began it
 	Length int64  `json:"bytes"`
 }
@@ -28,8 +30,10 @@ type moveToken struct {
 	Length int64  `json:"bytes"`
 }
 
-// keptToken describes all kept parts: those begun up to epoch Through.
+// keptToken describes the kept parts of one owner: those begun up to epoch Through, and after that
+// of the entry before.
 type keptToken struct {
+	Fence   uint64 `json:"fence"`
 	Through uint64 `json:"through"`
 	Count   int    `json:"count"`
 	Length  int64  `json:"bytes"`

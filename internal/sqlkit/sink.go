@@ -28,18 +28,19 @@ type Sink struct {
 	staging bool     // the epoch's rows wait in temporary tables
 	opened  bool     // counted by the backend
 	targets map[string][]*target
+	emptied *Emptied
+	evolved []*batch.Schema // announced by Evolve
 }
 
 // target is one table as rows of one schema are written to it.
 type target struct {
-	name    Name
-	schema  *batch.Schema
-	want    []batch.Type
-	prefix  string
-	suffix  string
-	emptied bool
-	stage   string // temporary table, quoted; made at the first use
-	staged  bool   // the stage holds rows of this epoch
+	name   Name
+	schema *batch.Schema
+	want   []batch.Type
+	prefix string
+	suffix string
+	stage  string // temporary table, quoted; made at the first use
+	staged bool   // the stage holds rows of this epoch
 }
 
 var (
@@ -54,7 +55,10 @@ func NewSink(env connector.Env, config SinkConfig, backend Backend) (*Sink, erro
 	if err := config.Validate(); err != nil {
 		return nil, &connector.Error{Op: "read config", Class: connector.Permanent, Err: err}
 	}
-	return &Sink{env: env, config: config, backend: backend, targets: map[string][]*target{}}, nil
+	return &Sink{
+		env: env, config: config, backend: backend, targets: map[string][]*target{},
+		emptied: NewEmptied(backend.Dialect),
+	}, nil
 }
 
 // Key implements connector.Upserter.
@@ -294,13 +298,13 @@ func (s *Sink) begin(ctx context.Context, t *target) error {
 			return err
 		}
 	}
-	if s.config.Mode != Replace || t.emptied || s.epochs.Last() > 0 {
+	if s.config.Mode != Replace || s.emptied.Has(t.name) {
 		return nil
 	}
 	if _, err := s.data.Exec(ctx, "DELETE FROM "+s.backend.Dialect.QuoteName(t.name)); err != nil {
 		return s.undo(ctx, op, err)
 	}
-	t.emptied = true
+	s.emptied.Add(t.name)
 	return nil
 }
 
@@ -336,21 +340,30 @@ func (s *Sink) undo(ctx context.Context, op string, refused error) error {
 	return classified
 }
 
-// drop rolls back by closing the connection.
+// drop rolls back by closing the connection. Tables and columns that the transaction may have made
+// and temporary tables go with it.
 func (s *Sink) drop() {
 	_ = s.data.Close()
 	s.data = nil
 	s.begun, s.rows, s.staging = false, false, false
-	for _, known := range s.targets {
-		for _, t := range known {
-			t.emptied, t.stage, t.staged = false, "", false
-		}
-	}
+	s.emptied.Rollback()
+	clear(s.targets)
 }
 
 // Prepare ends the epoch: every insert of it was accepted. Rows are durable with Decide.
 func (s *Sink) Prepare(_ context.Context, epoch connector.Epoch) (connector.Prepared, error) {
-	return connector.Prepared{Token: fmt.Appendf(nil, "1 %d", epoch.Number)}, nil
+	var staged []Name // Decide empties their tables
+	if s.config.Mode == Replace {
+		for _, known := range s.targets {
+			for _, t := range known {
+				if t.staged {
+					staged = append(staged, t.name)
+				}
+			}
+		}
+	}
+	token, err := s.emptied.Token(epoch.Number, staged...)
+	return connector.Prepared{Token: token}, err
 }
 
 // Decide commits the epoch's rows together with its number: "committed".
@@ -374,6 +387,7 @@ func (s *Sink) Decide(ctx context.Context, epoch connector.Epoch) error {
 		return s.backend.Classify(op+", outcome unknown", err)
 	}
 	s.epochs.Committed(epoch.Number)
+	s.emptied.Commit()
 	s.begun, s.rows, s.staging = false, false, false
 	return nil
 }
@@ -416,6 +430,11 @@ func (s *Sink) Recover(_ context.Context, epoch connector.Epoch, token []byte) e
 			Err: fmt.Errorf("the database committed epoch %d of run %s, the catalog epoch %d",
 				last, s.task.Run, number),
 			Hint: "one of the two was restored from a backup; start with --fresh",
+		}
+	}
+	if err := s.emptied.Restore(token); err != nil {
+		return &connector.Error{
+			Op: "recover table " + s.config.Table, Class: connector.Permanent, Err: err,
 		}
 	}
 	s.epochs.Restore(number)

@@ -86,7 +86,9 @@ func (s *Sink) publish(ctx context.Context) error {
 				}
 			}
 			t.staged = false
-			t.emptied = true
+			if s.config.Mode == Replace {
+				s.emptied.Add(t.name)
+			}
 		}
 	}
 	return nil
@@ -97,7 +99,7 @@ func (s *Sink) publishing(t *target) []string {
 	d := s.backend.Dialect
 	table, columns := d.QuoteName(t.name), d.QuoteList(t.schema.Names())
 	var out []string
-	if s.config.Mode == Replace && !t.emptied && s.epochs.Last() == 0 {
+	if s.config.Mode == Replace && !s.emptied.Has(t.name) {
 		out = append(out, "DELETE FROM "+table)
 	}
 	condition := "true"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
@@ -46,7 +47,8 @@ func (s *Sink) prepare(
 	return t, nil
 }
 
-// ensure creates a missing table and returns its columns.
+// ensure creates a missing table, evolves an existing one where Evolve announced the schema, and
+// returns its columns.
 func (s *Sink) ensure(ctx context.Context, name Name, schema *batch.Schema) (Table, error) {
 	if s.data == nil {
 		if err := s.beginTransaction(ctx, "write table "+name.String()); err != nil {
@@ -58,8 +60,18 @@ func (s *Sink) ensure(ctx context.Context, name Name, schema *batch.Schema) (Tab
 		return Table{}, err
 	}
 	found, err := s.backend.Describe(ctx, session, name)
-	if err != nil || len(found.Columns) > 0 {
+	if err != nil {
 		return found, err
+	}
+	if len(found.Columns) > 0 {
+		if !slices.ContainsFunc(s.evolved, schema.Equal) {
+			return found, nil
+		}
+		changed, err := s.extend(ctx, session, name, found, schema)
+		if err != nil || !changed {
+			return found, err
+		}
+		return s.backend.Describe(ctx, session, name)
 	}
 	ddl := s.backend.Dialect.CreateTable(name, schema, s.config.Key)
 	if !s.config.Create {
@@ -128,7 +140,8 @@ func accept(have, want batch.Type) (batch.Type, bool) {
 }
 
 // Evolve adds the columns a table lacks. Types are not changed: SQLite needs none, and MySQL's
-// change would rewrite the table under its readers.
+// change would rewrite the table under its readers. A table that the sink does not know yet, as its
+// name comes with its rows, follows when they come.
 func (s *Sink) Evolve(ctx context.Context, from, to *batch.Schema) error {
 	session, err := s.control(ctx)
 	if err != nil {
@@ -142,28 +155,40 @@ func (s *Sink) Evolve(ctx context.Context, from, to *batch.Schema) error {
 		if len(found.Columns) == 0 {
 			continue // the next write creates it
 		}
-		byName := make(map[string]Column, len(found.Columns))
-		for _, c := range found.Columns {
-			byName[strings.ToLower(c.Name)] = c
-		}
-		for _, f := range to.Fields() {
-			c, ok := byName[strings.ToLower(f.Name)]
-			if ok {
-				if _, fits := accept(f.Type, c.Type); !fits {
-					return &connector.Error{
-						Op: "evolve table " + name.String(), Class: connector.Schema,
-						Err: Conflict(name, f.Name, f.Type, c.Declared),
-					}
-				}
-				continue
-			}
-			if _, err := session.Exec(ctx, s.backend.Dialect.AddColumn(name, f)); err != nil {
-				return s.backend.Classify(
-					fmt.Sprintf("add column %q to table %s", f.Name, name), err)
-			}
+		if _, err := s.extend(ctx, session, name, found, to); err != nil {
+			return err
 		}
 	}
+	s.evolved = append(s.evolved, to)
 	return nil
+}
+
+// extend adds the columns of the schema that a table lacks; changed when there were any.
+func (s *Sink) extend(
+	ctx context.Context, session *Session, name Name, found Table, to *batch.Schema,
+) (changed bool, err error) {
+	byName := make(map[string]Column, len(found.Columns))
+	for _, c := range found.Columns {
+		byName[strings.ToLower(c.Name)] = c
+	}
+	for _, f := range to.Fields() {
+		c, ok := byName[strings.ToLower(f.Name)]
+		if ok {
+			if _, fits := accept(f.Type, c.Type); !fits {
+				return changed, &connector.Error{
+					Op: "evolve table " + name.String(), Class: connector.Schema,
+					Err: Conflict(name, f.Name, f.Type, c.Declared),
+				}
+			}
+			continue
+		}
+		if _, err := session.Exec(ctx, s.backend.Dialect.AddColumn(name, f)); err != nil {
+			return changed, s.backend.Classify(
+				fmt.Sprintf("add column %q to table %s", f.Name, name), err)
+		}
+		changed = true
+	}
+	return changed, nil
 }
 
 // evolving returns the tables that rows of the schema were written to.

@@ -106,6 +106,7 @@ func (a *attempt) run(ctx context.Context) (err error) {
 		a.group.Go(t.stage.ID, t.loop)
 		for _, r := range t.readers {
 			if !r.ended {
+				r.prepare(ctx)
 				a.group.Go(t.stage.ID+" reader", r.loop)
 			}
 		}
@@ -156,7 +157,7 @@ func (t *task) openSource(ctx context.Context) error {
 		starts = parts
 	}
 	for id, start := range starts {
-		source, err := n.NewSource(t.attempt.workflow.env(n, t.attempt.budgetOf(n)))
+		source, err := n.NewSource(t.attempt.env(n, t.attempt.budgetOf(n)))
 		if err != nil {
 			return nodeError(n, err)
 		}
@@ -183,7 +184,7 @@ func (t *task) partitions(ctx context.Context) (map[string]partitionPosition, er
 	if !n.SourceSpec.ParallelReads || n.Parallelism <= 1 {
 		return single, nil
 	}
-	source, err := n.NewSource(t.attempt.workflow.env(n, nil))
+	source, err := n.NewSource(t.attempt.env(n, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +210,7 @@ func (a *attempt) openDead(ctx context.Context) error {
 	if n == nil {
 		return nil
 	}
-	sink, err := n.NewSink(a.workflow.env(n, nil))
+	sink, err := n.NewSink(a.env(n, nil))
 	if err != nil {
 		return nodeError(n, err)
 	}
@@ -226,6 +227,15 @@ func (a *attempt) openDead(ctx context.Context) error {
 		return nodeError(n, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
 	}
 	return nil
+}
+
+// env is what a connector may use in this attempt.
+func (a *attempt) env(n *plan.Node, budget *connector.Budget) connector.Env {
+	env := a.workflow.env(n, budget)
+	env.Go = func(name string, f func(ctx context.Context) error) {
+		a.group.Go(n.ID+" "+name, f)
+	}
+	return env
 }
 
 func (a *attempt) sinkTask(n *plan.Node, index, count int) connector.Task {
@@ -288,6 +298,7 @@ func (a *attempt) coordinate(ctx context.Context) error {
 		defer ticker.Stop()
 		tick = ticker.C
 	}
+	drain := a.workflow.drain
 	for {
 		switch {
 		case a.ended(a.exhausted):
@@ -315,7 +326,8 @@ func (a *attempt) coordinate(ctx context.Context) error {
 			if err := a.checkpoint(ctx, false); err != nil {
 				return err
 			}
-		case <-a.workflow.drain:
+		case <-drain:
+			drain = nil // closed: it would always be ready
 			if err := a.startDrain(ctx); err != nil {
 				return err
 			}

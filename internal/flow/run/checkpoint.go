@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/lifecycle"
 )
 
 // restore loads the last committed manifest. A prepared epoch above it is the decider's to judge:
@@ -19,7 +20,7 @@ func (a *attempt) restore(ctx context.Context) error {
 		return fmt.Errorf("restore %s: %w", w.name, err)
 	}
 	if prepared != nil && prepared.Run == w.record.ID {
-		decided, err := a.decided(ctx)
+		decided, err := a.decided(ctx, prepared)
 		switch {
 		case err != nil:
 			return fmt.Errorf("ask the outcome of epoch %d: %w", prepared.Epoch, err)
@@ -46,6 +47,12 @@ func (a *attempt) restore(ctx context.Context) error {
 		if err := a.manifest.checkFingerprints(w.fingerprints()); err != nil {
 			return err
 		}
+		if err := a.manifest.checkSinks(w.plan.Stages); err != nil {
+			return err
+		}
+		if err := w.restoreSchemas(a.manifest.Schemas); err != nil {
+			return err
+		}
 		w.restoreRows(a.manifest.Rows)
 	} else {
 		w.restoreRows(nil)
@@ -55,30 +62,34 @@ func (a *attempt) restore(ctx context.Context) error {
 	return nil
 }
 
-// decided asks the sink that decides this workflow's epochs; 0 when there is none.
-func (a *attempt) decided(ctx context.Context) (uint64, error) {
-	for i := len(a.workflow.plan.Stages) - 1; i >= 0; i-- {
-		s := a.workflow.plan.Stages[i]
-		if s.Sink == nil || !s.Sink.SinkSpec.Decides {
+// decided asks the sink that decides the prepared epoch for the newest one it committed; 0 when the
+// catalog decides.
+func (a *attempt) decided(ctx context.Context, prepared *Checkpoint) (uint64, error) {
+	m, err := decodeManifest(prepared.Manifest)
+	if err != nil || m.Decider == "" {
+		return 0, err
+	}
+	for _, s := range a.workflow.plan.Stages {
+		if s.Sink == nil || s.Sink.ID != m.Decider {
 			continue
 		}
-		sink, err := s.Sink.NewSink(a.workflow.env(s.Sink, nil))
+		sink, err := s.Sink.NewSink(a.env(s.Sink, nil))
 		if err != nil {
 			return 0, nodeError(s.Sink, err)
 		}
+		defer sink.Close()
 		decider, ok := sink.(connector.Decider)
 		if !ok {
-			sink.Close()
-			continue
+			break
 		}
-		defer sink.Close()
 		if err := sink.Open(ctx, a.sinkTask(s.Sink, 0, s.Writers)); err != nil {
 			return 0, nodeError(s.Sink, fmt.Errorf("open: %w", err))
 		}
 		epoch, err := decider.Decided(ctx)
 		return epoch, nodeError(s.Sink, err)
 	}
-	return 0, nil
+	return 0, fmt.Errorf("sink %s, which knows whether epoch %d is committed, is not in the workflow "+
+		"any more; put it back to finish the run, or discard the run with --fresh", m.Decider, m.Epoch)
 }
 
 // checkpoint takes one epoch through all of its steps. Each step leaves a state from which a
@@ -146,7 +157,10 @@ func (a *attempt) gather(
 		Version: manifestVersion, Epoch: epoch.Number, Final: epoch.Final,
 		Positions: map[string]map[string]partitionPosition{}, Tokens: map[string][][]byte{},
 		States: map[string]stateHistory{}, Fingerprints: a.workflow.fingerprints(),
-		Rows: map[string][3]int64{},
+		Rows: map[string][3]int64{}, Began: a.manifest.Began, Schemas: a.workflow.targetSchemas(),
+	}
+	if a.decider != nil {
+		next.Decider = a.decider.node.ID
 	}
 	var syncs []func(context.Context) error
 	for _, r := range reports {
@@ -175,7 +189,7 @@ func (a *attempt) gather(
 		next.DeadToken = prepared.Token
 		syncs = append(syncs, prepared.Sync)
 	}
-	next.DeadAsked, next.DeadOther = a.dead.counts()
+	next.DeadAsked, next.DeadOther = a.dead.covered(epoch.Number)
 	return next, syncAll(ctx, syncs)
 }
 
@@ -187,7 +201,9 @@ func syncAll(ctx context.Context, syncs []func(context.Context) error) error {
 		if f == nil {
 			continue
 		}
-		wait.Go(func() { errs[i] = f(ctx) })
+		wait.Go(func() {
+			errs[i] = lifecycle.Guard("sync", func() error { return f(ctx) })
+		})
 	}
 	wait.Wait()
 	return errors.Join(errs...)

@@ -74,15 +74,25 @@ type deadLetters struct {
 	share  float64
 
 	mu     sync.Mutex
-	bytes  int // of rows not yet written
-	epochs map[uint64][]deadRow
-	asked  int64 // rows some node asked to dead-letter
-	other  int64 // rows nobody asked for: the run is partial
+	epochs map[uint64]*deadEpoch
+	before deadCounts // of epochs that were taken
+}
+
+// deadEpoch are the dead rows of one epoch.
+type deadEpoch struct {
+	rows  []deadRow
+	bytes int
+	deadCounts
+}
+
+type deadCounts struct {
+	asked int64 // rows some node asked to dead-letter
+	other int64 // rows nobody asked for: the run is partial
 }
 
 func newDeadLetters(run string, e plan.Execution) *deadLetters {
 	return &deadLetters{
-		run: run, schema: batch.NewSchema(deadFields...), epochs: map[uint64][]deadRow{},
+		run: run, schema: batch.NewSchema(deadFields...), epochs: map[uint64]*deadEpoch{},
 		limit: e.MaxDeadLetters, share: e.MaxDeadShare,
 	}
 }
@@ -92,6 +102,11 @@ func newDeadLetters(run string, e plan.Execution) *deadLetters {
 func (d *deadLetters) add(epoch uint64, rows []deadRow, rowsIn int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	e := d.epochs[epoch]
+	if e == nil {
+		e = &deadEpoch{}
+		d.epochs[epoch] = e
+	}
 	for _, r := range rows {
 		reaction := r.node.OnError
 		if r.asked {
@@ -106,14 +121,15 @@ func (d *deadLetters) add(epoch uint64, rows []deadRow, rowsIn int64) error {
 		case plan.Drop:
 			continue
 		case plan.DeadLetter:
-			d.asked++
+			e.asked++
 		default:
-			d.other++
+			e.other++
 		}
-		d.epochs[epoch] = append(d.epochs[epoch], r)
-		d.bytes += len(r.row) + len(r.Record) + len(r.Reason) + deadRowBytes
+		e.rows = append(e.rows, r)
+		e.bytes += len(r.row) + len(r.Record) + len(r.Reason) + deadRowBytes
 	}
-	total := d.asked + d.other
+	asked, other := d.sum()
+	total := asked + other
 	if d.limit > 0 && total > d.limit {
 		return fmt.Errorf("dead letters: %d rows, max_dead_letters is %d; the last: %s",
 			total, d.limit, rows[len(rows)-1].why())
@@ -144,11 +160,12 @@ func (d *deadLetters) take(n uint64) (*batch.Batch, error) {
 		if epoch > n {
 			break
 		}
-		for _, r := range d.epochs[epoch] {
+		for _, r := range d.epochs[epoch].rows {
 			d.append(b, r, now)
 		}
+		d.before.asked += d.epochs[epoch].asked
+		d.before.other += d.epochs[epoch].other
 		delete(d.epochs, epoch)
-		d.bytes = 0 // what other epochs hold is small: one is under way
 	}
 	if b.Len() == 0 {
 		return nil, nil
@@ -190,21 +207,45 @@ func (d *deadLetters) reset(asked, other int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.epochs)
-	d.bytes = 0
-	d.asked, d.other = asked, other
+	d.before = deadCounts{asked, other}
 }
 
 // large reports whether so much waits for a checkpoint that one should come early.
 func (d *deadLetters) large() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.bytes > maxDeadBytes
+	bytes := 0
+	for _, e := range d.epochs {
+		bytes += e.bytes
+	}
+	return bytes > maxDeadBytes
 }
 
 func (d *deadLetters) counts() (asked, other int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.asked, d.other
+	return d.sum()
+}
+
+func (d *deadLetters) sum() (asked, other int64) {
+	asked, other = d.before.asked, d.before.other
+	for _, e := range d.epochs {
+		asked, other = asked+e.asked, other+e.other
+	}
+	return asked, other
+}
+
+// covered returns the counts up to and including an epoch.
+func (d *deadLetters) covered(n uint64) (asked, other int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	asked, other = d.before.asked, d.before.other
+	for epoch, e := range d.epochs {
+		if epoch <= n {
+			asked, other = asked+e.asked, other+e.other
+		}
+	}
+	return asked, other
 }
 
 // deadSink is the sink of dead letters, driven by the workflow instead of a task.
@@ -233,7 +274,12 @@ func (s *deadSink) prepare(
 		}
 	}
 	if s.tx != nil {
-		return s.tx.Prepare(ctx, epoch)
+		prepared, err := s.tx.Prepare(ctx, epoch)
+		if d, ok := s.tx.(connector.Decider); ok && err == nil {
+			// As with any second decider: committing after the manifest could lose the rows.
+			err = d.Decide(ctx, epoch)
+		}
+		return prepared, err
 	}
 	if f, ok := s.sink.(connector.Flusher); ok {
 		return connector.Prepared{}, f.Flush(ctx)

@@ -157,6 +157,37 @@ func (w *Workflow) evolve(c *schemaChange) error {
 	return nil
 }
 
+// targetSchemas returns what each target holds now, for the manifest.
+func (w *Workflow) targetSchemas() []targetSchema {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []targetSchema
+	for to, history := range w.schemas {
+		if s, ok := newTargetSchema(to, history[len(history)-1]); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// restoreSchemas takes over what targets held at a checkpoint of an earlier process.
+func (w *Workflow) restoreSchemas(saved []targetSchema) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range saved {
+		schema, err := s.schema()
+		if err != nil {
+			return err
+		}
+		for n := range w.meters {
+			if to := (target{n, s.Table}); n.ID == s.Node && w.schemas[to] == nil {
+				w.schemas[to] = []*batch.Schema{schema}
+			}
+		}
+	}
+	return nil
+}
+
 // evolveSink takes a sink through the changes of this process's earlier attempts; repeating them
 // does no harm.
 func (w *Workflow) evolveSink(ctx context.Context, n *plan.Node, sink connector.Sink) error {

@@ -1,9 +1,6 @@
 package run
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // lane runs one of several parallel writers of a task in a goroutine of its own. The sequencer
 // deals chunks to lanes in turn and waits for all of them at a barrier, so an epoch has the same
@@ -21,15 +18,10 @@ func newLane(w *writer) *lane {
 
 // loop makes the calls and flushes merged chunks that waited long enough.
 func (l *lane) loop(ctx context.Context) error {
-	wait := l.writer.task.attempt.workflow.linger()
-	linger := time.NewTimer(wait)
+	linger := newLinger(l.writer.task.attempt.workflow.linger())
 	defer linger.Stop()
 	for {
-		if l.writer.pendingRows > 0 {
-			linger.Reset(wait)
-		} else {
-			linger.Stop()
-		}
+		linger.watch(l.writer.pendingRows)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/plan"
 )
 
 // manifestVersion is raised when the meaning of a manifest changes.
@@ -12,10 +14,15 @@ const manifestVersion = 1
 
 // manifest is one checkpoint as the catalog keeps it: all that a restart needs.
 type manifest struct {
-	Version      int
-	Epoch        uint64
-	Final        bool
-	Positions    map[string]map[string]partitionPosition // source -> partition
+	Version   int
+	Epoch     uint64
+	Final     bool
+	Positions map[string]map[string]partitionPosition // source -> partition
+	// Began are the positions at which incremental sources of this run began. The next run starts
+	// there for a source that was stopped before its end.
+	Began        map[string]map[string]partitionPosition `json:",omitempty"`
+	Decider      string                                  `json:",omitempty"` // sink that decides; "": the catalog
+	Schemas      []targetSchema                          `json:",omitempty"`
 	Tokens       map[string][][]byte                     // sink -> token per writer
 	DeadToken    []byte                                  `json:",omitempty"`
 	States       map[string]stateHistory                 `json:",omitempty"`
@@ -30,6 +37,7 @@ type partitionPosition struct {
 	Spec     []byte             `json:",omitempty"`
 	Position connector.Position `json:",omitempty"`
 	Ended    bool               `json:",omitempty"`
+	Cut      bool               `json:",omitempty"` // ended because nobody wanted more rows
 }
 
 // stateHistory names the state objects of one node: a base and the increments after it.
@@ -72,6 +80,59 @@ func decodeManifest(data []byte) (*manifest, error) {
 			"the binary that began it, or start over with --fresh", m.Version, manifestVersion)
 	}
 	return m, nil
+}
+
+// targetSchema is the schema a target has held last.
+type targetSchema struct {
+	Node, Table string
+	Fields      []targetField
+}
+
+type targetField struct {
+	Name, Type string
+	Nullable   bool `json:",omitempty"`
+}
+
+// newTargetSchema writes a schema; ok is false when a type has no text form.
+func newTargetSchema(to target, schema *batch.Schema) (s targetSchema, ok bool) {
+	s = targetSchema{Node: to.node.ID, Table: to.table}
+	for _, f := range schema.Fields() {
+		if _, err := batch.ParseType(f.Type.String()); err != nil {
+			return s, false
+		}
+		s.Fields = append(s.Fields, targetField{f.Name, f.Type.String(), f.Nullable})
+	}
+	return s, true
+}
+
+func (s targetSchema) schema() (*batch.Schema, error) {
+	fields := make([]batch.Field, len(s.Fields))
+	for i, f := range s.Fields {
+		typ, err := batch.ParseType(f.Type)
+		if err != nil {
+			return nil, fmt.Errorf("schema of %s in the manifest: %w", s.Node, err)
+		}
+		fields[i] = batch.Field{Name: f.Name, Type: typ, Nullable: f.Nullable}
+	}
+	return batch.NewSchema(fields...), nil
+}
+
+// checkSinks refuses to resume with sinks that have rows staged and are gone, or have another
+// number of writers: nobody would publish or drop those rows.
+func (m *manifest) checkSinks(stages []*plan.Stage) error {
+	writers := map[string]int{}
+	for _, s := range stages {
+		if s.Sink != nil {
+			writers[s.Sink.ID] = s.Writers
+		}
+	}
+	for node, tokens := range m.Tokens {
+		if now := writers[node]; now != len(tokens) {
+			return fmt.Errorf("sink %s of the unfinished run had %d writers and has %d now; undo the "+
+				"change to finish the run, or discard the run with --fresh", node, len(tokens), now)
+		}
+	}
+	return nil
 }
 
 // checkFingerprints refuses to continue with positions or state of nodes that have changed.

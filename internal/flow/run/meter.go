@@ -1,6 +1,9 @@
 package run
 
 import (
+	"sync/atomic"
+	"time"
+
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/obs"
 )
@@ -8,7 +11,15 @@ import (
 // meter counts what one node did over all attempts of a run.
 type meter struct {
 	obs.Node
-	node *plan.Node
+	node     *plan.Node
+	cpuNanos atomic.Int64 // the part of busy that computes instead of waiting for a system
+}
+
+// worked adds computing time since the work began.
+func (m *meter) worked(since time.Time) {
+	took := int64(time.Since(since))
+	m.BusyNanos.Add(took)
+	m.cpuNanos.Add(took)
 }
 
 // add counts a batch through the node.

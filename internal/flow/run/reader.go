@@ -25,7 +25,8 @@ type reader struct {
 	ended     bool
 	finished  atomic.Bool
 	position  connector.Position // task loop: after the last chunk taken
-	acked     connector.Position
+	opened    bool
+	context   context.Context //nolint:containedctx // ends the reader alone, as the attempt's ends all
 	cancel    context.CancelFunc
 	decoder   connector.Decoder
 }
@@ -45,14 +46,18 @@ func openReader(
 		return r, nil
 	}
 	if err := source.Open(ctx, r.partition, start.Position); err != nil {
-		return nil, nodeError(n, fmt.Errorf("open: %w", err))
+		return nil, nodeError(n, errors.Join(fmt.Errorf("open: %w", err), source.Close()))
 	}
+	r.opened = true
 	return r, nil
 }
 
+// prepare makes the context that stop ends; it comes before loop and before any stop.
+func (r *reader) prepare(ctx context.Context) { r.context, r.cancel = context.WithCancel(ctx) }
+
 // loop reads until the end, handing each chunk over and waiting until the task took it.
-func (r *reader) loop(ctx context.Context) error {
-	ctx, r.cancel = context.WithCancel(ctx)
+func (r *reader) loop(context.Context) error {
+	ctx := r.context
 	defer r.cancel()
 	for {
 		it, err := r.read(ctx)
@@ -68,35 +73,35 @@ func (r *reader) loop(ctx context.Context) error {
 	}
 }
 
-// read takes one chunk from the source within the workflow's memory. It is a function of its own
-// to keep the stack of an idle reader small.
+// read takes one chunk from the source and waits until the workflow's memory has room for it; an
+// idle source holds none. It is a function of its own to keep the stack of an idle reader small.
 //
 //go:noinline
 func (r *reader) read(ctx context.Context) (*item, error) {
-	memory := r.task.attempt.memory
-	reserved := int64(r.budget.Limits().Bytes)
 	before := time.Now()
-	if err := memory.Acquire(ctx, reserved); err != nil {
-		return nil, err
-	}
-	r.meter.Blocked(before)
-	before = time.Now()
 	it := &item{input: r.index}
 	var err error
 	it.chunk, err = r.source.Read(ctx)
 	r.meter.Busy(before)
 	switch {
 	case errors.Is(err, io.EOF):
-		memory.Release(reserved)
 		it.end = true
 		return it, nil
 	case err != nil:
-		memory.Release(reserved)
 		return nil, nodeError(r.node, fmt.Errorf("read: %w", err))
 	}
 	it.chunk.Bytes = max(it.chunk.Bytes, 1)
-	r.meter.Bytes.Add(int64(it.chunk.Bytes))
-	it.release = newLease(it.chunk.Release, func() { memory.Release(reserved) }).drop
+	memory, size := r.task.attempt.memory, int64(it.chunk.Bytes)
+	before = time.Now()
+	if err := memory.Acquire(ctx, size); err != nil {
+		if it.chunk.Release != nil {
+			it.chunk.Release()
+		}
+		return nil, err
+	}
+	r.meter.Blocked(before)
+	r.meter.Bytes.Add(size)
+	it.release = func() { memory.Release(size) }
 	return it, nil
 }
 
@@ -149,14 +154,13 @@ func (r *reader) stop() {
 // ack tells the source what is committed.
 // invariant: ack after commit
 func (r *reader) ack(ctx context.Context, p connector.Position) {
-	if p == nil || r.source == nil {
+	if p == nil || !r.opened {
 		return
 	}
 	if err := r.source.Ack(ctx, p); err != nil {
 		r.task.attempt.log.Warn("source did not take the acknowledgement",
 			"node", r.node.ID, "error", err)
 	}
-	r.acked = p
 }
 
 func (r *reader) close() {

@@ -21,7 +21,7 @@ type Report struct {
 	Restarts    int64   `json:"restarts"`
 	DeadLetters int64   `json:"dead_letters"`
 	Unasked     int64   `json:"dead_letters_unasked"`
-	// Cores and InFlightBytes were measured: busy seconds over wall seconds, and the most bytes of
+	// Cores and InFlightBytes were measured: computing seconds over wall seconds, and the most bytes of
 	// source data held at once. The next run is placed by them unless the document declares more.
 	Cores         float64          `json:"cores"`
 	InFlightBytes int64            `json:"in_flight_bytes_max"`
@@ -99,7 +99,7 @@ func (w *Workflow) Snapshot() Report {
 			Warnings:       warnings[n.ID],
 		}
 		if seconds > 0 {
-			r.Cores += node.BusySeconds / seconds
+			r.Cores += time.Duration(m.cpuNanos.Load()).Seconds() / seconds
 		}
 		switch n.Kind {
 		case plan.Source:

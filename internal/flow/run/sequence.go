@@ -15,14 +15,10 @@ import (
 // jobs it settles epochs and flushes merged chunks that waited long enough.
 // invariant: chunks leave in the order they entered
 func (t *task) sequence(ctx context.Context) error {
-	linger := time.NewTimer(time.Hour)
+	linger := newLinger(t.attempt.workflow.linger())
 	defer linger.Stop()
 	for {
-		if t.pendingRows() > 0 {
-			linger.Reset(t.attempt.workflow.linger())
-		} else {
-			linger.Stop()
-		}
+		linger.watch(t.pendingRows())
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -43,6 +39,30 @@ func (t *task) sequence(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// lingerTimer fires when rows have been held back for the linger time.
+type lingerTimer struct {
+	*time.Timer
+	wait    time.Duration
+	holding bool
+}
+
+func newLinger(wait time.Duration) *lingerTimer {
+	l := &lingerTimer{Timer: time.NewTimer(wait), wait: wait}
+	l.Stop()
+	return l
+}
+
+// watch starts the time when the first rows are held back and ends it when none are.
+func (l *lingerTimer) watch(rows int) {
+	switch {
+	case rows > 0 && !l.holding:
+		l.Reset(l.wait)
+	case rows == 0 && l.holding:
+		l.Stop()
+	}
+	l.holding = rows > 0
 }
 
 // await waits for a worker to finish the job; epochs may be settled meanwhile.
@@ -83,7 +103,7 @@ func (t *task) step(ctx context.Context, j *job) error {
 	if j.satisfied {
 		t.attempt.post(ctx, &event{task: t, satisfied: true})
 	}
-	l := newLease(j.release)
+	l := newLease(j.chunk.Release, j.release)
 	defer l.drop()
 	for _, p := range j.parts {
 		if err := t.emit(ctx, p, l); err != nil {
@@ -103,11 +123,18 @@ func (t *task) emit(ctx context.Context, p part, l *lease) error {
 		t.merged++
 		w := t.writers[t.merged%len(t.writers)]
 		l.share(1)
+		done := l.drop
+		if encoded := p.chunk.Release; encoded != nil {
+			done = func() {
+				encoded()
+				l.drop()
+			}
+		}
 		if t.lanes == nil {
-			return w.add(ctx, p.chunk, l.drop)
+			return w.add(ctx, p.chunk, done)
 		}
 		return t.lanes[t.merged%len(t.lanes)].call(ctx, func(ctx context.Context) error {
-			return w.add(ctx, p.chunk, l.drop)
+			return w.add(ctx, p.chunk, done)
 		})
 	}
 	for _, e := range t.outputs {
@@ -247,7 +274,7 @@ func (o *orderedOperator) apply(j *job) error {
 		o.count(p.chunk.Batch).add()
 	}
 	j.parts = next
-	o.meter.Busy(before)
+	o.meter.worked(before)
 	return nil
 }
 

@@ -5,12 +5,22 @@ import (
 	"hash/crc32"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const (
+	baseSuffix      = ".base"
+	incrementSuffix = ".increment"
+)
+
+func isStateObject(name string) bool {
+	return strings.HasSuffix(name, baseSuffix) || strings.HasSuffix(name, incrementSuffix)
+}
 
 // stateSnapshot is what one operator's state changed in an epoch.
 type stateSnapshot struct {
@@ -21,12 +31,12 @@ type stateSnapshot struct {
 
 // saveState writes a snapshot as an object of its own and returns the node's new history: synced.
 func (a *attempt) saveState(s stateSnapshot, epoch uint64) (stateHistory, error) {
-	kind := "increment"
+	kind := incrementSuffix
 	if s.base {
-		kind = "base"
+		kind = baseSuffix
 	}
 	object := stateObject{
-		Name:  fmt.Sprintf("%s-%s-%d.%s", a.workflow.record.ID, s.node.ID, epoch, kind),
+		Name:  fmt.Sprintf("%s-%s-%d%s", a.workflow.record.ID, s.node.ID, epoch, kind),
 		Bytes: int64(len(s.data)), CRC32C: crc32.Checksum(s.data, castagnoli),
 	}
 	dir := a.workflow.stateDir()

@@ -216,7 +216,7 @@ func (t *task) positions() map[string]partitionPosition {
 	positions := make(map[string]partitionPosition, len(t.readers))
 	for _, r := range t.readers {
 		positions[r.partition.ID] = partitionPosition{
-			Spec: r.partition.Spec, Position: r.position, Ended: r.ended,
+			Spec: r.partition.Spec, Position: r.position, Ended: r.ended, Cut: r.finished.Load(),
 		}
 	}
 	return positions
@@ -259,10 +259,12 @@ func (t *task) open(ctx context.Context) error {
 	}
 	for i := range t.stage.Writers {
 		w, err := openWriter(ctx, t, i)
+		if w != nil {
+			t.writers = append(t.writers, w)
+		}
 		if err != nil {
 			return err
 		}
-		t.writers = append(t.writers, w)
 	}
 	return nil
 }

@@ -90,6 +90,9 @@ func (w *worker) process(j *job) (err error) {
 			return err
 		}
 	}
+	// The job keeps the chunk's own Release; what is made of the chunk must not call it again.
+	j.chunk = chunk
+	chunk.Release = nil
 	w.current = append(w.current[:0], part{chunk: chunk})
 	for _, o := range w.chain {
 		if err := w.apply(o, j); err != nil {
@@ -114,7 +117,7 @@ func (w *worker) read(j *job, chunk connector.Chunk) (connector.Chunk, error) {
 		if chunk, err = decode(chunk); err != nil {
 			return chunk, nodeError(r.node, fmt.Errorf("decode: %w", err))
 		}
-		r.meter.Busy(before)
+		r.meter.worked(before)
 	}
 	for _, rejected := range chunk.Rejected {
 		j.rejected = append(j.rejected, deadRow{node: r.node, Rejected: rejected})
@@ -149,7 +152,7 @@ func (w *worker) apply(o *boundOperator, j *job) error {
 		j.counts = append(j.counts, o.count(p.chunk.Batch))
 	}
 	w.current, w.next = w.next, w.current
-	o.meter.Busy(before)
+	o.meter.worked(before)
 	return nil
 }
 
@@ -208,6 +211,6 @@ func (w *worker) encodeParts(j *job) error {
 		}
 		p.chunk = chunk
 	}
-	writer.meter.Busy(before)
+	writer.meter.worked(before)
 	return nil
 }

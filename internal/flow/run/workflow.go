@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/lifecycle"
 	"github.com/tapeline/tapeline/internal/retry"
 )
 
@@ -121,7 +123,7 @@ func (w *Workflow) supervise(ctx context.Context) error {
 	defer cancel(nil)
 	lease, err := w.cluster.config.Catalog.Acquire(ctx, w.name, cancel)
 	if err != nil {
-		w.setStatus(Failed)
+		w.finishWith(err)
 		return err
 	}
 	defer lease.Release()
@@ -132,13 +134,15 @@ func (w *Workflow) supervise(ctx context.Context) error {
 		return err
 	}
 	w.setStatus(Queued)
-	free, err := w.cluster.place(ctx, w.needs())
-	if err != nil {
-		w.finishWith(err)
-		return err
+	free, err := w.placed(ctx)
+	if err == nil {
+		defer free()
+		err = w.attempts(ctx)
 	}
-	defer free()
-	err = w.attempts(ctx)
+	if errors.Is(err, errDrained) {
+		w.setStatus(Stopped)
+		err = nil
+	}
 	w.finishWith(err)
 	// The record is written even when ctx has ended.
 	ctx = context.WithoutCancel(ctx)
@@ -146,6 +150,22 @@ func (w *Workflow) supervise(ctx context.Context) error {
 		err = errors.Join(err, fmt.Errorf("record the end of run %s: %w", w.record.ID, finishErr))
 	}
 	return err
+}
+
+// placed waits for cores and memory, unless the workflow is drained first.
+func (w *Workflow) placed(ctx context.Context) (free func(), err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	waiting := make(chan struct{})
+	defer close(waiting)
+	go func() {
+		select {
+		case <-w.drain:
+			cancel(errDrained)
+		case <-waiting:
+		}
+	}()
+	return w.cluster.place(ctx, w.needs())
 }
 
 // begin finds the unfinished run to take up, or begins a new one. nothing: there is nothing to do.
@@ -170,7 +190,7 @@ func (w *Workflow) begin(ctx context.Context) (nothing bool, err error) {
 		w.log.Info("taking up unfinished run", "run", last.ID, "status", last.Status)
 	}
 	if w.options.Fresh {
-		if err := w.lease.Discard(ctx); err != nil {
+		if err := w.discard(ctx); err != nil {
 			return false, err
 		}
 	}
@@ -179,6 +199,29 @@ func (w *Workflow) begin(ctx context.Context) (nothing bool, err error) {
 	}
 	w.take(record)
 	return false, nil
+}
+
+// discard forgets checkpoints and the state objects they named.
+func (w *Workflow) discard(ctx context.Context) error {
+	if err := w.lease.Discard(ctx); err != nil {
+		return err
+	}
+	objects, err := w.cluster.config.FS.List(w.stateDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("discard state: %w", err)
+	}
+	for _, o := range objects {
+		if o.IsDir() || !isStateObject(o.Name()) {
+			continue
+		}
+		if err := w.cluster.config.FS.Remove(filepath.Join(w.stateDir(), o.Name())); err != nil {
+			return fmt.Errorf("discard state: %w", err)
+		}
+	}
+	return nil
 }
 
 // take makes record the workflow's run.
@@ -193,6 +236,7 @@ func (w *Workflow) take(record Record) {
 // the run before, whose last manifest is previous, ended.
 func (w *Workflow) startManifest(previous *manifest) *manifest {
 	m := &manifest{Version: manifestVersion, Positions: map[string]map[string]partitionPosition{}}
+	defer func() { m.Began = m.Positions }()
 	now := w.fingerprints()
 	for _, n := range w.plan.Workflow.Nodes {
 		positions := previous.Positions[n.ID]
@@ -201,6 +245,15 @@ func (w *Workflow) startManifest(previous *manifest) *manifest {
 		}
 		if previous.Fingerprints[n.ID] != now[n.ID] {
 			w.log.Warn("source has changed since the last run; it starts anew", "node", n.ID)
+			continue
+		}
+		for _, p := range positions {
+			if p.Cut {
+				positions = previous.Began[n.ID]
+				break
+			}
+		}
+		if len(positions) == 0 {
 			continue
 		}
 		m.Positions[n.ID] = map[string]partitionPosition{}
@@ -227,7 +280,7 @@ func (w *Workflow) attempts(ctx context.Context) error {
 	restarts := w.plan.Workflow.Execution.Restart.Start(rand.Float64)
 	for {
 		w.setStatus(Running)
-		err := newAttempt(w).run(ctx)
+		err := lifecycle.Guard(w.name, func() error { return newAttempt(w).run(ctx) })
 		switch {
 		case errors.Is(err, errFinished):
 			w.setStatus(Completed)
@@ -241,15 +294,19 @@ func (w *Workflow) attempts(ctx context.Context) error {
 		}
 		var change *schemaChange
 		if errors.As(err, &change) {
-			if err := w.evolve(change); err != nil {
+			if refused := errors.Join(w.evolve(change), w.repeatable(err)); refused != nil {
 				w.setStatus(Failed)
-				return err
+				return refused
 			}
 			w.log.Info("evolving from the last checkpoint", "change", change.Error())
 			continue
 		}
 		delay, again := restarts.Next(time.Now(), err)
 		if !again {
+			w.setStatus(Failed)
+			return err
+		}
+		if err := w.repeatable(err); err != nil {
 			w.setStatus(Failed)
 			return err
 		}
@@ -265,6 +322,20 @@ func (w *Workflow) attempts(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// repeatable refuses a restart when a source that gave rows cannot give them again: those that are
+// not committed would be lost.
+func (w *Workflow) repeatable(cause error) error {
+	for n, m := range w.meters {
+		if n.Kind == plan.Source && n.SourceSpec.Bounded && !n.SourceSpec.Resumable && m.Bytes.Load() > 0 {
+			return nodeError(n, &connector.Error{
+				Op: "restart", Class: connector.Permanent, Err: cause,
+				Hint: "this source cannot be read again from a position",
+			})
+		}
+	}
+	return nil
 }
 
 // finishWith makes the report of the run's end.

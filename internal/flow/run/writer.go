@@ -36,7 +36,7 @@ type writer struct {
 // openWriter makes and opens a sink and brings it to the restored epoch.
 func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
 	n := t.stage.Sink
-	sink, err := n.NewSink(t.attempt.workflow.env(n, nil))
+	sink, err := n.NewSink(t.attempt.env(n, nil))
 	if err != nil {
 		return nil, nodeError(n, err)
 	}
@@ -57,12 +57,12 @@ func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
 		}
 	}
 	if err := sink.Open(ctx, t.attempt.sinkTask(n, index, t.stage.Writers)); err != nil {
-		return nil, nodeError(n, fmt.Errorf("open: %w", err))
+		return w, nodeError(n, fmt.Errorf("open: %w", err))
 	}
 	if w.tx != nil {
 		epoch, token := t.attempt.restoredToken(n, index)
 		if err := w.tx.Recover(ctx, epoch, token); err != nil {
-			return nil, nodeError(n, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
+			return w, nodeError(n, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
 		}
 	}
 	return w, nodeError(n, t.attempt.workflow.evolveSink(ctx, n, sink))
@@ -98,7 +98,8 @@ func (w *writer) add(ctx context.Context, chunk connector.Chunk, done func()) er
 	w.pending = append(w.pending, chunk)
 	w.release = append(w.release, done)
 	w.pendingRows += chunk.Batch.Len()
-	if w.pendingRows >= preferred {
+	// Held-back chunks keep their credits: with all of them here, none could come.
+	if w.pendingRows >= preferred || len(w.pending) >= edgeChunks/2 {
 		return w.flush(ctx)
 	}
 	return nil

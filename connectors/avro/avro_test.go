@@ -1,0 +1,614 @@
+package avro
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/google/go-cmp/cmp"
+	"github.com/hamba/avro/v2/ocf"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/connectors/parquet"
+	"github.com/tapeline/tapeline/internal/testenv"
+	"github.com/tapeline/tapeline/internal/vfs"
+	"github.com/tapeline/tapeline/internal/vfs/simfs"
+)
+
+func newEnv(fsys vfs.FS, limits connector.Limits) connector.Env {
+	return connector.Env{FS: fsys, Budget: connector.NewBudget(limits)}
+}
+
+func plenty() connector.Limits { return connector.Limits{Rows: 16384, Bytes: 16 << 20} }
+
+// outcome is what a source delivered.
+type outcome struct {
+	rows      []string // as JSON
+	positions []connector.Position
+	counts    []int // rows up to each position
+	schema    *batch.Schema
+}
+
+// read runs a source from a position to its end, at most a million rows.
+func read(t testing.TB, env connector.Env, cfg SourceConfig, at connector.Position) (outcome, error) {
+	t.Helper()
+	var out outcome
+	s, err := Connector().Source.New(env, &cfg)
+	if err != nil {
+		return out, err
+	}
+	defer s.Close()
+	if err := s.Open(t.Context(), connector.Partition{}, at); err != nil {
+		return out, err
+	}
+	const most = 1_000_000
+	for len(out.rows) < most {
+		chunk, err := s.Read(t.Context())
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		out.schema = chunk.Batch.Schema()
+		for row := range chunk.Batch.Len() {
+			out.rows = append(out.rows, string(batch.AppendRow(nil, chunk.Batch, row)))
+		}
+		out.positions = append(out.positions, chunk.Position)
+		out.counts = append(out.counts, len(out.rows))
+	}
+	return out, nil
+}
+
+func openSink(t testing.TB, env connector.Env, cfg SinkConfig, epoch uint64, token []byte) connector.Transactional {
+	t.Helper()
+	s, err := Connector().Sink.New(env, &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := s.(connector.Transactional)
+	err = errors.Join(tx.Open(t.Context(), connector.Task{Run: "r", Count: 1}),
+		tx.Recover(t.Context(), connector.Epoch{Number: epoch}, token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+func commit(t testing.TB, tx connector.Transactional, epoch connector.Epoch) {
+	t.Helper()
+	prepared, err := tx.Prepare(t.Context(), epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(prepared.Sync(t.Context()), tx.Commit(t.Context(), epoch, prepared.Token)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeAll(t testing.TB, env connector.Env, cfg SinkConfig, batches ...*batch.Batch) {
+	t.Helper()
+	tx := openSink(t, env, cfg, 0, nil)
+	for _, b := range batches {
+		if err := tx.Write(t.Context(), connector.Chunk{Batch: b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, tx, connector.Epoch{Number: 1, Final: true})
+	if err := tx.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRealFiles reads the interoperability files and counts rows with another library.
+func TestRealFiles(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(testenv.Data(t, "avro"), "*.avro"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(len(files), err)
+	}
+	for _, path := range files {
+		got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		want, err := countRows(path)
+		if err != nil {
+			t.Logf("%s: the other library: %v", filepath.Base(path), err)
+		} else if len(got.rows) != want {
+			t.Errorf("%s: %d rows, want %d", path, len(got.rows), want)
+		}
+		t.Logf("%-32s %3d rows: %s\n%s", filepath.Base(path), len(got.rows), got.schema, strings.Join(got.rows[:min(2, len(got.rows))], "\n"))
+	}
+}
+
+// TestSameAsParquet compares files that were made of Parquet files of the same name.
+func TestSameAsParquet(t *testing.T) {
+	t.Parallel()
+	avro, other := testenv.Data(t, "avro"), filepath.Join(testenv.Data(t, "parquet_interop"), "data")
+	for name, twin := range map[string]string{
+		"alltypes_plain.bzip2.avro": "alltypes_plain.parquet", "alltypes_plain.snappy.avro": "alltypes_plain.parquet",
+		"fixed_length_decimal.avro": "fixed_length_decimal.parquet", "int32_decimal.avro": "int32_decimal.parquet",
+		"dict-page-offset-zero.avro": "dict-page-offset-zero.parquet", "repeated_no_annotation.avro": "repeated_no_annotation.parquet",
+	} {
+		got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: filepath.Join(avro, name)}, nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		s, err := parquet.Connector().Source.New(newEnv(vfs.OS{}, plenty()), &parquet.SourceConfig{Path: filepath.Join(other, twin)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Open(t.Context(), connector.Partition{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		chunk, err := s.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := rowsOf(chunk.Batch)
+		for i := range want {
+			want[i] = strings.ReplaceAll(want[i], "00.000000000Z", "00.000000Z")
+		}
+		if diff := cmp.Diff(want, got.rows); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func countRows(path string) (int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	d, err := ocf.NewDecoder(f)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for d.HasNext() {
+		var v any
+		if err := d.Decode(&v); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, d.Error()
+}
+
+// everything returns a schema of all kinds that Avro can hold.
+func everything() *batch.Schema {
+	var fields []batch.Field
+	add := func(typ batch.Type) {
+		fields = append(fields, batch.Field{Name: fmt.Sprintf("c%d_%s", len(fields), typ.Kind), Type: typ, Nullable: true})
+	}
+	for _, kind := range []batch.Kind{batch.Bool, batch.Int32, batch.Int64, batch.Float32, batch.Float64, batch.String, batch.Binary, batch.Date, batch.Time} {
+		add(batch.Of(kind))
+	}
+	for _, unit := range []batch.Unit{batch.Millisecond, batch.Microsecond, batch.Nanosecond} {
+		add(batch.TimestampOf(unit, "UTC"))
+		add(batch.TimestampOf(unit, ""))
+	}
+	add(batch.DecimalOf(9, 2))
+	add(batch.DecimalOf(38, 10))
+	inner := batch.StructOf(
+		batch.Field{Name: "a", Type: batch.Of(batch.Int64), Nullable: true},
+		batch.Field{Name: "b", Type: batch.ListOf(batch.Of(batch.String)), Nullable: true})
+	add(batch.ListOf(batch.ListOf(batch.Of(batch.Int32))))
+	add(inner)
+	add(batch.ListOf(inner))
+	add(batch.MapOf(batch.Of(batch.String), batch.Of(batch.Float64)))
+	fields = append(fields, batch.Field{Name: "required", Type: batch.Of(batch.Int64)},
+		batch.Field{Name: "straße 1", Type: batch.Of(batch.Int64)})
+	return batch.NewSchema(fields...)
+}
+
+func random(r *rand.Rand, a *batch.Appender, nullable bool) {
+	typ := a.Type()
+	if nullable && r.IntN(5) == 0 {
+		a.Null()
+		return
+	}
+	switch typ.Kind {
+	case batch.Bool:
+		a.Bool(r.IntN(2) == 0)
+	case batch.Int32, batch.Date:
+		a.Int(int64(int32(r.Uint32()) / 64))
+	case batch.Float32, batch.Float64:
+		a.Float(float64(r.IntN(1000)) / 8)
+	case batch.Time:
+		a.Int(r.Int64N(86400e6))
+	case batch.Decimal:
+		a.Decimal(decimal128.FromI64(r.Int64N(2e8) - 1e8))
+	case batch.String, batch.Binary:
+		a.Text(strings.Repeat(string(rune('a'+r.IntN(26))), r.IntN(12)))
+	case batch.List, batch.Map:
+		for i := range r.IntN(4) {
+			if typ.Kind == batch.Map {
+				a.Element(0).Text(fmt.Sprint(i))
+				random(r, a.Element(1), true)
+				continue
+			}
+			random(r, a.Element(0), true)
+		}
+		a.List()
+	case batch.Struct:
+		for i := range typ.Fields {
+			random(r, a.Element(i), true)
+		}
+		a.Struct()
+	default:
+		a.Int(r.Int64N(4e15) - 2e15)
+	}
+}
+
+func randomBatch(seed uint64, schema *batch.Schema, rows int) *batch.Batch {
+	r := rand.New(rand.NewPCG(seed, 1))
+	b := batch.NewBuilder(schema)
+	for range rows {
+		for i, f := range schema.Fields() {
+			random(r, b.Column(i), f.Nullable)
+		}
+	}
+	out, err := b.Batch()
+	if err != nil {
+		panic("random batch: " + err.Error())
+	}
+	return out
+}
+
+func rowsOf(batches ...*batch.Batch) []string {
+	var rows []string
+	for _, b := range batches {
+		for row := range b.Len() {
+			rows = append(rows, string(batch.AppendRow(nil, b, row)))
+		}
+	}
+	return rows
+}
+
+// TestRoundTrip writes every kind in each codec; another library counts the same rows.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	for i, compression := range []string{"", "snappy", "deflate", "zstd", "none"} {
+		path := filepath.Join(t.TempDir(), "a.avro")
+		a, b := randomBatch(uint64(i), everything(), 300), randomBatch(9, everything(), 200)
+		writeAll(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path, Compression: compression}, a, b)
+		got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil)
+		if diff := cmp.Diff(rowsOf(a, b), got.rows); err != nil || diff != "" {
+			t.Fatalf("%s: %v %s", compression, err, diff)
+		}
+		if got.schema.String() != everything().String() {
+			t.Errorf("got schema %s\nwant %s", got.schema, everything())
+		}
+		if n, err := countRows(path); err != nil || n != 500 {
+			t.Errorf("%s: the other library counts %d rows: %v", compression, n, err)
+		}
+	}
+}
+
+// TestWidened writes kinds that Avro holds as others.
+func TestWidened(t *testing.T) {
+	t.Parallel()
+	b := batch.NewBuilder(batch.NewSchema(
+		batch.Field{Name: "u8", Type: batch.Of(batch.Uint8)}, batch.Field{Name: "u32", Type: batch.Of(batch.Uint32)},
+		batch.Field{Name: "u64", Type: batch.Of(batch.Uint64)}, batch.Field{Name: "i8", Type: batch.Of(batch.Int8)},
+		batch.Field{Name: "json", Type: batch.Of(batch.JSON)},
+		batch.Field{Name: "s", Type: batch.TimestampOf(batch.Second, "UTC")},
+		batch.Field{Name: "m", Type: batch.MapOf(batch.Of(batch.Int64), batch.Of(batch.Bool))}))
+	b.Column(0).Uint(255)
+	b.Column(1).Uint(4294967295)
+	b.Column(2).Uint(18446744073709551615)
+	b.Column(3).Int(-128)
+	b.Column(4).Text(`{"a":1}`)
+	b.Column(5).Int(1)
+	b.Column(6).Element(0).Int(7)
+	b.Column(6).Element(1).Bool(true)
+	b.Column(6).List()
+	in, err := b.Batch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "a.avro")
+	writeAll(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path}, in)
+	got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil)
+	want := `{"u8":255,"u32":4294967295,"u64":18446744073709551615,"i8":-128,"json":"{\"a\":1}",` +
+		`"s":"1970-01-01T00:00:01Z","m":[{"key":7,"value":true}]}`
+	if err != nil || len(got.rows) != 1 || strings.ReplaceAll(got.rows[0], "01.000Z", "01Z") != want {
+		t.Errorf("%v\ngot  %v\nwant %s", err, got.rows, want)
+	}
+	nanos := batch.NewSchema(batch.Field{Name: "t", Type: batch.Type{Kind: batch.Time, Unit: batch.Nanosecond}})
+	s := openSink(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path}, 0, nil)
+	var e *connector.Error
+	if err := s.Write(t.Context(), connector.Chunk{Batch: randomBatch(1, nanos, 1)}); !errors.As(err, &e) || e.Class != connector.Schema {
+		t.Errorf("time of nanoseconds: %v", err)
+	}
+}
+
+// TestUnions reads unions of several types and recursive records as JSON.
+func TestUnions(t *testing.T) {
+	t.Parallel()
+	schema := `{"type":"record","name":"r","fields":[
+		{"name":"u","type":["null","long","string",{"type":"array","items":"double"}]},
+		{"name":"tree","type":{"type":"record","name":"node","fields":[
+			{"name":"v","type":"int"},{"name":"next","type":["null","node"]}]}},
+		{"name":"e","type":{"type":"enum","name":"color","symbols":["red","green"]}}]}`
+	path := filepath.Join(t.TempDir(), "a.avro")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := ocf.NewEncoder(schema, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := map[string]any{"v": 1, "next": map[string]any{"node": map[string]any{"v": 2, "next": nil}}}
+	for _, u := range []any{nil, int64(5), "x", map[string]any{"array": []any{1.5}}} {
+		if err := w.Encode(map[string]any{"u": u, "tree": tree, "e": "green"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, u := range []string{"null", "5", `"x"`, "[1.5]"} {
+		want = append(want, `{"u":`+u+`,"tree":{"v":1,"next":{"next":null,"v":2}},"e":"green"}`)
+	}
+	if diff := cmp.Diff(want, got.rows); diff != "" {
+		t.Errorf("%s: %s", got.schema, diff)
+	}
+}
+
+// TestResume continues at every position, also within blocks.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for i := range 2 {
+		path := filepath.Join(dir, fmt.Sprintf("%d.avro", i))
+		writeAll(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path}, randomBatch(uint64(i), everything(), 100), randomBatch(5, everything(), 40))
+	}
+	small := newEnv(vfs.OS{}, connector.Limits{Rows: 30, Bytes: 1 << 20})
+	cfg := SourceConfig{Path: dir + "/*.avro"}
+	whole, err := read(t, small, cfg, nil)
+	if err != nil || len(whole.rows) != 280 || len(whole.positions) < 12 {
+		t.Fatal(len(whole.rows), len(whole.positions), err)
+	}
+	for i, position := range whole.positions {
+		rest, err := read(t, small, cfg, position)
+		if diff := cmp.Diff(whole.rows[whole.counts[i]:], rest.rows, emptyIsNil()); err != nil || diff != "" {
+			t.Fatalf("position %d: %v %s", i, err, diff)
+		}
+	}
+}
+
+func emptyIsNil() cmp.Option {
+	return cmp.FilterValues(func(a, b []string) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore())
+}
+
+func TestEmptyRunLeavesAReadableFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.avro")
+	writeAll(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path})
+	if got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil); err != nil || len(got.rows) != 0 {
+		t.Error(got.rows, err)
+	}
+}
+
+// crashJob writes four epochs of rows and commits each.
+func crashJob(system vfs.FS, cfg SinkConfig, done *uint64, token *[]byte) error {
+	s, err := Connector().Sink.New(connector.Env{FS: system}, &cfg)
+	if err != nil {
+		return err
+	}
+	tx, ctx := s.(connector.Transactional), context.Background()
+	if err := tx.Open(ctx, connector.Task{Run: "r", Count: 1}); err != nil {
+		return err
+	}
+	if err := tx.Recover(ctx, connector.Epoch{Number: *done}, *token); err != nil {
+		return err
+	}
+	const epochs = 4
+	for number := *done + 1; number <= epochs; number++ {
+		if err := tx.Write(ctx, connector.Chunk{Batch: randomBatch(number, everything(), 50)}); err != nil {
+			return err
+		}
+		epoch := connector.Epoch{Number: number, Final: number == epochs}
+		prepared, err := tx.Prepare(ctx, epoch)
+		if err != nil {
+			return err
+		}
+		if err := prepared.Sync(ctx); err != nil {
+			return err
+		}
+		*done, *token = number, prepared.Token
+		if err := tx.Commit(ctx, epoch, prepared.Token); err != nil {
+			return err
+		}
+	}
+	return tx.Close()
+}
+
+// TestSinkCrashes crashes at every change of the disk, recovers and goes on.
+func TestSinkCrashes(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for number := range uint64(4) {
+		want = append(want, rowsOf(randomBatch(number+1, everything(), 50))...)
+	}
+	for _, cfg := range []SinkConfig{{Path: "out/a.avro"}, {Path: "out/", MinPartBytes: 5000}} {
+		var done uint64
+		var token []byte
+		whole := newSystem(t)
+		start := whole.Operations()
+		if err := crashJob(whole, cfg, &done, &token); err != nil {
+			t.Fatal(err)
+		}
+		for stop := start; stop < whole.Operations(); stop++ {
+			system := newSystem(t)
+			system.StopAt(stop)
+			done, token = 0, nil
+			if err := crashJob(system, cfg, &done, &token); !errors.Is(err, simfs.ErrStopped) {
+				t.Fatalf("%v stopped at %d: %v", cfg, stop, err)
+			}
+			clone := system.CrashClone(rand.New(rand.NewPCG(uint64(stop), 7)))
+			if err := crashJob(clone, cfg, &done, &token); err != nil {
+				t.Fatalf("%v stopped at %d, epoch %d: %v", cfg, stop, done, err)
+			}
+			if diff := cmp.Diff(want, visible(t, clone)); diff != "" {
+				t.Fatalf("%v stopped at %d: %s", cfg, stop, diff)
+			}
+		}
+	}
+}
+
+func newSystem(t *testing.T) *simfs.FS {
+	t.Helper()
+	system := simfs.New()
+	if err := errors.Join(system.MkdirAll("out"), system.SyncDir("out")); err != nil {
+		t.Fatal(err)
+	}
+	return system
+}
+
+func visible(t *testing.T, system vfs.FS) []string {
+	t.Helper()
+	out, err := read(t, newEnv(system, plenty()), SourceConfig{Path: "out/*.avro"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.rows
+}
+
+// TestDiskFull fails writes now and then: a repeated write doubles and loses nothing.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	system := newSystem(t)
+	s := openSink(t, newEnv(system, plenty()), SinkConfig{Path: "out/a.avro", Compression: "none"}, 0, nil)
+	var want []string
+	failed, n := 0, 0
+	system.Inject(func(op simfs.Op, _ string) error {
+		if n++; op == simfs.OpWrite && n%3 == 0 {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	for i := range 30 {
+		b := randomBatch(uint64(i), everything(), 1000)
+		want = append(want, rowsOf(b)...)
+		err := s.Write(t.Context(), connector.Chunk{Batch: b})
+		for ; err != nil; failed++ {
+			var e *connector.Error
+			if !errors.As(err, &e) || e.Class != connector.Transient || failed > 1000 {
+				t.Fatal(err)
+			}
+			err = s.Write(t.Context(), connector.Chunk{Batch: b})
+		}
+	}
+	system.Inject(nil)
+	commit(t, s, connector.Epoch{Number: 1, Final: true})
+	if diff := cmp.Diff(want, visible(t, system)); diff != "" || failed == 0 {
+		t.Errorf("%d failures: %.2000s", failed, diff)
+	}
+}
+
+// FuzzRead: whatever a file holds, its source ends with rows or an error.
+func FuzzRead(f *testing.F) {
+	for _, compression := range []string{"none", "snappy", "deflate", "zstd"} {
+		path := filepath.Join(f.TempDir(), "a.avro")
+		writeAll(f, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path, Compression: compression}, randomBatch(1, everything(), 5))
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		system := simfs.New()
+		file, err := system.Create("a.avro")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(t, newEnv(system, plenty()), SourceConfig{Path: "a.avro"}, nil); err != nil {
+			var e *connector.Error
+			if !errors.As(err, &e) {
+				t.Errorf("unclassified: %v", err)
+			}
+		}
+	})
+}
+
+func benchBatch() *batch.Batch {
+	return randomBatch(1, batch.NewSchema(
+		batch.Field{Name: "id", Type: batch.Of(batch.Int64)},
+		batch.Field{Name: "name", Type: batch.Of(batch.String), Nullable: true},
+		batch.Field{Name: "price", Type: batch.DecimalOf(12, 2), Nullable: true},
+		batch.Field{Name: "score", Type: batch.Of(batch.Float64), Nullable: true},
+		batch.Field{Name: "at", Type: batch.TimestampOf(batch.Microsecond, "UTC"), Nullable: true}), 16384)
+}
+
+func BenchmarkWrite(b *testing.B) {
+	in := benchBatch()
+	b.ReportAllocs()
+	for b.Loop() {
+		batches := make([]*batch.Batch, 20)
+		for i := range batches {
+			batches[i] = in
+		}
+		writeAll(b, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: filepath.Join(b.TempDir(), "a.avro")}, batches...)
+	}
+	b.ReportMetric(20*16384*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+}
+
+func BenchmarkRead(b *testing.B) {
+	in := benchBatch()
+	path := filepath.Join(b.TempDir(), "a.avro")
+	writeAll(b, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path}, in, in, in, in, in, in, in, in, in, in)
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := Connector().Source.New(newEnv(vfs.OS{}, plenty()), &SourceConfig{Path: path})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Open(b.Context(), connector.Partition{}, nil); err != nil {
+			b.Fatal(err)
+		}
+		rows := 0
+		for {
+			chunk, err := s.Read(b.Context())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			rows += chunk.Batch.Len()
+		}
+		if err := s.Close(); err != nil || rows != 10*16384 {
+			b.Fatal(rows, err)
+		}
+	}
+	b.ReportMetric(10*16384*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+}

@@ -1,0 +1,217 @@
+package avro
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
+)
+
+// sink appends blocks that EncodeFuncs made to a stage.
+type sink struct {
+	cfg    *SinkConfig
+	env    connector.Env
+	stage  *filesink.Stage
+	folder bool // each part is a file of its own
+	sync   []byte
+	schema *batch.Schema // of the rows written so far
+	head   []byte        // of a file with that schema
+	inline connector.EncodeFunc
+}
+
+var (
+	_ connector.Transactional = (*sink)(nil)
+	_ connector.Encoder       = (*sink)(nil)
+)
+
+func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &sink{env: env, cfg: cfg}
+	s.inline = s.NewEncode()
+	var err error
+	s.stage, err = filesink.NewStage(filesink.StageConfig{
+		FS: env.FS, Suffix: ".avro",
+		Sink: filesink.SinkConfig{
+			Path: cfg.Path, IfExists: cfg.IfExists, Compression: "none", MinPartBytes: cfg.MinPartBytes,
+		},
+	})
+	return s, err
+}
+
+// encoded is one block on its way to the file, without its end mark.
+type encoded struct {
+	schema *batch.Schema
+	block  []byte
+}
+
+// NewEncode returns a function that makes blocks of batches.
+func (s *sink) NewEncode() connector.EncodeFunc {
+	packer := compressor{codec: codecName(s.cfg.Compression)}
+	var data []byte
+	return func(chunk connector.Chunk) (connector.Chunk, error) {
+		b := chunk.Batch
+		if b.Operations() != nil {
+			return chunk, &connector.Error{
+				Op: "write avro", Class: connector.Schema, Err: errors.New("a file takes no upserts or deletes"),
+				Hint: "drop the operations before this sink",
+			}
+		}
+		dense, bad := b.Dense()
+		var err error
+		if data, err = appendRows(data[:0], dense); err != nil {
+			return chunk, err
+		}
+		packed, err := packer.pack(data)
+		if err != nil {
+			return chunk, fmt.Errorf("compress block: %w", err)
+		}
+		block := binary.AppendVarint(make([]byte, 0, len(packed)+2*binary.MaxVarintLen64), int64(dense.Len()))
+		block = append(binary.AppendVarint(block, int64(len(packed))), packed...)
+		if dense.Len() == 0 {
+			block = nil
+		}
+		chunk.Payload = &encoded{schema: b.Schema(), block: block}
+		if len(bad) > 0 {
+			return chunk, &connector.PartialError{Rows: bad}
+		}
+		return chunk, nil
+	}
+}
+
+// appendRows encodes a dense batch row by row.
+func appendRows(data []byte, b *batch.Batch) ([]byte, error) {
+	if _, err := schemaText(b.Schema()); err != nil {
+		return nil, refuse(err)
+	}
+	encodes := make([]encode, len(b.Columns()))
+	for i, c := range b.Columns() {
+		f := b.Schema().Field(i)
+		if v := c.Validity(); !f.Nullable && v != nil && v.Count(c.Len()) < c.Len() {
+			return nil, refuse(fmt.Errorf("column %q is not nullable and has NULLs", f.Name))
+		}
+		encodes[i] = newEncode(c, f.Nullable)
+	}
+	for row := range b.Len() {
+		for _, encode := range encodes {
+			data = encode(data, row)
+		}
+	}
+	return data, nil
+}
+
+func refuse(cause error) error {
+	return &connector.Error{
+		Op: "write avro", Class: connector.Schema, Code: "avro_schema", Err: cause,
+		Hint: "cast or drop the column before this sink",
+	}
+}
+
+// Open prepares the stage. The end mark follows from the run, so that its file can go on.
+func (s *sink) Open(ctx context.Context, task connector.Task) error {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", task.Run, s.cfg.Path, task.Index))
+	s.sync = sum[:syncBytes]
+	info, err := s.env.FS.Stat(s.cfg.Path)
+	s.folder = strings.HasSuffix(s.cfg.Path, "/") || err == nil && info.IsDir()
+	return s.stage.Open(ctx, task)
+}
+
+// Write appends the chunk's block, after a header where the file begins.
+func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
+	var partial *connector.PartialError
+	if chunk.Payload == nil {
+		var err error
+		if chunk, err = s.inline(chunk); err != nil && !errors.As(err, &partial) {
+			return err
+		}
+	}
+	e, ok := chunk.Payload.(*encoded)
+	if !ok {
+		return fmt.Errorf("write avro: payload is %T", chunk.Payload)
+	}
+	if err := s.sameColumns(e.schema); err != nil {
+		return err
+	}
+	fresh, err := s.stage.Fresh()
+	if err != nil {
+		return err
+	}
+	var data []byte
+	if fresh {
+		data = append(data, s.head...)
+	}
+	if e.block != nil {
+		data = append(append(data, e.block...), s.sync...)
+	}
+	if len(data) > 0 {
+		// One write, so that a failed one leaves neither header nor rows.
+		if _, err := s.stage.Write(data); err != nil {
+			return err
+		}
+	}
+	if partial != nil {
+		return partial
+	}
+	return nil
+}
+
+// sameColumns refuses rows of another schema than those in the file.
+func (s *sink) sameColumns(schema *batch.Schema) error {
+	if s.schema == schema || s.schema != nil && s.schema.Equal(schema) {
+		return nil
+	}
+	if s.schema != nil && s.stage.Size() > 0 {
+		return &connector.Error{
+			Op: "write avro", Class: connector.Schema, Code: "avro_columns_changed",
+			Err:  fmt.Errorf("columns changed from (%s) to (%s)", s.schema, schema),
+			Hint: "one file has one schema: select and cast the columns before this sink",
+		}
+	}
+	text, err := schemaText(schema)
+	if err != nil {
+		return refuse(err)
+	}
+	head := append([]byte(magic), 4) // two pairs, zigzag
+	for _, value := range []string{schemaKey, text, codecKey, codecName(s.cfg.Compression)} {
+		head = append(binary.AppendVarint(head, int64(len(value))), value...)
+	}
+	s.head = append(append(head, 0), s.sync...)
+	s.schema = schema
+	return nil
+}
+
+// Prepare ends the epoch. A run without rows leaves a file without columns.
+func (s *sink) Prepare(ctx context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+	if epoch.Final && s.schema == nil && !s.folder {
+		fresh, err := s.stage.Fresh()
+		if err == nil && fresh {
+			if err = s.sameColumns(batch.NewSchema()); err == nil {
+				_, err = s.stage.Write(s.head)
+			}
+		}
+		if err != nil {
+			return connector.Prepared{}, err
+		}
+	}
+	return s.stage.Prepare(ctx, epoch)
+}
+
+// Commit publishes what the epoch completed.
+func (s *sink) Commit(ctx context.Context, epoch connector.Epoch, token []byte) error {
+	return s.stage.Commit(ctx, epoch, token)
+}
+
+// Recover returns to the end of the epoch.
+func (s *sink) Recover(ctx context.Context, epoch connector.Epoch, token []byte) error {
+	return s.stage.Recover(ctx, epoch, token)
+}
+
+// Close leaves what is staged for Recover.
+func (s *sink) Close() error { return s.stage.Close() }

@@ -1,0 +1,141 @@
+package avro
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/codec/container"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
+)
+
+// source reads files one after the other.
+type source struct {
+	env    connector.Env
+	cfg    *SourceConfig
+	schema *batch.Schema // of the first file
+	walk   *container.Walk
+}
+
+var (
+	_ connector.Source     = (*source)(nil)
+	_ connector.Discoverer = (*source)(nil)
+	_ connector.Checker    = (*source)(nil)
+)
+
+func newSource(env connector.Env, cfg *SourceConfig) (connector.Source, error) {
+	if cfg.Path == "" {
+		return nil, invalid([]error{errors.New("path: required")})
+	}
+	return &source{env: env, cfg: cfg}, nil
+}
+
+// Check reports whether the files are there and the first one can be read.
+func (s *source) Check(ctx context.Context) error {
+	_, err := s.Discover(ctx)
+	return err
+}
+
+// Discover returns the schema of the first file.
+func (s *source) Discover(context.Context) (*batch.Schema, error) {
+	files, err := s.files()
+	if err != nil {
+		return nil, err
+	}
+	return s.discover(files[0])
+}
+
+func (s *source) files() ([]string, error) {
+	path := filesink.SourceConfig{Path: s.cfg.Path}
+	return path.Expand(s.env.FS)
+}
+
+func (s *source) discover(name string) (*batch.Schema, error) {
+	f, err := container.OpenFile(s.env.FS, name)
+	if err != nil {
+		return nil, err
+	}
+	var schema *batch.Schema
+	err = container.Guard(name, func() error {
+		h, err := readHeader(f)
+		if err != nil {
+			return err
+		}
+		schema, err = s.project(batch.NewSchema(h.fields...), name)
+		return err
+	})
+	return schema, errors.Join(err, f.Close())
+}
+
+// project narrows a schema to the configured columns.
+func (s *source) project(all *batch.Schema, name string) (*batch.Schema, error) {
+	if len(s.cfg.Columns) == 0 {
+		return all, nil
+	}
+	fields := make([]batch.Field, len(s.cfg.Columns))
+	for i, column := range s.cfg.Columns {
+		at := all.Index(column)
+		if at < 0 {
+			return nil, &connector.Error{
+				Op: "read " + name, Class: connector.Schema, Path: fmt.Sprintf("columns[%d]", i),
+				Err: fmt.Errorf("the file has no column %q; it has %s",
+					column, strings.Join(all.Names(), ", ")),
+			}
+		}
+		fields[i] = all.Field(at)
+	}
+	return batch.NewSchema(fields...), nil
+}
+
+// Open expands the path and reads the first file's schema.
+func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Position) error {
+	files, err := s.files()
+	if err != nil {
+		return err
+	}
+	if s.schema, err = s.discover(files[0]); err != nil {
+		return err
+	}
+	s.walk = container.NewWalk(container.Config{
+		FS: s.env.FS, Pieces: container.Whole(files), Budget: s.env.Budget,
+		Open: func(_ context.Context, f *container.File, from container.Cursor) (container.Reader, error) {
+			h, err := readHeader(f)
+			if err != nil {
+				return nil, err
+			}
+			if err := s.sameColumns(f.Name(), h); err != nil {
+				return nil, err
+			}
+			return newReader(f, h, s.schema, from)
+		},
+	})
+	return s.walk.Resume(at)
+}
+
+// sameColumns refuses files with columns that the first file lacks.
+func (s *source) sameColumns(name string, h *header) error {
+	for _, f := range h.fields {
+		if len(s.cfg.Columns) == 0 && s.schema.Index(f.Name) < 0 {
+			return otherColumns(name, fmt.Errorf("column %q is not in the first file, which has %s",
+				f.Name, strings.Join(s.schema.Names(), ", ")))
+		}
+	}
+	return nil
+}
+
+// Read returns the next rows.
+func (s *source) Read(ctx context.Context) (connector.Chunk, error) { return s.walk.Next(ctx) }
+
+// Ack has nothing to do: files stay.
+func (s *source) Ack(context.Context, connector.Position) error { return nil }
+
+// Close closes the file being read.
+func (s *source) Close() error {
+	if s.walk == nil {
+		return nil
+	}
+	return s.walk.Close()
+}

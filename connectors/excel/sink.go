@@ -1,0 +1,236 @@
+package excel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/codec/container"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
+	"github.com/tapeline/tapeline/internal/vfs"
+)
+
+// sink writes each epoch's rows into a workbook of its own.
+type sink struct {
+	cfg    *SinkConfig
+	stage  *filesink.Stage
+	schema *batch.Schema // of the rows written so far
+	writer *writer       // of the current epoch; nil: no rows yet
+	values []any         // scratch
+}
+
+var _ connector.Transactional = (*sink)(nil)
+
+func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &sink{cfg: cfg}
+	var err error
+	s.stage, err = filesink.NewStage(filesink.StageConfig{
+		FS: env.FS, Sink: filesink.SinkConfig{Path: cfg.Path, IfExists: cfg.IfExists, Compression: "none"},
+		Suffix: ".xlsx", PerEpoch: true, Merge: s.mergeParts,
+	})
+	return s, err
+}
+
+// Open prepares the stage.
+func (s *sink) Open(ctx context.Context, task connector.Task) error { return s.stage.Open(ctx, task) }
+
+// Write adds the chunk's rows to the epoch's workbook, in memory or a temporary file.
+func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
+	b := chunk.Batch
+	if b.Operations() != nil {
+		return &connector.Error{
+			Op: "write excel", Class: connector.Schema, Err: errors.New("a file takes no upserts or deletes"),
+			Hint: "drop the operations before this sink",
+		}
+	}
+	if err := s.sameColumns(b.Schema()); err != nil {
+		return err
+	}
+	if s.writer == nil {
+		if err := s.begin(); err != nil {
+			return err
+		}
+	}
+	dense, bad := b.Dense()
+	var long []batch.RowError
+	for row := range dense.Len() {
+		values, column := s.rowOf(dense, row)
+		if column >= 0 {
+			long = append(long, batch.RowError{
+				Row: row, Column: dense.Schema().Field(column).Name,
+				Reason: fmt.Sprintf("a cell holds at most %d characters", maxCellCharacters),
+			})
+			continue
+		}
+		if err := s.writer.add(values); err != nil {
+			return fmt.Errorf("write excel: %w: %w", connector.ErrEpochLost, err)
+		}
+	}
+	if len(long) > 0 && len(bad) == 0 {
+		// The rows of dense are those of b in order.
+		for i := range long {
+			long[i].Row = b.Row(long[i].Row)
+		}
+		bad = long
+	}
+	if len(bad) > 0 {
+		return &connector.PartialError{Rows: bad}
+	}
+	return nil
+}
+
+// rowOf returns a row's cells, or the column of one that is too long.
+func (s *sink) rowOf(b *batch.Batch, row int) (values []any, column int) {
+	s.values = s.values[:0]
+	for i, c := range b.Columns() {
+		v := s.writer.cellOf(c, row)
+		if tooLong(v) {
+			return nil, i
+		}
+		s.values = append(s.values, v)
+	}
+	return s.values, -1
+}
+
+func (s *sink) begin() error {
+	var header []any
+	if s.cfg.Header {
+		header = []any{}
+		for _, name := range s.schema.Names() {
+			header = append(header, name)
+		}
+	}
+	var err error
+	s.writer, err = newWriter(s.cfg.Sheet, header)
+	return err
+}
+
+// sameColumns refuses rows whose columns differ from those in the file.
+func (s *sink) sameColumns(schema *batch.Schema) error {
+	if schema.Len() > maxColumns {
+		return &connector.Error{
+			Op: "write excel", Class: connector.Schema, Err: fmt.Errorf("more than %d columns", maxColumns),
+		}
+	}
+	if s.schema == schema {
+		return nil
+	}
+	if s.schema != nil && fmt.Sprint(s.schema.Names()) != fmt.Sprint(schema.Names()) {
+		return &connector.Error{
+			Op: "write excel", Class: connector.Schema, Code: "excel_columns_changed",
+			Err:  fmt.Errorf("columns changed from %v to %v", s.schema.Names(), schema.Names()),
+			Hint: "select the columns explicitly before this sink",
+		}
+	}
+	s.schema = schema
+	return nil
+}
+
+// Prepare ends the epoch: its workbook is written to the stage.
+func (s *sink) Prepare(ctx context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+	if w := s.writer; w != nil {
+		s.writer = nil
+		if err := w.finish(s.stage); err != nil {
+			return connector.Prepared{}, fmt.Errorf("write excel: %w: %w", connector.ErrEpochLost, err)
+		}
+	}
+	return s.stage.Prepare(ctx, epoch)
+}
+
+// finish writes the workbook out.
+func (w *writer) finish(out io.Writer) error {
+	err := w.stream.Flush()
+	if err == nil {
+		_, err = w.file.WriteTo(out)
+	}
+	return errors.Join(err, w.file.Close())
+}
+
+// Commit publishes what the epoch completed.
+func (s *sink) Commit(ctx context.Context, epoch connector.Epoch, token []byte) error {
+	return s.stage.Commit(ctx, epoch, token)
+}
+
+// Recover returns to the end of the epoch.
+func (s *sink) Recover(ctx context.Context, epoch connector.Epoch, token []byte) error {
+	return s.stage.Recover(ctx, epoch, token)
+}
+
+// Close leaves what is staged for Recover.
+func (s *sink) Close() error {
+	var err error
+	if s.writer != nil {
+		err = s.writer.file.Close() // its temporary files
+	}
+	return errors.Join(err, s.stage.Close())
+}
+
+// mergeParts writes the rows of staged workbooks, in order, into one.
+func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts []vfs.File) error {
+	var w *writer
+	for _, part := range parts {
+		size, err := part.Size()
+		if err != nil {
+			return err
+		}
+		book, err := openWorkbook(&container.File{File: part, SizeBytes: size})
+		if err != nil {
+			return fmt.Errorf("read %s: %w", part.Name(), err)
+		}
+		for _, entry := range book.sheets {
+			if w, err = s.mergeSheet(ctx, w, book, entry); err != nil {
+				return fmt.Errorf("join %s: %w", part.Name(), err)
+			}
+		}
+	}
+	if w == nil {
+		return nil
+	}
+	return w.finish(target)
+}
+
+// mergeSheet appends the rows of a sheet to w, which it makes for the first.
+func (s *sink) mergeSheet(ctx context.Context, w *writer, book *workbook, entry sheetEntry) (*writer, error) {
+	sh, err := book.open(entry)
+	if err != nil {
+		return w, err
+	}
+	defer sh.close() //nolint:errcheck // opened for reading
+	header := s.cfg.Header
+	var row []cell
+	for {
+		row, err = sh.next(row)
+		if err == io.EOF { //nolint:errorlint // the end of the sheet
+			return w, nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return w, err
+		}
+		switch {
+		case w == nil && header:
+			if w, err = newWriter(s.cfg.Sheet, w.copy(row)); err != nil {
+				return w, err
+			}
+		case header:
+		default:
+			if w == nil {
+				if w, err = newWriter(s.cfg.Sheet, nil); err != nil {
+					return w, err
+				}
+			}
+			if err := w.add(w.copy(row)); err != nil {
+				return w, err
+			}
+		}
+		header = false
+	}
+}
