@@ -11,20 +11,19 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/run"
 )
 
-// measured runs a workflow in a folder of its own and returns its report and its process.
-func measured(t *testing.T, text string, args ...string) (run.Report, *exec.Cmd, string) {
+// measured runs a workflow in a folder of its own and returns its report, its peak resident memory
+// in bytes and what it printed.
+func measured(t *testing.T, text string) (report run.Report, peak int64, output string) {
 	t.Helper()
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "flow.yaml"), text)
-	command := exec.Command(os.Args[0], append([]string{
-		"run", "flow.yaml", "--verbose", "--json-report", "report.json",
-	}, args...)...)
+	command := exec.Command(os.Args[0], "run", "flow.yaml", "--verbose", "--json-report", "report.json")
 	command.Dir, command.Env = dir, append(os.Environ(), "TAPELINE_CHILD=1")
-	output, err := command.CombinedOutput()
+	output, peak, err := runMeasured(t, command)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	return readReport(t, filepath.Join(dir, "report.json")), command, string(output)
+	return readReport(t, filepath.Join(dir, "report.json")), peak, output
 }
 
 var latencies = regexp.MustCompile(`msg="latency of discarded rows".*`)
@@ -75,7 +74,7 @@ func TestBackPressure(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it mostly waits
 			const rows, limit = 6000, 256 << 20
-			report, command, _ := measured(t, fmt.Sprintf(`name: pressure
+			report, peak, _ := measured(t, fmt.Sprintf(`name: pressure
 execution: {memory_limit: 32MB, batch_size: 500, checkpoint_interval: 500ms}
 sources:
   rows:
@@ -95,7 +94,6 @@ destinations:
 				t.Errorf("the source was blocked %.1f of %.1f s, want most of them",
 					source.BlockedSeconds, report.Seconds)
 			}
-			peak := peakBytes(command)
 			t.Logf("%.1f s, source blocked %.1f s, peak memory %d MB for %d MB of rows", report.Seconds,
 				source.BlockedSeconds, peak>>20, rows*60_000>>20)
 			if peak > limit {

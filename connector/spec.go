@@ -77,11 +77,11 @@ type LookupSpec struct {
 	New    func(env Env, config any) (Lookup, error)
 }
 
-// FS is the file system of Env; File is an open file of it.
-type (
-	FS   = vfs.FS
-	File = vfs.File
-)
+// FS is the file system that Env hands out.
+type FS = vfs.FS
+
+// File is an open file of an FS.
+type File = vfs.File
 
 // Env is all that a connector may use of the engine.
 type Env struct {

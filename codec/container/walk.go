@@ -54,8 +54,9 @@ type Config struct {
 	FS     vfs.FS
 	Pieces []Piece           // in the order of reading
 	Budget *connector.Budget // asked before each chunk
-	// Open begins to read a file at a cursor; it is called under Guard.
-	Open func(ctx context.Context, file *File, from Cursor) (Reader, error)
+	// Open begins to read a file at a cursor, up to but not including unit to, or to the end when
+	// to is 0. It is called under Guard.
+	Open func(ctx context.Context, file *File, from Cursor, to int64) (Reader, error)
 }
 
 // Walk reads pieces of files one after the other. Next is called from one goroutine; Close may
@@ -148,12 +149,9 @@ func (w *Walk) Next(ctx context.Context) (connector.Chunk, error) {
 func (w *Walk) read(ctx context.Context) (connector.Chunk, error) {
 	piece := w.cfg.Pieces[w.index]
 	if w.reader == nil {
-		if err := w.open(ctx, piece.File); err != nil {
+		if err := w.open(ctx, piece); err != nil {
 			return connector.Chunk{}, err
 		}
-	}
-	if piece.To > 0 && w.from.Unit >= piece.To {
-		return connector.Chunk{}, io.EOF
 	}
 	var chunk connector.Chunk
 	var next Cursor
@@ -170,7 +168,8 @@ func (w *Walk) read(ctx context.Context) (connector.Chunk, error) {
 }
 
 // open opens a file at the cursor, and refuses one that changed since the position was taken.
-func (w *Walk) open(ctx context.Context, name string) error {
+func (w *Walk) open(ctx context.Context, piece Piece) error {
+	name := piece.File
 	file, err := OpenFile(w.cfg.FS, name)
 	if err != nil {
 		return err
@@ -191,7 +190,7 @@ func (w *Walk) open(ctx context.Context, name string) error {
 		}
 	}
 	return Guard(name, func() error {
-		reader, err := w.cfg.Open(ctx, file, w.from)
+		reader, err := w.cfg.Open(ctx, file, w.from, piece.To)
 		switch {
 		case err == io.EOF: //nolint:errorlint // a bare end while opening is a cut file
 			return io.ErrUnexpectedEOF

@@ -74,7 +74,8 @@ func TestParse(t *testing.T) {
 		{"quotes", rfc, Reject, "\"a,\"\"b\"\"\nc\",2\n", [][]any{{"a,\"b\"\nc", "2"}}, nil},
 		{"empty lines", rfc, Reject, "\n1,2\n\r\n\n3,4\n\n", [][]any{{"1", "2"}, {"3", "4"}}, nil},
 		{
-			"ragged", rfc, Reject, "1\n1,2\n1,2,3\n", [][]any{{"1", "2"}},
+			"ragged", rfc, Reject, "1\n1,2\n1,2,3\n",
+			[][]any{{"1", "2"}},
 			[]string{"1: 1 cells, want 2", "3: 3 cells, want 2"},
 		},
 		{"pad", rfc, Pad, "1\n1,2\n1,2,3\n", [][]any{{"1", nil}, {"1", "2"}}, []string{"3: 3 cells, want 2"}},

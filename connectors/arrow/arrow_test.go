@@ -302,7 +302,9 @@ func TestSinkCrashes(t *testing.T) {
 	t.Parallel()
 	want := spellRows(numbers(300, 1200))
 	for _, cfg := range []SinkConfig{
-		{Path: "out/a.arrow"}, {Path: "out/", Compression: "lz4"}, {Path: "out/a.arrows"},
+		{Path: "out/a.arrow"},
+		{Path: "out/", Compression: "lz4"},
+		{Path: "out/a.arrows"},
 		{Path: "out/", Format: "stream", MinPartBytes: 10000},
 	} {
 		var done uint64

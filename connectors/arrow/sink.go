@@ -15,7 +15,6 @@ import (
 	"github.com/tapeline/tapeline/codec/container"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/filesink"
-	"github.com/tapeline/tapeline/internal/vfs"
 )
 
 // recordWriter is what both IPC formats offer.
@@ -126,12 +125,15 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 	if s.schema == schema || s.schema != nil && s.schema.Equal(schema) {
 		return nil
 	}
-	if s.schema != nil && (s.stage.Size() > 0 || s.writer != nil) {
+	if s.schema != nil && !s.between() {
 		return changed(s.schema, schema)
 	}
 	s.schema, s.arrow = schema, batch.ArrowSchema(schema)
 	return nil
 }
+
+// between reports whether another schema may begin: in a folder, with no part open.
+func (s *sink) between() bool { return s.folder && s.stage.Size() == 0 && s.writer == nil }
 
 func changed(from, to *batch.Schema) error {
 	return &connector.Error{
@@ -247,9 +249,10 @@ func (s *sink) Recover(ctx context.Context, epoch connector.Epoch, token []byte)
 	return s.stage.Recover(ctx, epoch, token)
 }
 
-// Evolve takes over a changed schema where each part is a file of its own.
+// Evolve takes over a changed schema where each part is a file of its own. An unchanged one tells
+// what the parts of an earlier attempt hold.
 func (s *sink) Evolve(_ context.Context, from, to *batch.Schema) error {
-	if s.stage.Size() > 0 || s.writer != nil || !s.folder {
+	if !from.Equal(to) && !s.between() {
 		return changed(from, to)
 	}
 	s.schema, s.arrow = to, batch.ArrowSchema(to)
@@ -260,7 +263,7 @@ func (s *sink) Evolve(_ context.Context, from, to *batch.Schema) error {
 func (s *sink) Close() error { return s.stage.Close() }
 
 // mergeParts writes staged files, in order, as one file.
-func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts []vfs.File) error {
+func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts []connector.File) error {
 	var w *ipc.FileWriter
 	for _, part := range parts {
 		size, err := part.Size()

@@ -98,7 +98,7 @@ func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Pos
 	}
 	s.walk = container.NewWalk(container.Config{
 		FS: s.env.FS, Pieces: container.Whole(files), Budget: s.env.Budget,
-		Open: func(_ context.Context, f *container.File, from container.Cursor) (container.Reader, error) {
+		Open: func(_ context.Context, f *container.File, from container.Cursor, _ int64) (container.Reader, error) {
 			r, err := openRecords(f, s.cfg.Format)
 			if err != nil {
 				return nil, err

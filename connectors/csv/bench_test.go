@@ -73,12 +73,14 @@ func benchmarkCopy(from SourceConfig, to SinkConfig) error {
 			return err
 		}
 		chunk.Batch = keepActive(chunk.Batch)
-		if chunk, err = encode(chunk); err != nil {
+		encoded, err := encode(chunk)
+		if err == nil {
+			err = s.Write(ctx, encoded)
+		}
+		if err != nil {
 			return err
 		}
-		if err := s.Write(ctx, chunk); err != nil {
-			return err
-		}
+		encoded.Release()
 		chunk.Release()
 	}
 	epoch := connector.Epoch{Number: 1, Final: true}

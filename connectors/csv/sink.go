@@ -1,7 +1,9 @@
 package csv
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"sync"
 
@@ -16,7 +18,7 @@ type sink struct {
 	cfg     *SinkConfig
 	dialect codec.Dialect
 	stage   *filesink.Stage
-	schema  *batch.Schema // of the rows written so far
+	schema  *batch.Schema // of the newest rows
 	header  *codec.Encoder
 	buffers bufferPool
 	inline  connector.EncodeFunc // for chunks that no worker encoded
@@ -59,7 +61,7 @@ type encoded struct {
 // as tiny members would compress badly.
 const memberBytes = 128 << 10
 
-// NewEncode returns a function that formats batches.
+// NewEncode returns a function that formats batches. The buffer of a chunk is its Release's.
 func (s *sink) NewEncode() connector.EncodeFunc {
 	e := codec.NewEncoder(s.dialect)
 	compress, compressErr := s.stage.NewCompress()
@@ -71,17 +73,24 @@ func (s *sink) NewEncode() connector.EncodeFunc {
 				Hint: "drop the operations before this sink",
 			}
 		}
-		out := &encoded{schema: b.Schema(), data: e.AppendRows(s.buffers.get(), b)}
-		chunk.Payload = out
-		if compressErr != nil || compress == nil || len(out.data) < memberBytes {
+		if compressErr != nil {
 			return chunk, compressErr
 		}
-		plain := out.data
-		var err error
-		out.data, err = compress(s.buffers.get(), plain)
-		out.member = true
-		s.buffers.put(plain)
-		return chunk, err
+		out := &encoded{schema: b.Schema(), data: e.AppendRows(s.buffers.get(), b)}
+		if compress != nil && len(out.data) >= memberBytes {
+			member, err := compress(s.buffers.get(), out.data)
+			if err != nil {
+				return chunk, err
+			}
+			s.buffers.put(out.data)
+			out.data, out.member = member, true
+		}
+		chunk.Payload = out
+		chunk.Release = func() {
+			s.buffers.put(out.data)
+			out.data = nil
+		}
+		return chunk, nil
 	}
 }
 
@@ -95,6 +104,7 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 		if chunk, err = s.inline(chunk); err != nil {
 			return err
 		}
+		defer chunk.Release()
 	}
 	e, ok := chunk.Payload.(*encoded)
 	if !ok {
@@ -107,12 +117,7 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 	if err != nil {
 		return err
 	}
-	if err := s.append(e, fresh && s.cfg.Header); err != nil {
-		return err
-	}
-	s.buffers.put(e.data)
-	e.data = nil
-	return nil
+	return s.append(e, fresh && s.cfg.Header)
 }
 
 // append writes the records; a failed write leaves neither them nor, unless it was complete, the
@@ -139,23 +144,34 @@ func (s *sink) append(e *encoded, header bool) error {
 	return err
 }
 
-// sameColumns refuses rows whose columns differ from those in the file.
+// sameColumns refuses rows whose columns differ from those written before, be it by an earlier
+// process of the run.
 func (s *sink) sameColumns(schema *batch.Schema) error {
 	if s.schema == schema {
 		return nil
 	}
-	if s.schema != nil {
-		was, is := s.schema.Names(), schema.Names()
-		if fmt.Sprint(was) != fmt.Sprint(is) {
-			return &connector.Error{
-				Op: "write csv", Class: connector.Schema, Code: "csv_columns_changed",
-				Err:  fmt.Errorf("columns changed from %v to %v", was, is),
-				Hint: "select the columns explicitly before this sink",
-			}
+	is := s.columns(schema)
+	if was := s.stage.Noted(); was != nil && !bytes.Equal(was, is) {
+		return &connector.Error{
+			Op: "write csv", Class: connector.Schema, Code: "csv_columns_changed",
+			Err:  fmt.Errorf("columns changed from (%s) to (%s)", was, is),
+			Hint: "select the columns explicitly before this sink",
 		}
 	}
+	s.stage.Note(is)
 	s.schema = schema
 	return nil
+}
+
+// columns is what tokens keep of a schema: the header, or its sum when that is long, since tokens
+// are bounded.
+func (s *sink) columns(schema *batch.Schema) []byte {
+	const longestBytes = 8 << 10
+	text := bytes.TrimRight(s.header.AppendHeader(nil, schema), "\r\n")
+	if len(text) > longestBytes {
+		return fmt.Appendf(nil, "%d columns, sha256 %x", schema.Len(), sha256.Sum256(text))
+	}
+	return text
 }
 
 // Prepare ends the epoch.

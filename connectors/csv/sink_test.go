@@ -76,6 +76,7 @@ func copyRows(t *testing.T, from SourceConfig, to SinkConfig, keep func(row int)
 			number++
 		}
 		chunk.Batch = chunk.Batch.Select(rows)
+		release := chunk.Release
 		if number%2 == 0 {
 			if chunk, err = encode(chunk); err != nil {
 				t.Fatal(err)
@@ -84,7 +85,10 @@ func copyRows(t *testing.T, from SourceConfig, to SinkConfig, keep func(row int)
 		if err := s.Write(ctx, chunk); err != nil {
 			t.Fatal(err)
 		}
-		chunk.Release()
+		if chunk.Payload != nil {
+			chunk.Release()
+		}
+		release()
 		epoch++
 		if err := s.end(connector.Epoch{Number: epoch}); err != nil {
 			t.Fatal(err)
@@ -222,6 +226,62 @@ func TestSinkFolder(t *testing.T) {
 	}
 	if diff := cmp.Diff(want.rows, got.rows); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestColumnsAreKnownAfterRecover: rows of other columns are refused by the next process of a run
+// too, or they would stand below the header of the first.
+func TestColumnsAreKnownAfterRecover(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, long := range []string{"", strings.Repeat("long", 4<<10)} {
+		cfg := SinkConfig{Header: true}
+		cfg.Path = t.TempDir() + "/out.csv"
+		write := func(s *sink, columns ...string) error {
+			fields := make([]batch.Field, len(columns))
+			for i, name := range columns {
+				fields[i] = batch.Field{Name: name + long, Type: batch.Of(batch.Int64)}
+			}
+			b := batch.NewBuilder(batch.NewSchema(fields...))
+			for i := range columns {
+				b.Column(i).Int(int64(i))
+			}
+			made, err := b.Batch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Write(ctx, connector.Chunk{Batch: made})
+		}
+		s := newTestSink(t, cfg, 1)
+		first := connector.Epoch{Number: 1}
+		err := write(s, "a", "b\xff")
+		prepared, prepareErr := s.Prepare(ctx, first)
+		if err := errors.Join(err, prepareErr, prepared.Sync(ctx), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if most := 64 << 10; len(prepared.Token) > most {
+			t.Errorf("the token has %d bytes", len(prepared.Token))
+		}
+		for _, columns := range [][]string{{"b\xff", "a", "c"}, {"a", "b\xff"}} {
+			made, err := newSink(connector.Env{FS: vfs.OS{}}, &cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := made.(*sink)
+			if err := errors.Join(s.Open(ctx, connector.Task{Run: "r", Count: 1}),
+				s.Recover(ctx, first, prepared.Token)); err != nil {
+				t.Fatal(err)
+			}
+			err = write(s, columns...)
+			var e *connector.Error
+			if len(columns) == 3 && (!errors.As(err, &e) || e.Code != "csv_columns_changed") ||
+				len(columns) == 2 && err != nil {
+				t.Errorf("%d columns: got %v", len(columns), err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/container"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/filesink"
-	"github.com/tapeline/tapeline/internal/vfs"
 )
 
 // sink writes each epoch's rows into a workbook of its own.
@@ -72,14 +72,13 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 			return fmt.Errorf("write excel: %w: %w", connector.ErrEpochLost, err)
 		}
 	}
-	if len(long) > 0 && len(bad) == 0 {
-		// The rows of dense are those of b in order.
-		for i := range long {
-			long[i].Row = b.Row(long[i].Row)
-		}
-		bad = long
+	kept := b.Without(bad) // dense holds its rows in order
+	for _, e := range long {
+		e.Row = kept.Row(e.Row)
+		bad = append(bad, e)
 	}
 	if len(bad) > 0 {
+		slices.SortStableFunc(bad, func(a, b batch.RowError) int { return a.Row - b.Row })
 		return &connector.PartialError{Rows: bad}
 	}
 	return nil
@@ -172,7 +171,7 @@ func (s *sink) Close() error {
 }
 
 // mergeParts writes the rows of staged workbooks, in order, into one.
-func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts []vfs.File) error {
+func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts []connector.File) error {
 	var w *writer
 	for _, part := range parts {
 		size, err := part.Size()

@@ -145,7 +145,7 @@ func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Pos
 	}
 	s.walk = container.NewWalk(container.Config{
 		FS: s.env.FS, Pieces: container.Whole(files), Budget: s.env.Budget,
-		Open: func(ctx context.Context, f *container.File, from container.Cursor) (container.Reader, error) {
+		Open: func(ctx context.Context, f *container.File, from container.Cursor, _ int64) (container.Reader, error) {
 			sh, err := s.openSheet(f)
 			if err != nil {
 				return nil, err
@@ -250,8 +250,11 @@ func (r *reader) Read(_ context.Context, limits connector.Limits) (connector.Chu
 		}
 	}
 	b, err := r.builder.Batch()
-	if err != nil || b.Len() == 0 {
-		return connector.Chunk{}, container.Cursor{}, errors.Join(err, endOf(err))
+	if err != nil {
+		return connector.Chunk{}, container.Cursor{}, err
+	}
+	if b.Len() == 0 {
+		return connector.Chunk{}, container.Cursor{}, io.EOF
 	}
 	origin := &batch.Origin{Name: r.sheet.book.name, Line: 1, Lines: r.lines}
 	b = b.WithOrigin(origin)
@@ -264,14 +267,6 @@ func (r *reader) Read(_ context.Context, limits connector.Limits) (connector.Chu
 	}
 	chunk.Batch = b.Without(bad)
 	return chunk, container.Cursor{Row: int64(r.sheet.row)}, nil
-}
-
-// endOf is the end of the file where nothing else is wrong.
-func endOf(err error) error {
-	if err != nil {
-		return nil
-	}
-	return io.EOF
 }
 
 // next returns the next row within the configured range.

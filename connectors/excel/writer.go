@@ -27,6 +27,7 @@ type writer struct {
 	stream *excelize.StreamWriter
 	sheets int
 	row    int // rows of the current sheet
+	limit  int // rows of a sheet
 	styles [3]int
 }
 
@@ -38,7 +39,7 @@ const (
 )
 
 func newWriter(name string, header []any) (*writer, error) {
-	w := &writer{name: name, header: header, file: excelize.NewFile()}
+	w := &writer{name: name, header: header, file: excelize.NewFile(), limit: maxRows}
 	for i, code := range []string{"yyyy-mm-dd", "hh:mm:ss.000", "yyyy-mm-dd hh:mm:ss.000"} {
 		id, err := w.file.NewStyle(&excelize.Style{CustomNumFmt: &code})
 		if err != nil {
@@ -79,7 +80,7 @@ func (w *writer) set(values []any) error {
 
 // add appends a row.
 func (w *writer) add(values []any) error {
-	if w.row >= maxRows {
+	if w.row >= w.limit {
 		if err := w.stream.Flush(); err != nil {
 			return err
 		}

@@ -172,7 +172,13 @@ func (s *source) decode(chunk connector.Chunk) (connector.Chunk, error) {
 	chunk.Batch = batch.New(s.schema, columns, w.rows).
 		WithOrigin(&batch.Origin{Name: s.node, Record: w.from + 1})
 	chunk.Payload = nil
-	chunk.Release = func() { s.pool.Put(mem) }
+	release := chunk.Release
+	chunk.Release = func() {
+		s.pool.Put(mem)
+		if release != nil {
+			release()
+		}
+	}
 	return chunk, nil
 }
 

@@ -17,7 +17,7 @@ at page borders, and within a page as long as the server answers it the same way
 
 In ` + "`url`, `query`, `headers` and `body`" + ` stand ` + "`$${since}`, `$${page}`, `$${offset}`, `$${cursor}` and `$${size}`" + `
 for the values of the request (the doubled dollar keeps them from the substitution of environment
-variables); a value written this way is not sent as a parameter too.
+variables). A value written this way is not sent as the usual parameter too, unless one is named.
 
 ` + "`page` and `offset`" + ` end at the first page without records, since servers may send fewer than asked
 for; ` + "`link` and `cursor`" + ` at the page that names no next one. A next link to another origin is

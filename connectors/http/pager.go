@@ -169,11 +169,12 @@ func (g *pager) addQuery(text string, p position, value func(string) string) str
 		query.Set(name, expanded)
 	}
 	page := g.cfg.Pagination
-	set := func(parameter, fallback, name string, wanted bool) {
-		if parameter == "" {
-			parameter = fallback
+	// A parameter that is configured is sent; the usual one only where no template has the value.
+	set := func(parameter, usual, name string, wanted bool) {
+		if parameter == "" && !g.cfg.mentions(name) {
+			parameter = usual
 		}
-		if wanted && parameter != "" && !g.cfg.mentions(name) {
+		if wanted && parameter != "" {
 			query.Set(parameter, value(name))
 		}
 	}

@@ -2,7 +2,9 @@ package http
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	nethttp "net/http"
 
@@ -20,6 +22,8 @@ type poller struct {
 
 	at   position
 	page *openPage // being handed over
+	last uint64    // hash of the page before
+	seed maphash.Seed
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc
@@ -34,7 +38,7 @@ type openPage struct {
 var _ connector.Source = (*poller)(nil)
 
 func newPoller(env connector.Env, cfg *SourceConfig) (connector.Source, error) {
-	s := &poller{cfg: *cfg, env: env}
+	s := &poller{cfg: *cfg, env: env, seed: maphash.MakeSeed()}
 	if s.cfg.Method == "" {
 		s.cfg.Method = nethttp.MethodGet
 	}
@@ -132,6 +136,9 @@ func (s *poller) fetch(ctx context.Context) error {
 	if err != nil {
 		return &connector.Error{Op: "read " + name, Class: connector.Permanent, Err: err}
 	}
+	if err := s.moved(a.body, rows.records(), name); err != nil {
+		return err
+	}
 	if next.High, err = s.highest(next.High, rows.batch, name); err != nil {
 		return err
 	}
@@ -140,6 +147,22 @@ func (s *poller) fetch(ctx context.Context) error {
 		next:    next,
 	}
 	return nil
+}
+
+// moved refuses a page that is the one before again: a server that does not know the parameter of
+// page or offset would be read for ever.
+func (s *poller) moved(body []byte, records int, name string) error {
+	before := s.last
+	s.last = maphash.Bytes(s.seed, body)
+	counts := s.cfg.Pagination.Type == "page" || s.cfg.Pagination.Type == "offset"
+	if !counts || s.at.Pages == 0 || s.last != before || records < 2 {
+		return nil
+	}
+	return &connector.Error{
+		Op: "read " + name, Class: connector.Permanent, Code: "http_same_page",
+		Err:  errors.New("it is the page before again"),
+		Hint: "does the server know pagination.param?",
+	}
 }
 
 // highest returns the greatest value of the incremental column, at least high, spelled as the

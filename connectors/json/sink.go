@@ -72,7 +72,8 @@ func (s *sink) Open(ctx context.Context, task connector.Task) error {
 	return nil
 }
 
-// NewEncode returns a function that writes the rows of a chunk as text.
+// NewEncode returns a function that writes the rows of a chunk as text, in memory that its
+// Release gives back.
 func (s *sink) NewEncode() connector.EncodeFunc {
 	options := codec.EncodeOptions{OmitNull: s.cfg.OmitNull, Newline: true}
 	if s.array() {
@@ -88,6 +89,7 @@ func (s *sink) NewEncode() connector.EncodeFunc {
 			return chunk, &connector.Error{Op: "encode json", Class: connector.Schema, Err: err}
 		}
 		chunk.Payload = out
+		chunk.Release = func() { s.pool.Put(out) }
 		if len(bad) > 0 {
 			return chunk, &connector.PartialError{Rows: bad}
 		}
@@ -102,6 +104,7 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 		if chunk, partial = s.encode(chunk); chunk.Payload == nil {
 			return partial
 		}
+		defer chunk.Release()
 	}
 	out, ok := chunk.Payload.(*payload)
 	if !ok {
@@ -112,7 +115,6 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 			return err
 		}
 	}
-	s.pool.Put(out)
 	return partial
 }
 

@@ -133,9 +133,12 @@ func (s *source) NewDecode() connector.DecodeFunc {
 		if s.cfg.Schema.Strict {
 			touch(&chunk)
 		}
+		block := chunk.Release
 		chunk.Release = func() {
 			result.Release()
-			p.block.Release()
+			if block != nil {
+				block()
+			}
 		}
 		return chunk, nil
 	}

@@ -53,7 +53,8 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 // Open prepares the target's folder.
 func (s *sink) Open(ctx context.Context, task connector.Task) error { return s.stage.Open(ctx, task) }
 
-// NewEncode returns a function that writes the rows of a chunk as lines.
+// NewEncode returns a function that writes the rows of a chunk as lines, in memory that
+// its Release gives back.
 func (s *sink) NewEncode() connector.EncodeFunc {
 	encoder := codec.NewEncoder(s.cfg.Template)
 	return func(chunk connector.Chunk) (connector.Chunk, error) {
@@ -65,6 +66,7 @@ func (s *sink) NewEncode() connector.EncodeFunc {
 			return chunk, &connector.Error{Op: "encode lines", Class: connector.Schema, Err: err}
 		}
 		chunk.Payload = out
+		chunk.Release = func() { s.pool.Put(out) }
 		if len(bad) > 0 {
 			return chunk, &connector.PartialError{Rows: bad}
 		}
@@ -79,6 +81,7 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 		if chunk, partial = s.encode(chunk); chunk.Payload == nil {
 			return partial
 		}
+		defer chunk.Release()
 	}
 	out, ok := chunk.Payload.(*payload)
 	if !ok {
@@ -87,7 +90,6 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 	if _, err := s.stage.Write(out.text); err != nil {
 		return err
 	}
-	s.pool.Put(out)
 	return partial
 }
 

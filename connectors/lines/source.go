@@ -69,9 +69,12 @@ func (s *source) NewDecode() connector.DecodeFunc {
 			Data: block.Data, Name: block.File, Line: block.Line, Lines: block.Lines,
 		})
 		chunk.Batch, chunk.Rejected, chunk.Payload = result.Batch, result.Rejected, nil
+		text := chunk.Release
 		chunk.Release = func() {
 			result.Release()
-			block.Release()
+			if text != nil {
+				text()
+			}
 		}
 		return chunk, nil
 	}

@@ -431,7 +431,7 @@ func TestEpochs(t *testing.T) {
 	if n, err := s.Decided(t.Context()); n != 1 || err != nil {
 		t.Fatalf("decided %d, %v", n, err)
 	}
-	if err := s.Recover(t.Context(), connector.Epoch{Number: 1}, []byte("1")); err != nil {
+	if err := s.Recover(t.Context(), connector.Epoch{Number: 1}, []byte("1 1")); err != nil {
 		t.Fatal(err)
 	}
 	f.expect(count, "100|a")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -159,6 +160,22 @@ func TestRoundTrip(t *testing.T) {
 		if len(got.counts) != 4 { // 1200 rows in groups of 333
 			t.Errorf("%d chunks: %v", len(got.counts), got.counts)
 		}
+	}
+}
+
+// TestBackgroundKeepsOrder encodes row groups beside the writes.
+func TestBackgroundKeepsOrder(t *testing.T) {
+	t.Parallel()
+	var group sync.WaitGroup
+	env := newEnv(vfs.OS{}, plenty())
+	env.Go = background(&group)
+	path := filepath.Join(t.TempDir(), "a.parquet")
+	want := orders(5000, 130)
+	writeAll(t, env, SinkConfig{Path: path, RowGroupRows: 200}, want)
+	group.Wait()
+	got, err := readFile(t, path)
+	if diff := cmp.Diff(rowsOf(want...), got.rows); err != nil || diff != "" {
+		t.Fatal(err, diff)
 	}
 }
 
@@ -331,6 +348,9 @@ func TestChangedColumns(t *testing.T) {
 			t.Errorf("%s: other columns in one epoch: %v", path, err)
 		}
 		commit(t, s, connector.Epoch{Number: 1})
+		if err := s.(connector.SchemaEvolver).Evolve(t.Context(), one.Schema(), one.Schema()); err != nil {
+			t.Errorf("%s: the same schema again: %v", path, err)
+		}
 		err := s.(connector.SchemaEvolver).Evolve(t.Context(), one.Schema(), two.Schema())
 		if folder := path == "/"; folder != (err == nil) {
 			t.Fatalf("%s: evolve: %v", path, err)
@@ -556,42 +576,4 @@ func addSums(sums map[string]float64, b *batch.Batch) {
 			}
 		}
 	}
-}
-
-// FuzzRead: whatever a file holds, its source ends with rows or an error.
-func FuzzRead(f *testing.F) {
-	small := batch.NewSchema(everything().Fields()[:20]...)
-	for i, cfg := range []SinkConfig{{Compression: "none"}, {Compression: "snappy", Dictionary: "always"}} {
-		cfg.Path, cfg.RowGroupRows = filepath.Join(f.TempDir(), "a.parquet"), 7
-		writeAll(f, newEnv(vfs.OS{}, plenty()), cfg, []*batch.Batch{randomBatch(uint64(i), small, 10)})
-		data, err := os.ReadFile(cfg.Path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	nested := batch.NewSchema(everything().Fields()[len(everything().Fields())-6:]...)
-	path := filepath.Join(f.TempDir(), "b.parquet")
-	writeAll(f, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path, RowGroupRows: 7}, []*batch.Batch{randomBatch(3, nested, 10)})
-	data, err := os.ReadFile(path)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(data)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		system := simfs.New()
-		file, err := system.Create("a.parquet")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := file.Write(data); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := read(t, newEnv(system, plenty()), SourceConfig{Path: "a.parquet"}, connector.Partition{}, nil); err != nil {
-			var e *connector.Error
-			if !errors.As(err, &e) {
-				t.Errorf("unclassified: %v", err)
-			}
-		}
-	})
 }

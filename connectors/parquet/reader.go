@@ -125,6 +125,7 @@ type reader struct {
 	schema *batch.Schema
 	pick   []*node // for each column of the schema; nil: the file lacks it
 	next   container.Cursor
+	to     int64 // row group at which to stop
 	group  int64 // whose chunks are open; -1 none
 	rows   int64 // of the open group
 	used   int64 // bytes of the open group's chunks
@@ -132,12 +133,21 @@ type reader struct {
 	levels int64 // most levels of one of them
 }
 
-func newReader(o *open, schema *batch.Schema, from container.Cursor) (*reader, error) {
+// newReader reads from a cursor up to row group to, or to the end when to is 0.
+func newReader(o *open, schema *batch.Schema, from container.Cursor, to int64) (*reader, error) {
 	r := &reader{open: o, schema: schema, next: from, group: -1, pick: make([]*node, schema.Len())}
+	r.to = int64(o.pages.NumRowGroups())
+	if to > 0 {
+		r.to = min(r.to, to)
+	}
 	found := 0
-	names := o.schema()
+	own := o.schema()
+	same := own.Equal(schema)
 	for i, f := range schema.Fields() {
-		at := names.Index(f.Name)
+		at := i // names may be there twice
+		if !same {
+			at = own.Index(f.Name)
+		}
 		if at < 0 {
 			continue
 		}
@@ -163,7 +173,7 @@ func newReader(o *open, schema *batch.Schema, from container.Cursor) (*reader, e
 // Read returns the next rows of a row group, io.EOF after the last.
 func (r *reader) Read(ctx context.Context, limits connector.Limits) (connector.Chunk, container.Cursor, error) {
 	for {
-		if r.next.Unit >= int64(r.pages.NumRowGroups()) {
+		if r.next.Unit >= r.to {
 			return connector.Chunk{}, r.next, io.EOF
 		}
 		if err := r.enter(ctx); err != nil {

@@ -85,7 +85,7 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 	if s.form != nil && (s.form.schema == schema || s.form.schema.Equal(schema)) {
 		return nil
 	}
-	if s.form != nil && (s.stage.Size() > 0 || s.filling != nil || len(s.jobs) > 0) {
+	if s.form != nil && !s.between() {
 		return changed(s.form.schema, schema)
 	}
 	form, err := newForm(schema, s.cfg)
@@ -93,6 +93,11 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 		s.form = form
 	}
 	return err
+}
+
+// between reports whether another schema may begin: in a folder, with no part open.
+func (s *sink) between() bool {
+	return s.folder && s.stage.Size() == 0 && s.filling == nil && len(s.jobs) == 0
 }
 
 func changed(from, to *batch.Schema) error {
@@ -226,9 +231,10 @@ func (s *sink) Recover(ctx context.Context, epoch connector.Epoch, token []byte)
 	return s.stage.Recover(ctx, epoch, token)
 }
 
-// Evolve takes over a changed schema where each part is a file of its own.
+// Evolve takes over a changed schema where each part is a file of its own. An unchanged one tells
+// what the parts of an earlier attempt hold.
 func (s *sink) Evolve(_ context.Context, from, to *batch.Schema) error {
-	if s.stage.Size() > 0 || s.filling != nil || len(s.jobs) > 0 || !s.folder {
+	if !from.Equal(to) && !s.between() {
 		return changed(from, to)
 	}
 	form, err := newForm(to, s.cfg)

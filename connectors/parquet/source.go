@@ -175,7 +175,7 @@ func (s *source) Open(_ context.Context, partition connector.Partition, at conne
 	}
 	s.walk = container.NewWalk(container.Config{
 		FS: s.env.FS, Pieces: pieces, Budget: s.env.Budget,
-		Open: func(_ context.Context, f *container.File, from container.Cursor) (container.Reader, error) {
+		Open: func(_ context.Context, f *container.File, from container.Cursor, to int64) (container.Reader, error) {
 			o, err := openFile(f)
 			if err != nil {
 				return nil, err
@@ -183,7 +183,7 @@ func (s *source) Open(_ context.Context, partition connector.Partition, at conne
 			if err := s.sameColumns(o); err != nil {
 				return nil, err
 			}
-			return newReader(o, s.schema, from)
+			return newReader(o, s.schema, from, to)
 		},
 	})
 	return s.walk.Resume(at)

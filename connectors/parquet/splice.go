@@ -9,9 +9,9 @@ import (
 	"io"
 	"math"
 
-	"github.com/apache/arrow-go/v18/parquet/metadata"
+	"github.com/tapeline/tapeline/connector"
 
-	"github.com/tapeline/tapeline/internal/vfs"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 )
 
 // magic begins and ends every Parquet file; a footer is followed by its length and magic.
@@ -109,7 +109,7 @@ func readFooter(r io.ReaderAt, size int64) (footer *metadata.FileMetaData, end i
 }
 
 // mergeParts writes staged parts, in order, as one file.
-func mergeParts(ctx context.Context, target io.Writer, parts []vfs.File) error {
+func mergeParts(ctx context.Context, target io.Writer, parts []connector.File) error {
 	var s splicer
 	for _, part := range parts {
 		if err := ctx.Err(); err != nil {

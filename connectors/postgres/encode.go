@@ -33,32 +33,24 @@ type encoder struct {
 	spare   *sync.Pool
 }
 
-// NewEncode returns a worker's encoder.
+// NewEncode returns a worker's encoder, for use between Open and Close. The Release it sets is its
+// own: the engine keeps the incoming one.
 func (s *sink) NewEncode() connector.EncodeFunc {
 	e := &encoder{sink: s, spare: &s.spare}
 	return func(chunk connector.Chunk) (connector.Chunk, error) {
+		chunk.Release = nil
 		if chunk.Batch == nil {
 			return chunk, nil
 		}
-		out, bad, err := e.encode(context.Background(), chunk.Table, chunk.Batch)
+		out, bad, err := e.encode(s.life, chunk.Table, chunk.Batch)
 		if err != nil {
 			return chunk, err
 		}
-		chunk.Payload, chunk.Release = out, e.release(out, chunk.Release)
+		chunk.Payload, chunk.Release = out, func() { e.spare.Put(&out.data) }
 		if len(bad) > 0 {
 			return chunk, &connector.PartialError{Rows: bad}
 		}
 		return chunk, nil
-	}
-}
-
-// release returns the frame's memory when no one will write it again.
-func (e *encoder) release(out *frames, before func()) func() {
-	return func() {
-		e.spare.Put(&out.data)
-		if before != nil {
-			before()
-		}
 	}
 }
 

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -11,12 +10,10 @@ import (
 	"github.com/tapeline/tapeline/connector"
 )
 
-const tokenVersion = 1
-
 // Prepare ends the epoch: every COPY of it was accepted. Rows are durable with Decide.
 func (s *sink) Prepare(_ context.Context, epoch connector.Epoch) (connector.Prepared, error) {
-	token := binary.BigEndian.AppendUint64([]byte{tokenVersion}, epoch.Number)
-	return connector.Prepared{Token: token}, nil
+	token, err := s.emptied.Token(epoch.Number)
+	return connector.Prepared{Token: token}, err
 }
 
 // Decide commits the epoch's rows together with its number: "committed".
@@ -50,23 +47,19 @@ func (s *sink) Decide(ctx context.Context, epoch connector.Epoch) error {
 		return classify(op+", outcome unknown", err)
 	}
 	s.epochs.Committed(epoch.Number)
+	s.emptied.Commit()
 	s.begun, s.saved = false, false
 	return nil
 }
 
 // Decided asks the server, on a connection that no epoch uses.
 func (s *sink) Decided(ctx context.Context) (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	admin, err := s.adminSession(ctx)
-	if err != nil {
-		return 0, err
-	}
-	number, err := s.epochs.Decided(ctx, admin)
-	if err != nil {
-		return 0, classify("read "+s.config.Table+"'s committed epoch", err)
-	}
-	return number, nil
+	var number uint64
+	err := s.control(ctx, func(ctx context.Context, admin *session) (err error) {
+		number, err = s.epochs.Decided(ctx, admin)
+		return classify("read "+s.config.Table+"'s committed epoch", err)
+	})
+	return number, err
 }
 
 // Commit does nothing after Decide: the rows are visible.
@@ -90,6 +83,11 @@ func (s *sink) Recover(_ context.Context, epoch connector.Epoch, token []byte) e
 			Err: fmt.Errorf("the database committed epoch %d of run %s, the catalog epoch %d",
 				last, s.task.Run, number),
 			Hint: "one of the two was restored from a backup; start with --fresh",
+		}
+	}
+	if err := s.emptied.Restore(token); err != nil {
+		return &connector.Error{
+			Op: "recover table " + s.config.Table, Class: connector.Permanent, Err: err,
 		}
 	}
 	s.epochs.Restore(number)

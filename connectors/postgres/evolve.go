@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
@@ -11,24 +12,32 @@ import (
 )
 
 // Evolve adds the columns a table lacks and widens types that cannot hold the new values. It looks
-// at the tables as they are, so repeating it changes nothing.
+// at the tables as they are, so repeating it changes nothing. A table that the sink does not know
+// yet, as its name comes with its rows, follows when they come.
 func (s *sink) Evolve(ctx context.Context, from, to *batch.Schema) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	admin, err := s.adminSession(ctx)
-	if err != nil {
-		return err
-	}
 	names, err := s.evolving(from)
 	if err != nil {
 		return &connector.Error{Op: "evolve schema", Class: connector.Schema, Err: err}
 	}
-	for _, name := range names {
-		if err := evolveTable(ctx, admin, name, to); err != nil {
-			return err
+	return s.control(ctx, func(ctx context.Context, admin *session) error {
+		for _, name := range names {
+			if err := evolveTable(ctx, admin, name, to); err != nil {
+				return err
+			}
+			s.forget(name)
 		}
+		s.evolved = append(s.evolved, to)
+		return nil
+	})
+}
+
+// forget drops the targets of a table whose columns changed.
+func (s *sink) forget(name sqlkit.Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for table, known := range s.targets {
+		s.targets[table] = slices.DeleteFunc(known, func(t *target) bool { return t.name == name })
 	}
-	return nil
 }
 
 // evolving returns the tables that rows of the schema were written to.
@@ -37,6 +46,8 @@ func (s *sink) evolving(from *batch.Schema) ([]sqlkit.Name, error) {
 		name, err := sqlkit.ParseName(s.config.Table)
 		return []sqlkit.Name{name}, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var names []sqlkit.Name
 	for _, known := range s.targets {
 		for _, t := range known {
@@ -62,7 +73,7 @@ func evolveTable(ctx context.Context, s *session, name sqlkit.Name, to *batch.Sc
 	for _, f := range to.Fields() {
 		column, ok := byName[f.Name]
 		if !ok {
-			if err := s.run(ctx, d.AddColumn(name, f)); err != nil {
+			if err := s.alter(ctx, d.AddColumn(name, f)); err != nil {
 				return classify(fmt.Sprintf("add column %q to table %s", f.Name, name), err)
 			}
 			continue
@@ -80,11 +91,17 @@ func evolveTable(ctx context.Context, s *session, name sqlkit.Name, to *batch.Sc
 		quoted := d.Quote(f.Name)
 		sql := fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
 			d.QuoteName(name), quoted, wider, quoted, wider)
-		if err := s.run(ctx, sql); err != nil {
+		if err := s.alter(ctx, sql); err != nil {
 			return classify(fmt.Sprintf("widen column %q of table %s to %s", f.Name, name, wider), err)
 		}
 	}
 	return nil
+}
+
+// alter runs ALTER TABLE, which would wait for ever for a transaction that this process holds open.
+// The statements of one message are one transaction.
+func (s *session) alter(ctx context.Context, ddl string) error {
+	return s.run(ctx, "SET LOCAL lock_timeout = '30s'; "+ddl)
 }
 
 // widened returns the type an existing column must get for values of a type: "" when it holds them

@@ -28,14 +28,22 @@ type sink struct {
 	inline *encoder // for chunks no worker encoded
 	spare  sync.Pool
 
-	data  *session // the epoch's transaction
-	begun bool     // a transaction is open
-	saved bool     // it has a savepoint
+	data    *session // the epoch's transaction
+	begun   bool     // a transaction is open
+	saved   bool     // it has a savepoint
+	emptied *sqlkit.Emptied
 
-	mu      sync.Mutex
-	admin   *session             // catalog queries and DDL, committed at once
+	life context.Context // of encoders' queries: from Open to Close
+	stop context.CancelFunc
+
+	turn    chan struct{}   // full while someone uses the following three
+	admin   *session        // catalog queries and DDL, committed at once
+	stages  int             // temporary tables named
+	evolved []*batch.Schema // announced by Evolve
+
+	mu sync.Mutex
+
 	targets map[string][]*target // by chunk table, one per schema
-	stages  int
 }
 
 var (
@@ -50,7 +58,10 @@ func newSink(env connector.Env, config *sinkConfig) (connector.Sink, error) {
 	if err := config.Validate(); err != nil {
 		return nil, &connector.Error{Op: "read config", Class: connector.Permanent, Err: err}
 	}
-	return &sink{env: env, config: config, targets: map[string][]*target{}}, nil
+	return &sink{
+		env: env, config: config, targets: map[string][]*target{}, turn: make(chan struct{}, 1),
+		emptied: sqlkit.NewEmptied(sqlkit.Postgres),
+	}, nil
 }
 
 // Key implements connector.Upserter.
@@ -61,7 +72,7 @@ func (s *sink) Key() []string {
 	return s.config.Key
 }
 
-// Open claims the task's fence in the epoch table.
+// Open claims the task's fence in the epoch table. Encoders work until ctx ends or Close.
 func (s *sink) Open(ctx context.Context, task connector.Task) error {
 	if s.config.Mode == sqlkit.Replace && task.Count > 1 {
 		return &connector.Error{
@@ -72,12 +83,16 @@ func (s *sink) Open(ctx context.Context, task connector.Task) error {
 	}
 	s.task, s.inline = task, &encoder{sink: s, spare: &s.spare}
 	s.epochs = sqlkit.NewEpochs(sqlkit.Postgres, s.epochSchema(), task)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	admin, err := s.adminSession(ctx)
-	if err != nil {
+	s.life, s.stop = context.WithCancel(ctx)
+	if err := s.control(ctx, s.claim); err != nil {
 		return err
 	}
+	var err error
+	s.data, err = connect(ctx, s.config.Connection, s.env.Node)
+	return err
+}
+
+func (s *sink) claim(ctx context.Context, admin *session) error {
 	_, found, err := admin.Int(ctx, "SELECT 1 WHERE to_regclass($1) IS NOT NULL",
 		sqlkit.Postgres.QuoteName(sqlkit.Name{Schema: s.epochSchema(), Table: sqlkit.EpochTable}))
 	if err == nil && !found {
@@ -86,11 +101,7 @@ func (s *sink) Open(ctx context.Context, task connector.Task) error {
 	if err != nil {
 		return classify("create table "+sqlkit.EpochTable, err)
 	}
-	if err := s.epochs.Claim(ctx, admin); err != nil {
-		return classify("open table "+s.config.Table, err)
-	}
-	s.data, err = connect(ctx, s.config.Connection, s.env.Node)
-	return err
+	return classify("open table "+s.config.Table, s.epochs.Claim(ctx, admin))
 }
 
 // epochSchema is where a fixed table says it is, else the default schema.
@@ -102,14 +113,25 @@ func (s *sink) epochSchema() string {
 	return ""
 }
 
-// adminSession returns the live control connection; the caller holds mu.
-func (s *sink) adminSession(ctx context.Context) (*session, error) {
-	if s.admin != nil && !s.admin.conn.IsClosed() {
-		return s.admin, nil
+// control runs use with the control connection, one caller at a time. mu is free meanwhile, so that
+// workers who know their table go on.
+func (s *sink) control(
+	ctx context.Context, use func(ctx context.Context, admin *session) error,
+) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	admin, err := connect(ctx, s.config.Connection, s.env.Node)
-	s.admin = admin
-	return admin, err
+	defer func() { <-s.turn }()
+	if s.admin == nil || s.admin.conn.IsClosed() {
+		admin, err := connect(ctx, s.config.Connection, s.env.Node)
+		if err != nil {
+			return err
+		}
+		s.admin = admin
+	}
+	return use(ctx, s.admin)
 }
 
 // Write sends the chunk's rows into the epoch's transaction, all or none: "written".
@@ -179,7 +201,7 @@ func (s *sink) begin(ctx context.Context, t *target) error {
 		}
 		s.begun, s.saved = true, false
 	}
-	if s.config.Mode != sqlkit.Replace || t.emptied || s.epochs.Last() > 0 {
+	if s.config.Mode != sqlkit.Replace || s.emptied.Has(t.name) {
 		return nil
 	}
 	// A reader of the same table would make TRUNCATE wait for ever.
@@ -189,13 +211,14 @@ func (s *sink) begin(ctx context.Context, t *target) error {
 		// Rows of other tables in this epoch go with the transaction.
 		lost := s.saved
 		_ = s.data.run(ctx, "ROLLBACK")
+		s.emptied.Rollback()
 		s.begun = false
 		if lost {
 			return fmt.Errorf("%w: %w", connector.ErrEpochLost, classify(op, err))
 		}
 		return classify(op, err)
 	}
-	t.emptied = true
+	s.emptied.Add(t.name)
 	return nil
 }
 
@@ -224,17 +247,16 @@ func (s *sink) drop() {
 	_ = s.data.conn.Conn().Close()
 	s.data.close()
 	s.begun, s.saved = false, false
-	for _, known := range s.targets {
-		for _, t := range known {
-			t.emptied = false
-		}
-	}
+	s.emptied.Rollback()
 }
 
-// Close rolls an open epoch back.
+// Close rolls an open epoch back and ends what encoders wait for.
 func (s *sink) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if s.stop != nil {
+		s.stop()
+	}
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	s.data.close()
 	s.admin.close()
 	return nil

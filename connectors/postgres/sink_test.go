@@ -39,7 +39,7 @@ func TestEpochs(t *testing.T) {
 	if n, err := s.Decided(t.Context()); n != 2 || err != nil {
 		t.Fatalf("decided %d, %v", n, err)
 	}
-	if err := s.Recover(t.Context(), connector.Epoch{Number: 2}, []byte{1}); err != nil {
+	if err := s.Recover(t.Context(), connector.Epoch{Number: 2}, []byte("1 2")); err != nil {
 		t.Fatal(err)
 	}
 	f.expect(countPeople, "20|0|19|a|a")
@@ -49,11 +49,11 @@ func TestEpochs(t *testing.T) {
 	if err := s.Decide(t.Context(), connector.Epoch{Number: 3}); err == nil {
 		t.Error("epoch 3 was committed twice")
 	}
-	if err := s.Recover(t.Context(), connector.Epoch{Number: 4}, []byte{1}); err == nil {
+	if err := s.Recover(t.Context(), connector.Epoch{Number: 4}, []byte("1 4")); err == nil {
 		t.Error("recover accepted a past that the database does not share")
 	}
 	// Another sink decided, and went back: epoch 3 is written again.
-	if err := s.Recover(t.Context(), connector.Epoch{Number: 2}, []byte{1}); err != nil {
+	if err := s.Recover(t.Context(), connector.Epoch{Number: 2}, []byte("1 2")); err != nil {
 		t.Fatal(err)
 	}
 	f.commit(s, 3)
@@ -193,8 +193,9 @@ func TestReplaceEmptiesOnce(t *testing.T) {
 	f.write(s, people(t, 5, 7, "new"))
 	f.commit(s, 1)
 	f.write(s, people(t, 7, 9, "new"))
-	f.commit(s, 2)
+	token := f.checkpoint(s, 2)
 	s = f.openSink(config, connector.Task{})
+	f.restore(s, 2, token)
 	f.write(s, people(t, 9, 10, "new"))
 	f.commit(s, 3)
 	f.expect(countPeople, "10|0|9|new|new")

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +26,6 @@ type target struct {
 	binary  bool // every column has a binary form; else COPY goes by text
 	keyed   bool
 	stage   string // keyed: quoted name of the temporary table
-	emptied bool   // mode replace: emptied in this run
 }
 
 // targetColumn is one column of the table that rows fill, in the rows' order.
@@ -163,14 +163,9 @@ func targetCodec(have batch.Type, column existing) (codec, bool) {
 // prepare returns the target of a table and schema, creating the table when it may.
 func (s *sink) prepare(
 	ctx context.Context, table string, schema *batch.Schema,
-) (*target, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	known := s.targets[table]
-	for _, t := range known {
-		if t.schema.Equal(schema) {
-			return t, nil
-		}
+) (t *target, err error) {
+	if t := s.known(table, schema); t != nil {
+		return t, nil
 	}
 	name, err := sqlkit.Expand(s.config.Table, table)
 	if err == nil {
@@ -179,45 +174,72 @@ func (s *sink) prepare(
 	if err == nil {
 		err = s.config.CheckKey(schema)
 	}
+	op := "write table " + name.String()
 	if err != nil {
-		return nil, &connector.Error{Op: "write table " + name.String(), Class: connector.Schema, Err: err}
+		return nil, &connector.Error{Op: op, Class: connector.Schema, Err: err}
 	}
-	columns, err := s.ensure(ctx, name, schema)
-	if err != nil {
-		return nil, err
-	}
-	t, err := newTarget(name, schema, columns, s.config.Keyed())
-	if err != nil {
-		return nil, &connector.Error{Op: "write table " + name.String(), Class: connector.Schema, Err: err}
-	}
-	s.stages++
-	t.stage = sqlkit.Postgres.QuoteName(sqlkit.Name{
-		Schema: "pg_temp", Table: "tapeline_stage_" + strconv.Itoa(s.stages),
+	err = s.control(ctx, func(ctx context.Context, admin *session) error {
+		// Another worker may have had the turn before, for the same table.
+		if t = s.known(table, schema); t != nil {
+			return nil
+		}
+		columns, err := s.ensure(ctx, admin, name, schema)
+		if err != nil {
+			return err
+		}
+		if t, err = newTarget(name, schema, columns, s.config.Keyed()); err != nil {
+			return &connector.Error{Op: op, Class: connector.Schema, Err: err}
+		}
+		s.stages++
+		t.stage = sqlkit.Postgres.QuoteName(sqlkit.Name{
+			Schema: "pg_temp", Table: "tapeline_stage_" + strconv.Itoa(s.stages),
+		})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.targets[table] = append(s.targets[table], t)
+		return nil
 	})
-	s.targets[table] = append(known, t)
-	return t, nil
+	return t, err
 }
 
-// ensure creates a missing table and returns its columns.
+// known returns the target prepared before, or nil.
+func (s *sink) known(table string, schema *batch.Schema) *target {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.targets[table] {
+		if t.schema.Equal(schema) {
+			return t
+		}
+	}
+	return nil
+}
+
+// ensure creates a missing table, evolves an existing one where Evolve announced the schema, and
+// returns its columns.
 func (s *sink) ensure(
-	ctx context.Context, name sqlkit.Name, schema *batch.Schema,
+	ctx context.Context, admin *session, name sqlkit.Name, schema *batch.Schema,
 ) ([]existing, error) {
-	admin, err := s.adminSession(ctx)
+	columns, err := describeTarget(ctx, admin, name)
 	if err != nil {
 		return nil, err
 	}
-	columns, err := describeTarget(ctx, admin, name)
-	if err != nil || len(columns) > 0 {
-		return columns, err
+	if len(columns) > 0 {
+		if !slices.ContainsFunc(s.evolved, schema.Equal) {
+			return columns, nil
+		}
+		if err := evolveTable(ctx, admin, name, schema); err != nil {
+			return nil, err
+		}
+		s.forget(name)
+		return describeTarget(ctx, admin, name)
 	}
+	ddl := sqlkit.Postgres.CreateTable(name, schema, s.config.Key)
 	if !s.config.Create {
 		return nil, &connector.Error{
 			Op: "write table " + name.String(), Class: connector.Schema,
-			Err:  fmt.Errorf("the table does not exist and create is false"),
-			Hint: sqlkit.Postgres.CreateTable(name, schema, s.config.Key),
+			Err: fmt.Errorf("the table does not exist and create is false"), Hint: ddl,
 		}
 	}
-	ddl := sqlkit.Postgres.CreateTable(name, schema, s.config.Key)
 	if err := admin.create(ctx, ddl); err != nil {
 		return nil, classify("create table "+name.String(), err)
 	}
@@ -226,10 +248,11 @@ func (s *sink) ensure(
 }
 
 // create runs CREATE TABLE IF NOT EXISTS under a lock of its own: two sessions that create one
-// table at once make the second fail on the catalog's unique index otherwise.
+// table at once make the second fail on the catalog's unique index otherwise. The statements of one
+// message are one transaction, which a refusal ends.
 func (s *session) create(ctx context.Context, ddl string) error {
 	const lock = 0x7461_7065 // "tape"
-	return s.run(ctx, fmt.Sprintf("BEGIN; SELECT pg_advisory_xact_lock(%d); %s; COMMIT", lock, ddl))
+	return s.run(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d); %s", lock, ddl))
 }
 
 // names returns the columns' names.

@@ -60,7 +60,8 @@ func problem(op string, problems []error) error {
 // Open does nothing.
 func (s *sink) Open(context.Context, connector.Task) error { return nil }
 
-// NewEncode returns a function that writes the rows of a chunk as text.
+// NewEncode returns a function that writes the rows of a chunk as text, in memory that its
+// Release gives back.
 func (s *sink) NewEncode() connector.EncodeFunc {
 	appendRows := s.appendRows()
 	return func(chunk connector.Chunk) (connector.Chunk, error) {
@@ -74,6 +75,7 @@ func (s *sink) NewEncode() connector.EncodeFunc {
 			}
 		}
 		chunk.Payload = out
+		chunk.Release = func() { s.pool.Put(out) }
 		if len(bad) > 0 {
 			return chunk, &connector.PartialError{Rows: bad}
 		}
@@ -102,6 +104,7 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 		if chunk, partial = s.encode(chunk); chunk.Payload == nil {
 			return partial
 		}
+		defer chunk.Release()
 	}
 	out, ok := chunk.Payload.(*payload)
 	if !ok {
@@ -117,7 +120,6 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 	if err := s.write(out.text); err != nil {
 		return err
 	}
-	s.pool.Put(out)
 	return partial
 }
 

@@ -247,7 +247,9 @@ func (s *source) NewDecode() connector.DecodeFunc {
 			if out.release != nil {
 				out.release()
 			}
-			release()
+			if release != nil {
+				release()
+			}
 		}
 		return chunk, nil
 	}

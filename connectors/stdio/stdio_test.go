@@ -53,15 +53,17 @@ func pipe(t *testing.T, from SourceConfig, to SinkConfig, input io.Reader, limit
 		for _, r := range chunk.Rejected {
 			rejected = append(rejected, fmt.Sprintf("%s %s", r.Place, r.Record))
 		}
+		var encoded connector.Chunk
 		if err == nil {
-			chunk, err = encode(chunk)
+			encoded, err = encode(chunk)
 		}
 		if err == nil {
-			err = sink.Write(t.Context(), chunk)
+			err = sink.Write(t.Context(), encoded)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		encoded.Release()
 		chunk.Release()
 	}
 }

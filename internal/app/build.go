@@ -71,6 +71,7 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 	case spec.Source:
 		c, _ := p.Connectors.Get(n.Type)
 		node.Kind, node.SourceSpec = plan.Source, c.Source.Capabilities
+		node.SourceSpec.Incremental = node.SourceSpec.Incremental && !bounded(n.Config)
 		node.BatchSize = configuredBatchSize(n.Config)
 		node.NewSource = func(env connector.Env) (connector.Source, error) {
 			config := clone(n.Config)
@@ -106,20 +107,44 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 	return node
 }
 
-// keyed reports whether a sink's config names key columns.
-func keyed(config any) bool {
-	v := reflect.Indirect(reflect.ValueOf(config))
-	for i := range v.NumField() {
-		f := v.Field(i)
-		if v.Type().Field(i).Anonymous && f.Kind() == reflect.Struct && keyed(f.Addr().Interface()) {
-			return true
+// key finds the value of a dotted key in a config struct, embedded structs included; the zero Value
+// when there is none.
+func key(config reflect.Value, path string) reflect.Value {
+	config = reflect.Indirect(config)
+	if config.Kind() != reflect.Struct {
+		return reflect.Value{}
+	}
+	first, rest, nested := strings.Cut(path, ".")
+	for i := range config.NumField() {
+		f := config.Type().Field(i)
+		if f.Anonymous {
+			if v := key(config.Field(i), path); v.IsValid() {
+				return v
+			}
+			continue
 		}
-		if key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ","); key == "key" &&
-			f.Kind() == reflect.Slice {
-			return f.Len() > 0
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case name != first:
+		case nested:
+			return key(config.Field(i), rest)
+		default:
+			return reflect.Indirect(config.Field(i))
 		}
 	}
-	return false
+	return reflect.Value{}
+}
+
+// keyed reports whether a sink's config names key columns.
+func keyed(config any) bool {
+	v := key(reflect.ValueOf(config), "key")
+	return v.IsValid() && v.Kind() == reflect.Slice && v.Len() > 0
+}
+
+// bounded reports whether a source that can read incrementally is configured to read everything.
+func bounded(config any) bool {
+	v := key(reflect.ValueOf(config), "incremental.column")
+	return v.IsValid() && v.Kind() == reflect.String && v.Len() == 0
 }
 
 func onError(text string) plan.OnError {
@@ -181,18 +206,8 @@ func clone(config any) any {
 // configuredBatchSize reads the key batch_size that sources and sinks of the requirement documents
 // carry in their config.
 func configuredBatchSize(config any) int {
-	v := reflect.Indirect(reflect.ValueOf(config))
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if f.Anonymous && v.Field(i).Kind() == reflect.Struct {
-			if rows := configuredBatchSize(v.Field(i).Addr().Interface()); rows > 0 {
-				return rows
-			}
-		}
-		if key, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); key == "batch_size" &&
-			v.Field(i).CanInt() {
-			return int(v.Field(i).Int())
-		}
+	if v := key(reflect.ValueOf(config), "batch_size"); v.IsValid() && v.CanInt() {
+		return int(v.Int())
 	}
 	return 0
 }
@@ -262,22 +277,9 @@ func (p *Parts) deadLetter(d *spec.Document) *plan.Node {
 		ID: "dead_letter", Type: "json", Kind: plan.Destination, SinkSpec: c.Sink.Capabilities,
 		NewSink: func(env connector.Env) (connector.Sink, error) {
 			config := clone(c.Sink.Config)
-			setPath(config, filepath.Join(env.Dir, "dead", env.Run)+string(filepath.Separator))
+			folder := filepath.Join(env.Dir, "dead", env.Run) + string(filepath.Separator)
+			key(reflect.ValueOf(config), "path").SetString(folder)
 			return c.Sink.New(env, config)
 		},
-	}
-}
-
-// setPath fills the path key of a file sink's config.
-func setPath(config any, path string) {
-	v := reflect.Indirect(reflect.ValueOf(config))
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if f.Anonymous && v.Field(i).Kind() == reflect.Struct {
-			setPath(v.Field(i).Addr().Interface(), path)
-		}
-		if key, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); key == "path" {
-			v.Field(i).SetString(path)
-		}
 	}
 }

@@ -3,8 +3,10 @@ package app
 import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/connectors/arrow"
+	"github.com/tapeline/tapeline/connectors/avro"
 	"github.com/tapeline/tapeline/connectors/csv"
 	"github.com/tapeline/tapeline/connectors/discard"
+	"github.com/tapeline/tapeline/connectors/excel"
 	"github.com/tapeline/tapeline/connectors/generate"
 	"github.com/tapeline/tapeline/connectors/http"
 	"github.com/tapeline/tapeline/connectors/json"
@@ -19,7 +21,7 @@ import (
 // builtin returns the connectors of every binary.
 func builtin() []connector.Connector {
 	return []connector.Connector{
-		arrow.Connector(), csv.Connector(), discard.Connector(), generate.Connector(), http.Connector(), json.Connector(),
+		arrow.Connector(), avro.Connector(), csv.Connector(), discard.Connector(), excel.Connector(), generate.Connector(), http.Connector(), json.Connector(),
 		lines.Connector(), mysql.Connector(), parquet.Connector(), postgres.Connector(), sqlite.Connector(),
 		stdio.Connector(),
 	}

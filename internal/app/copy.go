@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func (p *Parts) Document(c Copy) (string, error) {
 		to.Config[key] = value
 	}
 	sum := fnv.New32a()
-	fmt.Fprintf(sum, "%s\n%s\n%s\n%v", c.From, c.To, c.Where, c.Select)
+	fmt.Fprintf(sum, "%s\n%s\n%s\n%v\n%v\n%v", c.From, c.To, c.Where, c.Select, c.Set, c.SourceSet)
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: copy-%08x\nsources:\n", sum.Sum32())
 	writeNode(&b, "source", from.Type, "", from.Config)
@@ -80,4 +81,20 @@ func writeNode(b *strings.Builder, id, typ, input string, config map[string]any)
 		value := strings.ReplaceAll(strings.TrimSpace(text.String()), "${", "$${")
 		fmt.Fprintf(b, "      %s: %s\n", key, value)
 	}
+}
+
+// Masked replaces the passwords of both URLs in the text of a copy's document by a substitution.
+func (c Copy) Masked(text string) string {
+	for _, address := range []string{c.From, c.To} {
+		u, err := url.Parse(address)
+		if err != nil || u.User == nil {
+			continue
+		}
+		if password, ok := u.User.Password(); ok && password != "" {
+			for _, spelled := range []string{password, url.PathEscape(password), url.QueryEscape(password)} {
+				text = strings.ReplaceAll(text, ":"+spelled+"@", ":${PASSWORD}@")
+			}
+		}
+	}
+	return text
 }

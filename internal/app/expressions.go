@@ -14,16 +14,17 @@ import (
 // only columns are vectorised unless a function in them has no column form.
 func expressionsOf(n *spec.Node, interpret bool) map[string]string {
 	out := map[string]string{}
-	for key, source := range expressionSources(n) {
+	for place, source := range expressionSources(n) {
 		x, err := expr.Parse(source)
 		if err != nil {
 			continue
 		}
 		how := "vectorised"
-		if interpret || falseSetting(n.Config, "vectorized") {
+		if v := key(reflect.ValueOf(n.Config), "vectorized"); interpret ||
+			v.IsValid() && v.Kind() == reflect.Bool && !v.Bool() {
 			how = "row interpreter (vectorized: false)"
 		}
-		out[key] = fmt.Sprintf("%s  [%s; reads %s]", source, how, strings.Join(x.References(), ", "))
+		out[place] = fmt.Sprintf("%s  [%s; reads %s]", source, how, strings.Join(x.References(), ", "))
 	}
 	return out
 }
@@ -48,20 +49,4 @@ func expressionSources(n *spec.Node) map[string]string {
 		}
 	}
 	return out
-}
-
-// falseSetting reports whether a config has the boolean key set to false.
-func falseSetting(config any, key string) bool {
-	v := reflect.Indirect(reflect.ValueOf(config))
-	if v.Kind() != reflect.Struct {
-		return false
-	}
-	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
-		f := reflect.Indirect(v.Field(i))
-		if name == key && f.IsValid() && f.Kind() == reflect.Bool {
-			return !f.Bool()
-		}
-	}
-	return false
 }

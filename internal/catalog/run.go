@@ -34,20 +34,22 @@ type Workflow struct {
 
 // Run is one execution of a workflow; resuming continues it.
 type Run struct {
-	ID       string
-	Workflow string
-	Attempt  int // 1, then one more with each Resume
-	Status   Status
-	Started  time.Time
-	Finished time.Time // zero while running
+	ID       string    `json:"id"`
+	Workflow string    `json:"workflow"`
+	Attempt  int       `json:"attempt"` // 1, then one more with each Resume
+	Status   Status    `json:"status"`
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished,omitzero"` // zero while running
 	Result
 }
 
 // Result is what a run leaves behind.
 type Result struct {
-	RowsIn, RowsOut, DeadLetters int64
-	Error                        string          // empty when it went well
-	Report                       json.RawMessage // nil for none
+	RowsIn      int64           `json:"rows_in"`
+	RowsOut     int64           `json:"rows_out"`
+	DeadLetters int64           `json:"dead_letters"`
+	Error       string          `json:"error,omitempty"`  // empty when it went well
+	Report      json.RawMessage `json:"report,omitempty"` // nil for none
 }
 
 // Begin records the document and a new run of it. Synced.

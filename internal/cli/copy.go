@@ -38,7 +38,7 @@ func (s *session) copyCommand() *cobra.Command {
 				return usage("%w", err)
 			}
 			if printYAML {
-				_, err := fmt.Fprint(s.out, text)
+				_, err := fmt.Fprint(s.out, request.Masked(text))
 				return err
 			}
 			d, problems := spec.Parse("copy", []byte(text), spec.Options{Catalogue: s.parts})

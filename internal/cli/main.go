@@ -78,7 +78,7 @@ func (s *session) execute(args []string) int {
 		return exitOK
 	}
 	var exit *exitError
-	code := exitFailed
+	code := exitUsage // what no command returned is cobra's word about the arguments
 	if errors.As(err, &exit) {
 		code = exit.code
 	}
@@ -105,9 +105,29 @@ func (s *session) newRoot() *cobra.Command {
 	flags.BoolVarP(&s.verbose, "verbose", "v", false, "print the engine's log")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
 	for _, add := range s.commands() {
+		markFailures(add)
 		root.AddCommand(add)
 	}
 	return root
+}
+
+// markFailures gives errors of a command itself the exit code of a failure.
+func markFailures(c *cobra.Command) {
+	for _, child := range c.Commands() {
+		markFailures(child)
+	}
+	run := c.RunE
+	if run == nil {
+		return
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		err := run(c, args)
+		var exit *exitError
+		if err == nil || errors.As(err, &exit) {
+			return err
+		}
+		return &exitError{exitFailed, err}
+	}
 }
 
 // exactArgs is cobra.ExactArgs with the exit code of wrong usage and the command's use line.

@@ -186,6 +186,7 @@ func (s *Stage) sweep(t token) error {
 				Op: "write " + s.path(f.name), Class: connector.Permanent, Code: "fenced",
 				Err: fmt.Errorf("another process has taken over: its fence is %d, this one has %d",
 					f.fence, s.task.Fence),
+				Hint: "if none has, as after a restored backup, remove the file",
 			}
 		}
 	}

@@ -20,7 +20,7 @@ type token struct {
 
 type openToken struct {
 	Fence  uint64 `json:"fence"` // of the owner that wrote it
-	Number uint64 `json:"n"` // epoch that began it
+	Number uint64 `json:"n"`     // epoch that began it
 	Length int64  `json:"bytes"`
 }
 

@@ -29,8 +29,8 @@ func NewEmptied(dialect Dialect) *Emptied {
 	return &Emptied{dialect: dialect, committed: map[Name]bool{}, open: map[Name]bool{}}
 }
 
-// key is the name as the database compares names. MySQL's servers differ; by case they would, at
-// worst, keep old rows apart.
+// key is the name as the database compares names. A MySQL server that ignores case is not known
+// here: two spellings of one table empty it twice there.
 func (e *Emptied) key(name Name) Name {
 	if e.dialect == SQLite {
 		return Name{strings.ToLower(name.Schema), strings.ToLower(name.Table)}

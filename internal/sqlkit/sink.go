@@ -110,8 +110,17 @@ func (s *Sink) control(ctx context.Context) (*Session, error) {
 		return s.admin, nil
 	}
 	admin, err := s.backend.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s.admin = admin
-	return admin, err
+	if s.backend.Dialect == MySQL {
+		// DDL would wait a day for a transaction that this process holds open.
+		if _, err := admin.Exec(ctx, "SET lock_wait_timeout = 30"); err != nil {
+			return nil, s.backend.Classify("open the control connection", err)
+		}
+	}
+	return admin, nil
 }
 
 // Write inserts the chunk's rows into the epoch's transaction, all or none: "written".

@@ -90,8 +90,11 @@ func TestStages(t *testing.T) {
 		{"unknown port", []*Node{
 			node("a", Source), ports(node("r", Transformation, "a"), "p"), node("x", Destination, "r.z"),
 		}, `plan w: r has no output "z" (it has ["p"])`},
-		{"unknown input", []*Node{node("x", Destination, "nowhere")},
-			"plan w: input nowhere of x is no source or transformation"},
+		{
+			"unknown input",
+			[]*Node{node("x", Destination, "nowhere")},
+			"plan w: input nowhere of x is no source or transformation",
+		},
 		{"twice", []*Node{node("a", Source), node("a", Source)}, "plan w: node a is declared twice"},
 	} {
 		if got := stages(t, c.nodes...); got != c.want {

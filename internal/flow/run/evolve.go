@@ -182,6 +182,7 @@ func (w *Workflow) restoreSchemas(saved []targetSchema) error {
 		for n := range w.meters {
 			if to := (target{n, s.Table}); n.ID == s.Node && w.schemas[to] == nil {
 				w.schemas[to] = []*batch.Schema{schema}
+				w.restored[to] = true
 			}
 		}
 	}
@@ -194,13 +195,23 @@ func (w *Workflow) evolveSink(ctx context.Context, n *plan.Node, sink connector.
 	w.mu.Lock()
 	var steps [][2]*batch.Schema
 	for to, history := range w.schemas {
-		for i := 1; to.node == n && i < len(history); i++ {
+		if to.node != n {
+			continue
+		}
+		if w.restored[to] {
+			// The process before may have ended between merging and altering.
+			steps = append(steps, [2]*batch.Schema{history[0], history[0]})
+		}
+		for i := 1; i < len(history); i++ {
 			steps = append(steps, [2]*batch.Schema{history[i-1], history[i]})
 		}
 	}
 	w.mu.Unlock()
 	for _, step := range steps {
 		evolver, ok := sink.(connector.SchemaEvolver)
+		if !ok && step[0] == step[1] {
+			continue
+		}
 		if !ok {
 			return fmt.Errorf("evolve: the sink declares schema evolution and has none")
 		}

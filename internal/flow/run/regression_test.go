@@ -331,8 +331,10 @@ func TestDecodedMemoryIsReleased(t *testing.T) {
 	n.NewSource = func(connector.Env) (connector.Source, error) {
 		return &decodedSource{counter{to: 100, step: 10}, &released, &made}, nil
 	}
-	if _, err := b.run(t, &plan.Workflow{Name: "rel", Nodes: []*plan.Node{n,
-		sinkNode("out", func() connector.Sink { return &decidingSink{tableSink{table: rows}} }, "in")}}, Options{}); err != nil {
+	if _, err := b.run(t, &plan.Workflow{Name: "rel", Nodes: []*plan.Node{
+		n,
+		sinkNode("out", func() connector.Sink { return &decidingSink{tableSink{table: rows}} }, "in"),
+	}}, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if released.Load() != made.Load() {
@@ -347,7 +349,8 @@ func TestDrainRace(t *testing.T) {
 		gate := make(chan struct{})
 		w := startWorkflow(t, b, &plan.Workflow{Name: "race", Nodes: []*plan.Node{
 			sourceNode("in", func() *counter { return &counter{to: 10, step: 10, gate: gate} }),
-			sinkNode("out", func() connector.Sink { return &decidingSink{tableSink{table: newTable()}} }, "in")}})
+			sinkNode("out", func() connector.Sink { return &decidingSink{tableSink{table: newTable()}} }, "in"),
+		}})
 		w.Drain()
 		_, _ = w.Wait()
 	}
@@ -403,6 +406,7 @@ func (s *keepingSink) Prepare(context.Context, connector.Epoch) (connector.Prepa
 	s.shared.Store(s.key(), all)
 	return connector.Prepared{Token: binary.BigEndian.AppendUint64(nil, uint64(len(all)))}, nil
 }
+
 func (s *keepingSink) Commit(_ context.Context, e connector.Epoch, token []byte) error {
 	if !e.Final {
 		return nil
@@ -413,6 +417,7 @@ func (s *keepingSink) Commit(_ context.Context, e connector.Epoch, token []byte)
 	s.table.committed = append(s.table.committed, v.([]int64)[:binary.BigEndian.Uint64(token)]...)
 	return nil
 }
+
 func (s *keepingSink) Recover(_ context.Context, e connector.Epoch, token []byte) error {
 	if token == nil {
 		s.shared.Delete(s.key())
@@ -430,7 +435,8 @@ func TestFewerWritersAfterResume(t *testing.T) {
 		out := sinkNode("out", func() connector.Sink { return &keepingSink{tableSink{table: rows}, &shared} }, "in")
 		out.SinkSpec.Parallel, out.Parallelism = true, writers
 		return &plan.Workflow{Name: "w", Nodes: []*plan.Node{
-			sourceNode("in", func() *counter { return &counter{to: 100, step: 1, gate: gate} }), out}}
+			sourceNode("in", func() *counter { return &counter{to: 100, step: 1, gate: gate} }), out,
+		}}
 	}
 	gate := make(chan struct{}, 50)
 	for range 50 {
@@ -462,7 +468,8 @@ func TestPanicInOpen(t *testing.T) {
 	b := newBed(t)
 	if _, err := b.run(t, &plan.Workflow{Name: "p", Nodes: []*plan.Node{
 		sourceNode("in", func() *counter { return &counter{to: 10, step: 10} }),
-		sinkNode("out", func() connector.Sink { return &panicking{} }, "in")}}, Options{}); err == nil {
+		sinkNode("out", func() connector.Sink { return &panicking{} }, "in"),
+	}}, Options{}); err == nil {
 		t.Fatal("no error")
 	}
 }
@@ -475,7 +482,8 @@ func TestSmallChunksIntoMergingSink(t *testing.T) {
 	begun := time.Now()
 	if _, err := b.run(t, &plan.Workflow{Name: "small", Nodes: []*plan.Node{
 		sourceNode("in", func() *counter { return &counter{to: 16000, step: 10} }), slow,
-		sinkNode("other", func() connector.Sink { return &stagingSink{tableSink{table: other}} }, "in")}}, Options{}); err != nil {
+		sinkNode("other", func() connector.Sink { return &stagingSink{tableSink{table: other}} }, "in"),
+	}}, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begun); took > time.Second {
@@ -497,7 +505,8 @@ func TestFailedRecoverClosesTheSink(t *testing.T) {
 	var closed atomic.Int64
 	_, _ = b.run(t, &plan.Workflow{Name: "c", Nodes: []*plan.Node{
 		sourceNode("in", func() *counter { return &counter{to: 1, step: 1} }),
-		sinkNode("out", func() connector.Sink { return &closing{closed: &closed} }, "in")}}, Options{})
+		sinkNode("out", func() connector.Sink { return &closing{closed: &closed} }, "in"),
+	}}, Options{})
 	if closed.Load() != 1 {
 		t.Fatalf("closed %d times", closed.Load())
 	}

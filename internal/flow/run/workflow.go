@@ -66,7 +66,8 @@ type Workflow struct {
 	// warnings count rows that passed though a rule warned, by node and rule.
 	warnings map[string]map[string]int64
 	// schemas are what each target has held, oldest first.
-	schemas map[target][]*batch.Schema
+	schemas  map[target][]*batch.Schema
+	restored map[target]bool // its first schema comes from an earlier process
 }
 
 func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
@@ -75,7 +76,7 @@ func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
 		log:   c.config.Log.With("workflow", p.Workflow.Name),
 		drain: make(chan struct{}), done: make(chan struct{}), begun: time.Now(),
 		meters: map[*plan.Node]*meter{}, batchers: map[*plan.Node]*batcher{},
-		schemas: map[target][]*batch.Schema{}, warnings: map[string]map[string]int64{},
+		schemas: map[target][]*batch.Schema{}, restored: map[target]bool{}, warnings: map[string]map[string]int64{},
 	}
 	for _, n := range p.Workflow.Nodes {
 		w.meters[n] = &meter{node: n}

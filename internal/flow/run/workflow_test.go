@@ -240,7 +240,9 @@ func TestRejectedRowsFollowTheNodesReaction(t *testing.T) {
 		dead     int64
 		fails    bool
 	}{
-		{plan.DeadLetter, 0, 10, false}, {plan.Drop, 0, 0, false}, {plan.Fail, 0, 0, true},
+		{plan.DeadLetter, 0, 10, false},
+		{plan.Drop, 0, 0, false},
+		{plan.Fail, 0, 0, true},
 		{plan.DeadLetter, 5, 0, true},
 	} {
 		b, rows := newBed(t), newTable()
