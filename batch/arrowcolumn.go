@@ -12,10 +12,10 @@ import (
 // columnFromArrow converts one array to a column of type typ = TypeFromArrow(array type).
 func columnFromArrow(typ Type, a arrow.Array) (*Column, error) {
 	rows := a.Len()
-	switch {
-	case typ.Kind == Foreign:
+	switch typ.Kind {
+	case Foreign:
 		return &Column{typ: typ, rows: rows, foreign: a}, nil
-	case typ.Kind == Null:
+	case Null:
 		return NullColumn(typ, rows), nil
 	}
 	valid := bitsFromArrow(validity(a), a.Data().Offset(), rows)
@@ -23,6 +23,9 @@ func columnFromArrow(typ Type, a arrow.Array) (*Column, error) {
 	case *array.Dictionary:
 		return dictionaryFromArrow(typ, a)
 	case *array.Boolean:
+		if rows == 0 {
+			return BoolColumn(nil, 0, nil), nil
+		}
 		bits := bitsFromArrow(a.Data().Buffers()[1].Bytes(), a.Data().Offset(), rows)
 		return BoolColumn(bits, rows, valid), nil
 	case *array.String, *array.Binary:
@@ -44,14 +47,11 @@ func columnFromArrow(typ Type, a arrow.Array) (*Column, error) {
 	case array.ListLike:
 		return listFromArrow(typ, a, valid)
 	}
-	width := typ.Width()
-	from := a.Data().Offset() * width
-	fixed := a.Data().Buffers()[1].Bytes()
-	if rows == 0 {
-		fixed, from = nil, 0
-	} else {
-		fixed = fixed[from : from+rows*width]
+	if rows == 0 { // an empty array may have no buffer
+		return &Column{typ: typ}, nil
 	}
+	from := a.Data().Offset() * typ.Width()
+	fixed := a.Data().Buffers()[1].Bytes()[from : from+rows*typ.Width()]
 	return &Column{typ: typ, rows: rows, valid: valid, fixed: fixed}, nil
 }
 

@@ -363,7 +363,7 @@ func FuzzJSONString(f *testing.F) {
 func TestParseBool(t *testing.T) {
 	for text, want := range map[string]int{
 		"true": 1, "T": 1, "YES": 1, "y": 1, "1": 1, "False": 0, "f": 0, "No": 0, "n": 0, "0": 0,
-		"": -1, "2": -1, "truely": -1, "on": -1, "tru": -1,
+		"": -1, "2": -1, "truly": -1, "on": -1, "tru": -1,
 	} {
 		got, ok := ParseBool([]byte(text))
 		if ok != (want >= 0) || ok && got != (want == 1) {

@@ -1,5 +1,7 @@
 package batch
 
+import "slices"
+
 import "bytes"
 
 // Syntax says how a raw cell spells a value.
@@ -81,12 +83,7 @@ func (s *Spans) verbatim() bool {
 }
 
 func (s *Spans) isNull(raw []byte) bool {
-	for _, null := range s.Nulls {
-		if string(raw) == null {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.Nulls, string(raw))
 }
 
 // unquote strips the quotes of raw and resolves escapes; bytes after the closing quote are kept,

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -234,8 +235,8 @@ type Schema struct {
 // have them); Index finds the first.
 func NewSchema(fields ...Field) *Schema {
 	index := make(map[string]int, len(fields))
-	for i := len(fields) - 1; i >= 0; i-- {
-		index[fields[i].Name] = i
+	for i, field := range slices.Backward(fields) {
+		index[field.Name] = i
 	}
 	return &Schema{fields: fields, index: index}
 }

@@ -131,11 +131,11 @@ func csvField(line []byte, index int) []byte {
 
 // member returns the number after a key of a flat object, also when the tool wrote it as text.
 func member(line, key []byte) []byte {
-	at := bytes.Index(line, key)
-	if at < 0 {
+	_, after, ok := bytes.Cut(line, key)
+	if !ok {
 		return nil
 	}
-	text := bytes.TrimLeft(line[at+len(key):], ` "`)
+	text := bytes.TrimLeft(after, ` "`)
 	end := bytes.IndexAny(text, `,"} `)
 	if end < 0 {
 		return nil

@@ -191,10 +191,10 @@ func (w *Walk) open(ctx context.Context, piece Piece) error {
 	}
 	return Guard(name, func() error {
 		reader, err := w.cfg.Open(ctx, file, w.from, piece.To)
-		switch {
-		case err == io.EOF: //nolint:errorlint // a bare end while opening is a cut file
+		switch err {
+		case io.EOF: //nolint:errorlint // a bare end while opening is a cut file
 			return io.ErrUnexpectedEOF
-		case err == nil:
+		case nil:
 			w.reader = reader
 		}
 		return err

@@ -199,10 +199,8 @@ func (e *Encoder) appendText(dst, text []byte) []byte {
 			return appendQuoted(dst, text, &e.dialect)
 		}
 	}
-	for _, null := range e.dialect.Nulls {
-		if string(text) == null {
-			return appendQuoted(dst, text, &e.dialect)
-		}
+	if slices.Contains(e.dialect.Nulls, string(text)) {
+		return appendQuoted(dst, text, &e.dialect)
 	}
 	if len(text) == 0 {
 		return append(dst, e.dialect.Quote, e.dialect.Quote)

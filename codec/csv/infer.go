@@ -76,7 +76,7 @@ func (g *guess) number(text []byte) {
 	}
 	if _, ok := batch.ParseInt(text); !ok {
 		g.may &^= mayInt
-		if bytes.IndexAny(text, ".eE") < 0 {
+		if !bytes.ContainsAny(text, ".eE") {
 			g.may &^= mayFloat // too large for an exact number
 		}
 	}
@@ -95,13 +95,13 @@ func (g *guess) stamp(text []byte) {
 		return
 	}
 	clock := text[len("2006-01-02"):]
-	if bytes.IndexAny(clock, "Zz+-") >= 0 {
+	if bytes.ContainsAny(clock, "Zz+-") {
 		g.may &^= mayStamp
 	} else {
 		g.may &^= mayZoned
 	}
-	if point := bytes.IndexByte(clock, '.'); point >= 0 {
-		fraction := clock[point+1:]
+	if _, after, ok := bytes.Cut(clock, []byte{'.'}); ok {
+		fraction := after
 		if end := bytes.IndexAny(fraction, "Zz+-"); end >= 0 {
 			fraction = fraction[:end]
 		}

@@ -142,11 +142,11 @@ func (p *Parser) scan(data []byte, start int) int {
 			if at >= len(data) {
 				break
 			}
-			switch ch := data[at]; {
-			case ch == delimiter:
+			switch ch := data[at]; ch {
+			case delimiter:
 				off[n] = uint32(at + 1)
 				n++
-			case ch == newline:
+			case newline:
 				if n-first != p.columns {
 					p.n = first
 					return start

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -307,9 +308,11 @@ func TestArraysAndValues(t *testing.T) {
 			got = err.Error()
 		} else {
 			got = fmt.Sprint(rows(result.Batch))
+			var gotSb310 strings.Builder
 			for _, r := range result.Rejected {
-				got += " rejected " + r.Place.String()
+				gotSb310.WriteString(" rejected " + r.Place.String())
 			}
+			got += gotSb310.String()
 		}
 		if !strings.Contains(got, want) || strings.Contains(got, "rejected") != strings.Contains(want, "rejected") {
 			t.Errorf("%s: got %s, want %s", text, got, want)
@@ -494,11 +497,11 @@ func FuzzDecode(f *testing.F) {
 		}
 		compare(t, result.Batch, want)
 		dense, bad := result.Batch.Dense()
-		for i := len(bad) - 1; i >= 0; i-- {
-			known := strings.Contains(bad[i].Reason, "stands twice") ||
-				strings.Contains(bad[i].Reason, "float64") // beyond its range
+		for _, b := range slices.Backward(bad) {
+			known := strings.Contains(b.Reason, "stands twice") ||
+				strings.Contains(b.Reason, "float64") // beyond its range
 			if !known {
-				t.Fatalf("%q: %v", text, bad[i])
+				t.Fatalf("%q: %v", text, b)
 			}
 		}
 		if len(bad) == 0 {

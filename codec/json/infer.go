@@ -79,7 +79,6 @@ type shape struct {
 
 // add looks at the checked value at b[i] and returns its end.
 func (s *shape) add(b []byte, i, depth int) int {
-	end := i
 	switch b[i] {
 	case '{':
 		s.seen |= 1 << seenObject
@@ -108,14 +107,14 @@ func (s *shape) add(b []byte, i, depth int) int {
 		s.seen |= 1 << seenBool
 	case 'n':
 	default:
-		end, _ = skipNumber(b, i)
+		end, _ := skipNumber(b, i)
 		s.addNumber(b[i:end])
 		return end
 	}
 	if depth == maxShapeDepth && (b[i] == '{' || b[i] == '[') {
 		s.seen |= 1 << seenDeep
 	}
-	end, _ = skipValue(b, i)
+	end, _ := skipValue(b, i)
 	return end
 }
 

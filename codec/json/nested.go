@@ -2,6 +2,7 @@ package json
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tapeline/tapeline/batch"
 )
@@ -211,12 +212,9 @@ func (n *nested) scalar(a *batch.Appender, raw []byte) {
 	text := raw
 	if raw[0] == '"' {
 		text = raw[1 : len(raw)-1]
-		for _, ch := range text {
-			if ch == '\\' {
-				n.scratch = batch.AppendUnescapedJSON(n.scratch[:0], text)
-				text = n.scratch
-				break
-			}
+		if slices.Contains(text, '\\') {
+			n.scratch = batch.AppendUnescapedJSON(n.scratch[:0], text)
+			text = n.scratch
 		}
 	}
 	n.text(a, text)

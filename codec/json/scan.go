@@ -164,16 +164,16 @@ func (s *scanner) otherRecord(b []byte, i int) (end int, why reason) {
 }
 
 func kindOf(first byte) string {
-	switch {
-	case first == '{':
+	switch first {
+	case '{':
 		return "an object"
-	case first == '[':
+	case '[':
 		return "an array"
-	case first == '"':
+	case '"':
 		return "a string"
-	case first == 't' || first == 'f':
+	case 't', 'f':
 		return "a boolean"
-	case first == 'n':
+	case 'n':
 		return "null"
 	}
 	return "a number"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,7 +38,7 @@ type memorySource struct {
 	schema *batch.Schema
 	next   int64
 	end    int64
-	pool   sync.Pool // of []int64
+	pool   sync.Pool // of *[]int64
 	last   []int64   // given out last
 	shared connector.DecodeFunc
 	place  connector.Position // fault: one buffer for all positions
@@ -85,7 +86,7 @@ func (s *memorySource) Partitions(_ context.Context, limit int) ([]connector.Par
 			from--
 		}
 		spec := binary.BigEndian.AppendUint64(nil, uint64(from))
-		id := fmt.Sprint(i)
+		id := strconv.FormatInt(i, 10)
 		if s.is("partitions share a name") {
 			id = "same"
 		}
@@ -132,7 +133,10 @@ func (s *memorySource) Read(ctx context.Context) (connector.Chunk, error) {
 		rows = 1000
 	}
 	rows = min(rows, s.end-s.next)
-	values, _ := s.pool.Get().([]int64)
+	var values []int64
+	if pooled, ok := s.pool.Get().(*[]int64); ok {
+		values = *pooled
+	}
 	if s.is("recycles too early") && s.last != nil {
 		values = s.last
 	}
@@ -144,7 +148,7 @@ func (s *memorySource) Read(ctx context.Context) (connector.Chunk, error) {
 	s.next += rows
 	return connector.Chunk{
 		Payload: values, Position: s.position(), Bytes: 8 * len(values),
-		Release: func() { s.pool.Put(values) },
+		Release: func() { s.pool.Put(&values) },
 	}, nil
 }
 

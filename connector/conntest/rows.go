@@ -295,7 +295,7 @@ func cut(text string) string {
 // digest hashes everything a batch holds, also rows that are not selected.
 func digest(b *batch.Batch) uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, b.Schema(), b.Rows(), b.Selection(), b.Operations())
+	fmt.Fprint(h, b.Schema(), b.Rows(), b.Selection(), string(b.Operations()))
 	var scratch []byte
 	for i, c := range b.Columns() {
 		if spans, at := c.Spans(); spans != nil {

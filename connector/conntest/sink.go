@@ -249,8 +249,7 @@ func (w *writer) try(b *batch.Batch) error {
 		b = b.Slice(largest, b.Len())
 	}
 	chunk, err := w.chunk(b, w.encode)
-	var partial *connector.PartialError
-	if errors.As(err, &partial) {
+	if partial, ok := errors.AsType[*connector.PartialError](err); ok {
 		chunk.Batch = b.Without(partial.Rows)
 	} else if err != nil {
 		return err

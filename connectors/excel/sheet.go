@@ -296,8 +296,8 @@ func (w *workbook) value(c cell, typ batch.Type) (any, error) {
 		return c.text == "1", nil
 	}
 	serial, err := strconv.ParseFloat(c.text, 64)
-	if err != nil {
-		return c.text, nil
+	if err != nil { // no serial number: the text is the value
+		return c.text, nil //nolint:nilerr // said above
 	}
 	switch typ.Kind {
 	case batch.Timestamp, batch.Date:

@@ -200,7 +200,7 @@ func (s *sink) mergeSheet(ctx context.Context, w *writer, book *workbook, entry 
 	if err != nil {
 		return w, err
 	}
-	defer sh.close() //nolint:errcheck // opened for reading
+	defer sh.close()
 	header := s.cfg.Header
 	var row []cell
 	for {

@@ -90,7 +90,7 @@ func (s *receiver) Open(_ context.Context, _ connector.Partition, at connector.P
 		}
 		s.read = p.Served
 	}
-	listen, err := net.Listen("tcp", s.cfg.Listen)
+	listen, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", s.cfg.Listen)
 	if err != nil {
 		return fail(err)
 	}

@@ -7,6 +7,7 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	nethttp "net/http"
 	"net/url"
 	"slices"
@@ -132,9 +133,7 @@ func (s *sink) request(chunk connector.Chunk) request {
 	r := request{body: s.body, headers: map[string]string{"Content-Type": map[string]string{
 		"ndjson": "application/x-ndjson", "json": "application/json", "csv": "text/csv",
 	}[s.cfg.Format]}}
-	for name, value := range s.cfg.Headers {
-		r.headers[name] = value
-	}
+	maps.Copy(r.headers, s.cfg.Headers)
 	if s.cfg.Idempotency != "" && s.cfg.Idempotency != "-" {
 		r.headers[s.cfg.Idempotency] = s.key(chunk.Position)
 	}

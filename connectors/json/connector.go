@@ -78,7 +78,7 @@ gets part files as checkpoints complete.
 `
 
 func (c *SourceConfig) validate() error {
-	problems := c.SourceConfig.Validate()
+	problems := c.Validate()
 	if _, err := c.schema(); err != nil {
 		problems = append(problems, err)
 	}
@@ -100,7 +100,7 @@ func (c *SourceConfig) validate() error {
 }
 
 func (c *SinkConfig) validate() error {
-	problems := c.SinkConfig.Validate()
+	problems := c.Validate()
 	switch {
 	case c.Format == "" || c.Format == "ndjson":
 	case c.Format != "array":

@@ -11,8 +11,8 @@ import (
 
 // Connection is what every node of this connector needs to reach the server.
 type Connection struct {
-	ConnectionString string `yaml:"connection_string" required:"true" secret:"true" doc:"mysql:// URL or user:password@tcp(host:port)/database" example:"mysql://user@host/database"` //nolint:lll
-	Schema           string `yaml:"schema" doc:"database of unqualified tables; default: the connection's"`                                                                           //nolint:lll
+	ConnectionString string `yaml:"connection_string" required:"true" secret:"true" doc:"mysql:// URL or user:password@tcp(host:port)/database" example:"mysql://user@host/database"`
+	Schema           string `yaml:"schema" doc:"database of unqualified tables; default: the connection's"`
 }
 
 type sourceConfig struct {

@@ -42,8 +42,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatal(err)
 		}
 		if _, err := read(t, newEnv(system, plenty()), SourceConfig{Path: "a.parquet"}, connector.Partition{}, nil); err != nil {
-			var e *connector.Error
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*connector.Error](err); !ok {
 				t.Errorf("unclassified: %v", err)
 			}
 		}

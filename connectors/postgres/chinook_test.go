@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -109,9 +110,7 @@ func TestChinook(t *testing.T) {
 			prefix := f.connection.Schema + "_"
 			with := func(table string) map[string]string {
 				out := map[string]string{"Table": table}
-				for name, value := range to.fields {
-					out[name] = value
-				}
+				maps.Copy(out, to.fields)
 				return out
 			}
 			replace := with(prefix + "{table}")

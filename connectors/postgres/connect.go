@@ -16,8 +16,8 @@ import (
 
 // Connection is what every node of this connector needs to reach the server.
 type Connection struct {
-	ConnectionString string `yaml:"connection_string" required:"true" secret:"true" doc:"postgres:// URL or key=value text; the usual PG* variables fill what it leaves out" example:"postgres://user@host/db"` //nolint:lll
-	Schema           string `yaml:"schema" doc:"schema of unqualified tables; default: the server's search_path"`                                                                                               //nolint:lll
+	ConnectionString string `yaml:"connection_string" required:"true" secret:"true" doc:"postgres:// URL or key=value text; the usual PG* variables fill what it leaves out" example:"postgres://user@host/db"`
+	Schema           string `yaml:"schema" doc:"schema of unqualified tables; default: the server's search_path"`
 }
 
 // session is one connection with plain helpers over it.

@@ -16,7 +16,7 @@ import (
 type lookupConfig struct {
 	Connection `yaml:",inline"`
 	Table      string   `yaml:"table" required:"true" doc:"table to look rows up in"`
-	Key        []string `yaml:"key" doc:"its key columns, in the order of the keys; default: the keys' names"` //nolint:lll
+	Key        []string `yaml:"key" doc:"its key columns, in the order of the keys; default: the keys' names"`
 	Columns    []string `yaml:"columns" doc:"columns to return; none: all"`
 	Numeric    string   `yaml:"numeric" doc:"type of numeric columns without precision"`
 }

@@ -17,8 +17,8 @@ import (
 type sourceConfig struct {
 	Connection          `yaml:",inline"`
 	sqlkit.SourceConfig `yaml:",inline"`
-	Numeric             string `yaml:"numeric" doc:"type of numeric columns without precision: decimal(p,s), float64 or string; a value that does not fit exactly refuses its row"` //nolint:lll
-	NonFinite           string `yaml:"non_finite" enum:"reject,null" doc:"what NaN and infinity of numeric, date and timestamp columns become"`                                     //nolint:lll
+	Numeric             string `yaml:"numeric" doc:"type of numeric columns without precision: decimal(p,s), float64 or string; a value that does not fit exactly refuses its row"`
+	NonFinite           string `yaml:"non_finite" enum:"reject,null" doc:"what NaN and infinity of numeric, date and timestamp columns become"`
 }
 
 // source reads one partition of a table or query in one snapshot.

@@ -183,8 +183,8 @@ func declareSchema(config any, n *spec.Node) error {
 		schema.Columns = append(schema.Columns, filesink.ColumnConfig{Name: c.Name, Type: c.Type})
 	}
 	v := reflect.Indirect(reflect.ValueOf(config))
-	for i := range v.NumField() {
-		if declared, ok := v.Field(i).Addr().Interface().(*filesink.SchemaConfig); ok {
+	for _, field := range v.Fields() {
+		if declared, ok := reflect.TypeAssert[*filesink.SchemaConfig](field.Addr()); ok {
 			if len(declared.Columns) > 0 {
 				return fmt.Errorf("schema is declared twice: beside config and in it")
 			}
@@ -228,12 +228,10 @@ func tryOperator(n *spec.Node, node *plan.Node) []spec.Problem {
 // it can.
 func configProblem(n *spec.Node, err error) spec.Problem {
 	path, offset, message, hint := "", -1, err.Error(), ""
-	var config *op.ConfigError
-	if errors.As(err, &config) {
+	if config, ok := errors.AsType[*op.ConfigError](err); ok {
 		path, message = config.Path, config.Err.Error()
 	}
-	var x *expr.Error
-	if errors.As(err, &x) {
+	if x, ok := errors.AsType[*expr.Error](err); ok {
 		message, hint = x.Message, x.Hint
 		if v := n.At(path); v != nil {
 			offset = offsetOf(v.Text, x.Line, x.Column)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -32,12 +33,8 @@ func (p *Parts) Document(c Copy) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for key, value := range c.SourceSet {
-		from.Config[key] = value
-	}
-	for key, value := range c.Set {
-		to.Config[key] = value
-	}
+	maps.Copy(from.Config, c.SourceSet)
+	maps.Copy(to.Config, c.Set)
 	sum := fnv.New32a()
 	fmt.Fprintf(sum, "%s\n%s\n%s\n%v\n%v\n%v", c.From, c.To, c.Where, c.Select, c.Set, c.SourceSet)
 	var b strings.Builder

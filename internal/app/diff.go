@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
@@ -152,9 +153,7 @@ func (x *differ) workflow(side diffSide, sink *plan.Node) (*plan.Workflow, error
 	if c, _ := x.parts.Connectors.Get(location.Type); hasKey(c.Source.Config, "decimal") {
 		location.Config["decimal"] = true
 	}
-	for key, value := range side.set {
-		location.Config[key] = value
-	}
+	maps.Copy(location.Config, side.set)
 	var text strings.Builder
 	text.WriteString("name: diff\nsources:\n")
 	writeNode(&text, "source", location.Type, "", location.Config)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
@@ -155,7 +156,7 @@ func (p *Parts) limitNode(id string, rows int64) (*plan.Node, error) {
 	}
 	return &plan.Node{
 		ID: id, Type: "limit", Kind: plan.Transformation, Ordered: limit.Ordered, OnError: plan.Fail,
-		Fingerprint: fmt.Sprint(rows),
+		Fingerprint: strconv.FormatInt(rows, 10),
 		NewOperator: func(env op.Env) (op.Operator, error) { return limit.New(env, clone(config)) },
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -62,7 +63,7 @@ func latest(t testing.TB, c *catalog.Catalog) string {
 		if want := fmt.Sprintf("%s/%d", p.Run, p.Epoch); string(p.Manifest) != want {
 			t.Errorf("manifest: got %q, want %q", p.Manifest, want)
 		}
-		return fmt.Sprint(p.Epoch)
+		return strconv.FormatUint(p.Epoch, 10)
 	}
 	return text(committed) + " " + text(prepared)
 }

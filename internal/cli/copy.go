@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,7 +85,7 @@ func typedSetting(text string) any {
 		return false
 	}
 	var n int64
-	if _, err := fmt.Sscanf(text, "%d", &n); err == nil && fmt.Sprint(n) == text {
+	if _, err := fmt.Sscanf(text, "%d", &n); err == nil && strconv.FormatInt(n, 10) == text {
 		return n
 	}
 	return text

@@ -77,9 +77,8 @@ func (s *session) execute(args []string) int {
 	if err == nil {
 		return exitOK
 	}
-	var exit *exitError
 	code := exitUsage // what no command returned is cobra's word about the arguments
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exitError](err); ok {
 		code = exit.code
 	}
 	if text := err.Error(); text != "" {

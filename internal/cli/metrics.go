@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,7 +12,7 @@ import (
 
 // serveMetrics serves /metrics until stop is called.
 func (s *session) serveMetrics(address string, registry *obs.Registry) (stop func(), err error) {
-	listener, err := net.Listen("tcp", address)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, usage("metrics: %w", err)
 	}

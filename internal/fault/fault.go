@@ -84,8 +84,7 @@ func ClassOf(err error) Class {
 	if errors.Is(err, context.Canceled) {
 		return Unknown
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Class
 	}
 	return Unknown

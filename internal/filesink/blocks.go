@@ -342,8 +342,7 @@ func (b *Blocks) fill(want int) error {
 }
 
 func classOf(err error) connector.Class {
-	var e *connector.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*connector.Error](err); ok {
 		return e.Class
 	}
 	return connector.Unknown

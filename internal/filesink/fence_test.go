@@ -171,15 +171,17 @@ func TestKeptPartsStayInOrder(t *testing.T) {
 	cfg.FS = system
 	o := own(t, cfg, manifest{})
 	want := ""
+	var wantSb174 strings.Builder
 	for number := uint64(999_998); number <= 1_000_002; number++ {
 		o.epoch = number - 1
 		text := fmt.Sprintln("epoch", number)
-		want += text
+		wantSb174.WriteString(text)
 		epoch := connector.Epoch{Number: number, Final: number == 1_000_002}
 		if err := o.Commit(t.Context(), epoch, o.write(text, epoch)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	want += wantSb174.String()
 	if got, _, err := visible(system, "out"); err != nil || got != want {
 		t.Errorf("got %q (%v), want %q", got, err, want)
 	}

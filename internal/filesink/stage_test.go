@@ -95,6 +95,7 @@ func visible(system vfs.FS, dir string) (content string, files int, err error) {
 	if err != nil {
 		return "", 0, err
 	}
+	var contentSb98 strings.Builder
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), ".") || entry.IsDir() {
 			continue
@@ -113,9 +114,10 @@ func visible(system vfs.FS, dir string) (content string, files int, err error) {
 		if err != nil {
 			return "", 0, err
 		}
-		content += string(data)
+		contentSb98.WriteString(string(data))
 		files++
 	}
+	content += contentSb98.String()
 	return content, files, nil
 }
 

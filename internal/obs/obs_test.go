@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -172,7 +173,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	const asked = 3000
 	for i := range asked {
 		r.Counter("tapeline_run_restarts_total", "restarts",
-			obs.Label{"workflow", fmt.Sprint(i)}).Add(1)
+			obs.Label{"workflow", strconv.Itoa(i)}).Add(1)
 	}
 	samples := r.Snapshot()
 	sum := 0.0
@@ -214,7 +215,7 @@ func TestConcurrentUse(t *testing.T) {
 		group.Go(func() {
 			for i := range 500 {
 				r.Counter("tapeline_run_restarts_total", "",
-					obs.Label{"workflow", fmt.Sprint(i % 5)}).Add(1)
+					obs.Label{"workflow", strconv.Itoa(i % 5)}).Add(1)
 				n.RowsIn.Add(1)
 				n.Latency.Record(time.Duration(i) * time.Millisecond)
 				if worker == 0 && i%100 == 0 {

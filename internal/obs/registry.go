@@ -2,6 +2,7 @@ package obs
 
 import (
 	"cmp"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -132,9 +133,7 @@ func (r *Registry) each(visit func(help string, s Sample)) {
 		}
 	}
 	nodes := make(map[nodeKey]*Node, len(r.nodes))
-	for key, n := range r.nodes {
-		nodes[key] = n
-	}
+	maps.Copy(nodes, r.nodes)
 	r.mu.Unlock()
 
 	for _, f := range all {

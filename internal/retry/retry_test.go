@@ -91,7 +91,7 @@ func TestWhatIsNotRepeated(t *testing.T) {
 	}
 	for _, want := range cases {
 		operate, calls := failing(want)
-		if got := (retry.Policy{}).Do(t.Context(), "write", operate); got != want || *calls != 1 {
+		if got := (retry.Policy{}).Do(t.Context(), "write", operate); !errors.Is(got, want) || *calls != 1 {
 			t.Errorf("got %v after %d calls, want the failure as it is after 1", got, *calls)
 		}
 	}

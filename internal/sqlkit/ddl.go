@@ -2,6 +2,7 @@ package sqlkit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
@@ -59,12 +60,7 @@ func (d Dialect) CheckNames(schema *batch.Schema) error {
 }
 
 func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(names, name)
 }
 
 // OnConflict returns the clause that makes an INSERT of the columns replace rows of equal key.

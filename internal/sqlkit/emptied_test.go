@@ -1,7 +1,7 @@
 package sqlkit
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,7 +45,7 @@ func TestEmptied(t *testing.T) {
 func TestEmptiedTokenHasALimit(t *testing.T) {
 	e := NewEmptied(MySQL)
 	for i := range 1000 {
-		e.Add(Name{"", strings.Repeat("x", 70) + fmt.Sprint(i)})
+		e.Add(Name{"", strings.Repeat("x", 70) + strconv.Itoa(i)})
 	}
 	if _, err := e.Token(1); fault.ClassOf(err) != fault.Permanent {
 		t.Errorf("a token of over 64 KiB: %v", err)

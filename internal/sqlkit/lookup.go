@@ -17,7 +17,7 @@ import (
 // LookupConfig is what every SQL lookup accepts.
 type LookupConfig struct {
 	Table   string   `yaml:"table" required:"true" doc:"table to look rows up in"`
-	Key     []string `yaml:"key" doc:"its key columns, in the order of the keys; default: the keys' names"` //nolint:lll
+	Key     []string `yaml:"key" doc:"its key columns, in the order of the keys; default: the keys' names"`
 	Columns []string `yaml:"columns" doc:"columns to return; none: all"`
 }
 

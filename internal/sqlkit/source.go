@@ -209,12 +209,14 @@ func (s *Source) query() string {
 	if len(s.sort) > 0 {
 		sql += " ORDER BY " + strings.Join(s.sort, ", ")
 		// Rows that are counted must come in one order each time: only equal rows may change places.
+		var sqlSb212 strings.Builder
 		for i := range s.table.Columns {
 			if s.unique {
 				break
 			}
-			sql += ", " + strconv.Itoa(i+1)
+			sqlSb212.WriteString(", " + strconv.Itoa(i+1))
 		}
+		sql += sqlSb212.String()
 	}
 	if s.at.Skip > 0 {
 		sql += " LIMIT 9223372036854775807 OFFSET " + strconv.FormatInt(s.at.Skip, 10)

@@ -3,6 +3,7 @@ package expr
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/tapeline/tapeline/batch"
@@ -57,8 +58,8 @@ func lazyBatch(clean bool) *batch.Batch {
 	for i := range benchRows {
 		spans.Offsets = append(spans.Offsets, uint32(data.Len()))
 		cells := []string{
-			fmt.Sprint(i), benchStatus(i), fmt.Sprintf("%.2f", float64(i*31%1000)+.5),
-			fmt.Sprint(i % 100),
+			strconv.Itoa(i), benchStatus(i), fmt.Sprintf("%.2f", float64(i*31%1000)+.5),
+			strconv.Itoa(i % 100),
 		}
 		for _, cell := range cells {
 			data.WriteString(cell + ",")

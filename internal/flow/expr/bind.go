@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/expr-lang/expr/ast"
@@ -163,7 +164,7 @@ func (b *binder) bind(n ast.Node) *node {
 		return constant(batch.Binary, textValue(n.Value), at)
 	case *ast.IntegerNode:
 		c := constant(batch.Int64, intValue(int64(n.Value)), at)
-		c.literal = fmt.Sprint(n.Value)
+		c.literal = strconv.Itoa(n.Value)
 		return c
 	case *ast.FloatNode:
 		c := constant(batch.Float64, floatValue(n.Value), at)
@@ -275,12 +276,12 @@ func negatedLiteral(arg *node, at span) *node {
 
 // condition returns n as a Bool, or fails.
 func (b *binder) condition(n *node) *node {
-	switch {
-	case n.typ.Kind == batch.Bool:
+	switch n.typ.Kind {
+	case batch.Bool:
 		return n
-	case n.typ.Kind == batch.Null:
+	case batch.Null:
 		return b.coerce(n, batch.Of(batch.Bool))
-	case n.typ.Kind == batch.JSON:
+	case batch.JSON:
 		return b.coerce(n, batch.Of(batch.Bool))
 	}
 	return b.fail(n.at, "compare it with something, as in x == 'a' or x > 0",

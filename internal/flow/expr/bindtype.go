@@ -50,7 +50,7 @@ func numericKind(x, y *node) batch.Kind {
 		return kx
 	}
 	if kx > ky {
-		x, y, kx, ky = y, x, ky, kx
+		x, kx, ky = y, ky, kx
 	}
 	// From here kx < ky in the order Int64, Uint64, Float64, Decimal.
 	switch {
@@ -198,12 +198,12 @@ func (b *binder) comparison(c comparison, x, y *node, at span) *node {
 // compareNull: == nil and != nil ask for NULL, an order with NULL is NULL.
 func (b *binder) compareNull(c comparison, x, y *node, at span) *node {
 	if x.typ.Kind == batch.Null {
-		x, y = y, x
+		x = y
 	}
-	switch {
-	case c == equal:
+	switch c {
+	case equal:
 		return b.isNull(x, at)
-	case c == notEqual:
+	case notEqual:
 		return b.not(b.isNull(x, at))
 	}
 	return &node{op: opConstant, typ: batch.Of(batch.Bool), constant: nullValue(), at: at}

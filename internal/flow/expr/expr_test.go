@@ -182,8 +182,7 @@ func TestErrors(t *testing.T) {
 		{strings.Repeat("1+", 40000) + "1", "the limit is 65536"},
 	} {
 		_, err := Compile(c.source, schema, Options{})
-		var fault *Error
-		if !errors.As(err, &fault) {
+		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%.40s: got %v, want an *Error", c.source, err)
 			continue
 		}

@@ -96,9 +96,7 @@ var registry = sync.OnceValue(func() *registered {
 			}
 		}
 	}
-	for _, name := range predicateNames() {
-		r.names = append(r.names, name)
-	}
+	r.names = append(r.names, predicateNames()...)
 	for alias, name := range aliases() {
 		r.byName[alias] = r.byName[name]
 	}
@@ -123,7 +121,7 @@ func (e *entry) parse() {
 	e.Name = name
 	inside, result, _ := strings.Cut(rest, ") -> ")
 	if inside != "" {
-		for _, text := range strings.Split(inside, ", ") {
+		for text := range strings.SplitSeq(inside, ", ") {
 			var p parameter
 			p.name, p.typ, _ = strings.Cut(text, ": ")
 			p.name, p.optional = strings.CutSuffix(p.name, "?")

@@ -193,7 +193,7 @@ func (c *call) mapKey() (batch.Type, bool) {
 	typ := widened(c.args[0].typ.Fields[0].Type)
 	key := c.args[1]
 	if !scalar(typ) || !typ.Equal(widened(key.typ)) && key.typ.Kind != batch.Null &&
-		!(typ.Numeric() && key.literal != "") {
+		(!typ.Numeric() || key.literal == "") {
 		c.fail(key.at, "", "the map's keys are %s, this is %s", typ, key.typ)
 		return typ, false
 	}

@@ -184,8 +184,8 @@ func parsePath(path string) ([]jsonStep, error) {
 	}
 	var steps []jsonStep
 	for rest != "" {
-		switch {
-		case rest[0] == '.':
+		switch rest[0] {
+		case '.':
 			end := strings.IndexAny(rest[1:], ".[")
 			if end < 0 {
 				end = len(rest) - 1
@@ -195,7 +195,7 @@ func parsePath(path string) ([]jsonStep, error) {
 			}
 			steps = append(steps, jsonStep{name: rest[1 : end+1], named: true})
 			rest = rest[end+1:]
-		case rest[0] == '[':
+		case '[':
 			step, after, err := pathBracket(rest)
 			if err != nil {
 				return nil, fmt.Errorf("path %q: %w", path, err)
@@ -231,8 +231,8 @@ func pathBracket(text string) (jsonStep, string, error) {
 
 // follow walks a path; ok is false where it leads nowhere.
 func follow(text []byte, steps []jsonStep) ([]byte, bool) {
-	ok := true
 	for _, step := range steps {
+		var ok bool
 		if step.named {
 			text, ok = jsonMember(text, step.name)
 		} else {

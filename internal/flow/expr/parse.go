@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -194,7 +195,8 @@ func keyword(token, next lexer.Token) (message, hint string) {
 
 // syntaxError turns the library's error into ours.
 func syntaxError(source string, err error) *Error {
-	fault, ok := err.(*file.Error)
+	fault := &file.Error{}
+	ok := errors.As(err, &fault)
 	if !ok {
 		return newError(source, span{0, 1}, err.Error(), "")
 	}

@@ -79,12 +79,7 @@ func (s *constantSet) has(typ batch.Type, v value) bool {
 
 func (s *constantSet) hasWord(w uint64) bool {
 	if s.fixed != nil {
-		for _, f := range s.fixed {
-			if f == w {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(s.fixed, w)
 	}
 	_, ok := s.words[w]
 	return ok

@@ -1,5 +1,7 @@
 package plan
 
+import "slices"
+
 // Guarantee is what a sink promises about each row.
 type Guarantee struct {
 	Sink    string `json:"sink"`
@@ -12,8 +14,8 @@ type Guarantee struct {
 func (p *Plan) Guarantees() []Guarantee {
 	var out []Guarantee
 	decided := false
-	for i := len(p.Stages) - 1; i >= 0; i-- {
-		s := p.Stages[i]
+	for _, s := range slices.Backward(p.Stages) {
+
 		if s.Sink == nil {
 			continue
 		}

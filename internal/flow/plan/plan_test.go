@@ -31,9 +31,11 @@ func stages(t *testing.T, nodes ...*Node) string {
 			seen[n.ID]++
 		}
 		text := strings.Join(ids, "+")
+		var textSb34 strings.Builder
 		for _, e := range s.Outputs {
-			text += ">" + e.To.ID
+			textSb34.WriteString(">" + e.To.ID)
 		}
+		text += textSb34.String()
 		out = append(out, text)
 	}
 	for _, n := range nodes {

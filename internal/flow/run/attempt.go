@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -131,8 +132,8 @@ func (a *attempt) open(ctx context.Context) error {
 	if err := a.openDead(ctx); err != nil {
 		return err
 	}
-	for i := len(a.tasks) - 1; i >= 0; i-- {
-		t := a.tasks[i]
+	for _, t := range slices.Backward(a.tasks) {
+
 		if err := t.open(ctx); err != nil {
 			return err
 		}

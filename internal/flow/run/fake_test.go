@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/tapeline/tapeline/batch"
@@ -67,9 +68,9 @@ func (c *memoryCatalog) Discard(context.Context) error {
 func (c *memoryCatalog) LastRun(_ context.Context, workflow string) (Record, bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := len(c.runs) - 1; i >= 0; i-- {
-		if c.runs[i].Workflow == workflow {
-			return c.runs[i], true, nil
+	for _, v := range slices.Backward(c.runs) {
+		if v.Workflow == workflow {
+			return v, true, nil
 		}
 	}
 	return Record{}, false, nil
@@ -155,7 +156,6 @@ var numberSchema = batch.NewSchema(batch.Field{Name: "n", Type: batch.Of(batch.I
 type counter struct {
 	next, to, step int64
 	gate           chan struct{} // when set, each Read waits for a token
-	ctx            context.Context
 	fail           func(next int64) error
 	acked          func(next int64)
 }
@@ -215,12 +215,11 @@ func newTable() *table { return &table{epochs: map[string]uint64{}} }
 
 // tableSink writes to a table transactionally and decides; staged makes it publish by token.
 type tableSink struct {
-	table   *table
-	task    connector.Task
-	open    []int64
-	staged  map[uint64][]int64
-	decides bool
-	fail    func(op string) error
+	table  *table
+	task   connector.Task
+	open   []int64
+	staged map[uint64][]int64
+	fail   func(op string) error
 }
 
 func (s *tableSink) ask(op string) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -395,7 +396,7 @@ type keepingSink struct {
 	shared *sync.Map // index -> rows staged, committed but not published until Final
 }
 
-func (s *keepingSink) key() string { return fmt.Sprint(s.task.Index) }
+func (s *keepingSink) key() string { return strconv.Itoa(s.task.Index) }
 func (s *keepingSink) Prepare(context.Context, connector.Epoch) (connector.Prepared, error) {
 	var all []int64
 	if v, ok := s.shared.Load(s.key()); ok {

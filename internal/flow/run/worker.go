@@ -202,8 +202,7 @@ func (w *worker) encodeParts(j *job) error {
 			continue
 		}
 		chunk, err := w.encode(p.chunk)
-		var partial *connector.PartialError
-		if errors.As(err, &partial) {
+		if partial, ok := errors.AsType[*connector.PartialError](err); ok {
 			j.rejected = append(j.rejected, deadErrors(writer.node, p.chunk.Batch, partial.Rows)...)
 			chunk.Batch = p.chunk.Batch.Without(partial.Rows)
 		} else if err != nil {

@@ -293,8 +293,7 @@ func (w *Workflow) attempts(ctx context.Context) error {
 			w.setStatus(Failed)
 			return err
 		}
-		var change *schemaChange
-		if errors.As(err, &change) {
+		if change, ok := errors.AsType[*schemaChange](err); ok {
 			if refused := errors.Join(w.evolve(change), w.repeatable(err)); refused != nil {
 				w.setStatus(Failed)
 				return refused

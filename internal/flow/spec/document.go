@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/tapeline/tapeline/connector"
@@ -224,7 +225,7 @@ func (t Threshold) String() string {
 	if t.Share > 0 {
 		return fmt.Sprintf("%g%%", t.Share*100)
 	}
-	return fmt.Sprint(t.Count)
+	return strconv.FormatInt(t.Count, 10)
 }
 
 // Exceeded reports whether that many rejected rows of all rows are too many.

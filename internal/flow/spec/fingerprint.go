@@ -64,7 +64,7 @@ func same(a, b reflect.Value) bool {
 
 func writeValue(w io.Writer, v reflect.Value, secret bool) {
 	if v.Type() == reflect.TypeFor[*Value]() {
-		if tree, _ := v.Interface().(*Value); tree != nil {
+		if tree, _ := reflect.TypeAssert[*Value](v); tree != nil {
 			writeTree(w, tree, secret)
 		}
 		return
@@ -77,7 +77,7 @@ func writeValue(w io.Writer, v reflect.Value, secret bool) {
 		}
 		writeValue(w, v.Elem(), secret)
 	case reflect.Struct:
-		if text, ok := v.Interface().(fmt.Stringer); ok {
+		if text, ok := reflect.TypeAssert[fmt.Stringer](v); ok {
 			fmt.Fprintf(w, "%q,", text)
 			return
 		}

@@ -22,7 +22,7 @@ func FuzzParse(f *testing.F) {
 			if err != nil {
 				f.Fatal(err)
 			}
-			for _, part := range strings.Split(string(data), "\n\n") {
+			for part := range strings.SplitSeq(string(data), "\n\n") {
 				text, _, _ := strings.Cut(part, "\n----\n")
 				if _, rest, ok := strings.Cut(text, "\n"); ok && strings.HasSuffix(file, ".txt") {
 					text = rest

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,7 +81,7 @@ func rows(b *strings.Builder, v reflect.Value, prefix string, depth int) {
 		if inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
-		_, custom := reflect.New(k.kind).Interface().(treeReader)
+		_, custom := reflect.TypeAssert[treeReader](reflect.New(k.kind))
 		own := inner.PkgPath() == reflect.TypeFor[Document]().PkgPath()
 		if inner.Kind() != reflect.Struct || custom || own || depth > 3 ||
 			inner == reflect.TypeFor[time.Time]() {
@@ -100,7 +101,7 @@ func (k *key) standard(v reflect.Value) string {
 		return "required"
 	}
 	if text := defaultText(v); text != nil {
-		if size, ok := v.Interface().(connector.Size); ok {
+		if size, ok := reflect.TypeAssert[connector.Size](v); ok {
 			return "`" + formatSize(size) + "`"
 		}
 		return fmt.Sprintf("`%v`", text)
@@ -126,7 +127,7 @@ func formatSize(size connector.Size) string {
 			return fmt.Sprintf("%d%s", size/unit.bytes, unit.name)
 		}
 	}
-	return fmt.Sprint(int64(size))
+	return strconv.FormatInt(int64(size), 10)
 }
 
 // meaning writes what a key does, with its values, range, example and other names.

@@ -175,7 +175,7 @@ func quoted(spelling string) map[string]any {
 
 // typeSchema describes a Go type; value, when valid, holds the defaults.
 func typeSchema(t reflect.Type, value reflect.Value, k *key) map[string]any {
-	if reader, ok := reflect.New(t).Interface().(treeReader); ok {
+	if reader, ok := reflect.TypeAssert[treeReader](reflect.New(t)); ok {
 		return reader.schema()
 	}
 	switch reflect.New(t).Interface().(type) {

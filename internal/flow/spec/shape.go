@@ -3,6 +3,7 @@ package spec
 import (
 	"encoding"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,10 +98,8 @@ func (s *shape) find(name string) *key {
 		if k.name == name {
 			return k
 		}
-		for _, alias := range k.aliases {
-			if alias == name {
-				return k
-			}
+		if slices.Contains(k.aliases, name) {
+			return k
 		}
 	}
 	return nil
@@ -135,7 +134,7 @@ type configReader interface{ UnmarshalConfig(value any) error }
 
 // kindName names a Go type for documentation.
 func kindName(t reflect.Type) string {
-	if reader, ok := reflect.New(t).Interface().(treeReader); ok {
+	if reader, ok := reflect.TypeAssert[treeReader](reflect.New(t)); ok {
 		return reader.kindName()
 	}
 	switch t {
@@ -148,7 +147,7 @@ func kindName(t reflect.Type) string {
 	case reflect.TypeFor[*Value]():
 		return "any"
 	}
-	if _, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
+	if _, ok := reflect.TypeAssert[encoding.TextUnmarshaler](reflect.New(t)); ok {
 		return "string"
 	}
 	switch t.Kind() {

@@ -164,7 +164,7 @@ func suiteExceptions() map[string]string {
 		"library: a pair with an empty key, or as [a: b, ? c : d]": "9MMW NHX8 FRK4",
 		"library: comment lines between ? and its value":           "RZP5",
 	} {
-		for _, id := range strings.Fields(ids) {
+		for id := range strings.FieldsSeq(ids) {
 			exceptions[id] = refusal
 		}
 	}
