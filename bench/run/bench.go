@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,8 +49,10 @@ func (b *bench) workload(ctx context.Context, w *workload) (*workloadResult, err
 		}()
 	}
 	for round := range b.rounds {
+		// Shuffled, not rotated: what runs after a slow tool pays for memory given back meanwhile.
+		order := rand.New(rand.NewPCG(uint64(round), 0)).Perm(len(entrants))
 		for i := range entrants {
-			e := entrants[(i+round)%len(entrants)]
+			e := entrants[order[i]]
 			if e.result.Reason != "" || ctx.Err() != nil {
 				continue
 			}
