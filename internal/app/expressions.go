@@ -19,7 +19,7 @@ func expressionsOf(n *spec.Node, interpret bool) map[string]string {
 		if err != nil {
 			continue
 		}
-		how := "vectorised"
+		how := "vectorised, but for functions without a column form"
 		if v := key(reflect.ValueOf(n.Config), "vectorized"); interpret ||
 			v.IsValid() && v.Kind() == reflect.Bool && !v.Bool() {
 			how = "row interpreter (vectorized: false)"
