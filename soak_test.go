@@ -73,7 +73,11 @@ func TestBackPressure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it mostly waits
-			const rows, limit = 6000, 256 << 20
+			const rows = 6000
+			limit := int64(256 << 20)
+			if raceDetector {
+				limit *= 2 // it keeps shadow memory
+			}
 			report, peak, _ := measured(t, fmt.Sprintf(`name: pressure
 execution: {memory_limit: 32MB, batch_size: 500, checkpoint_interval: 500ms}
 sources:

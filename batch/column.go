@@ -47,6 +47,16 @@ func (c *Column) Source() (spans *Spans, cell int) {
 	return c.source, c.cell
 }
 
+// MemoryBytes returns the size of a dense column's own values; the cells of a lazy column are the
+// source's.
+func (c *Column) MemoryBytes() int {
+	n := len(c.valid) + len(c.fixed) + len(c.bytes) + 4*len(c.offsets)
+	for _, child := range c.children {
+		n += child.MemoryBytes()
+	}
+	return n
+}
+
 // Validity returns the bitmap of non-null rows, nil when no row is null.
 func (c *Column) Validity() Bitmap { return c.valid }
 

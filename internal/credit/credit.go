@@ -83,6 +83,17 @@ func (p *Pool) TryAcquire(n int64) bool {
 	return true
 }
 
+// Charge takes n >= 0 credits at once, whatever is free: for what is there already. Held may exceed
+// the capacity, so that later requests wait the longer.
+func (p *Pool) Charge(n int64) {
+	if n < 0 {
+		panic("credit: negative charge")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held += n
+}
+
 // Release gives n credits back. Giving back more than is held is a bug and panics.
 func (p *Pool) Release(n int64) {
 	p.mu.Lock()

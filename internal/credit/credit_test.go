@@ -230,3 +230,15 @@ func BenchmarkAcquireRelease(b *testing.B) {
 		pool.Release(100)
 	}
 }
+
+func TestChargeIsHeldAboveTheCapacity(t *testing.T) {
+	p := credit.New(10)
+	p.Charge(15)
+	if p.TryAcquire(1) || p.Held() != 15 {
+		t.Fatalf("%d held after a charge of 15", p.Held())
+	}
+	p.Release(15)
+	if !p.TryAcquire(10) {
+		t.Error("nothing is free after the charge was released")
+	}
+}

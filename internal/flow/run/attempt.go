@@ -112,7 +112,12 @@ func (a *attempt) run(ctx context.Context) (err error) {
 			}
 		}
 	}
-	return a.coordinate(ctx)
+	err = a.coordinate(ctx)
+	if errors.Is(err, errFinished) || errors.Is(err, errDrained) || ctx.Err() == nil {
+		return err
+	}
+	// What a checkpoint met was the end of the context; the reason is the failure that ended it.
+	return context.Cause(ctx)
 }
 
 // open makes the tasks, from sinks to sources, so that nothing is read before all can be written.
@@ -378,31 +383,25 @@ func (a *attempt) startDrain(ctx context.Context) error {
 
 // stopUnwanted ends the sources whose rows no task wants any more.
 func (a *attempt) stopUnwanted(ctx context.Context) {
-	byStage := map[*plan.Stage]*task{}
 	for _, t := range a.tasks {
-		byStage[t.stage] = t
-	}
-	var wanted func(s *plan.Stage) bool
-	wanted = func(s *plan.Stage) bool {
-		if a.satisfied[byStage[s]] {
-			return false
-		}
-		if s.Sink != nil || len(s.Outputs) == 0 {
-			return true
-		}
-		for _, e := range s.Outputs {
-			if wanted(e.To) {
-				return true
-			}
-		}
-		return false
-	}
-	for _, t := range a.tasks {
-		if t.stage.Source == nil || a.exhausted[t] || wanted(t.stage) {
+		if t.stage.Source == nil || a.exhausted[t] || a.wanted(t.stage) {
 			continue
 		}
 		if err := a.workflow.cluster.tasks.send(ctx, t.address, command{finish: true}); err != nil {
 			a.log.Warn("source was not stopped", "node", t.stage.ID, "error", err)
 		}
 	}
+}
+
+// wanted reports whether some task behind the stage still takes rows.
+func (a *attempt) wanted(s *plan.Stage) bool {
+	for t := range a.satisfied {
+		if t.stage == s {
+			return false
+		}
+	}
+	if s.Sink != nil || len(s.Outputs) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(s.Outputs, func(e *plan.Edge) bool { return a.wanted(e.To) })
 }

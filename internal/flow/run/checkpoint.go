@@ -165,6 +165,11 @@ func (a *attempt) gather(
 	var syncs []func(context.Context) error
 	for _, r := range reports {
 		if r.positions != nil {
+			// A source may come to its end by itself while a limit drops what it gave last.
+			for id, p := range r.positions {
+				p.Cut = !a.wanted(r.task.stage)
+				r.positions[id] = p
+			}
 			next.Positions[r.task.stage.Source.ID] = r.positions
 		}
 		for _, p := range r.prepared {

@@ -216,7 +216,7 @@ func (t *task) positions() map[string]partitionPosition {
 	positions := make(map[string]partitionPosition, len(t.readers))
 	for _, r := range t.readers {
 		positions[r.partition.ID] = partitionPosition{
-			Spec: r.partition.Spec, Position: r.position, Ended: r.ended, Cut: r.finished.Load(),
+			Spec: r.partition.Spec, Position: r.position, Ended: r.ended,
 		}
 	}
 	return positions

@@ -105,7 +105,34 @@ func (w *worker) process(j *job) (err error) {
 		}
 	}
 	j.parts = append(j.parts, w.current...)
+	w.charge(j)
 	return nil
+}
+
+// charge takes credits for what operators made beyond the size of the source's bytes, until the job
+// is released.
+func (w *worker) charge(j *job) {
+	made := 0
+	for _, p := range j.parts {
+		if p.chunk.Batch == nil {
+			continue
+		}
+		for _, c := range p.chunk.Batch.Columns() {
+			made += c.MemoryBytes()
+		}
+	}
+	extra := int64(made - j.chunk.Bytes)
+	if extra <= 0 {
+		return
+	}
+	memory, release := w.task.attempt.memory, j.release
+	memory.Charge(extra)
+	j.release = func() {
+		memory.Release(extra)
+		if release != nil {
+			release()
+		}
+	}
 }
 
 // read decodes a source's chunk and counts it.

@@ -494,3 +494,43 @@ func (s *dealtSink) Open(ctx context.Context, task connector.Task) error {
 	s.table = s.tables[task.Index]
 	return s.stagingSink.Open(ctx, task)
 }
+
+// A failure that ends a checkpoint under way is reported, not the checkpoint's cancellation: its
+// class decides about a restart.
+func TestFailureDuringACheckpointIsTheReason(t *testing.T) {
+	b := newBed(t)
+	failure := &connector.Error{Op: "read", Class: connector.Data, Err: errCrash}
+	failing, failed := make(chan struct{}), make(chan struct{})
+	b.catalog.fail = func(op string) error {
+		if op == "prepare" {
+			close(failing)
+			<-failed
+			<-time.After(20 * time.Millisecond) // the attempt's context ends meanwhile
+			return context.Canceled
+		}
+		return nil
+	}
+	report, err := b.run(t, &plan.Workflow{
+		Name: "reason", Execution: plan.Execution{
+			CheckpointInterval: time.Millisecond,
+			Restart:            lifecycle.Strategy{Kind: lifecycle.FixedDelay, Attempts: 3},
+		},
+		Nodes: []*plan.Node{
+			sourceNode("in", func() *counter {
+				return &counter{to: 1 << 40, step: 1, fail: func(int64) error {
+					select {
+					case <-failing:
+						close(failed)
+						return failure
+					default:
+						return nil
+					}
+				}}
+			}),
+			sinkNode("out", func() connector.Sink { return &stagingSink{tableSink{table: newTable()}} }, "in"),
+		},
+	}, Options{})
+	if !errors.Is(err, errCrash) || report.Restarts != 0 {
+		t.Errorf("error %v after %d restarts", err, report.Restarts)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package tapeline_test
+
+const raceDetector = false
