@@ -48,6 +48,6 @@ func writeFile(path string, rows int, write func(io.Writer, int) error) (err err
 	if err != nil {
 		return fmt.Errorf("stat data file: %w", err)
 	}
-	fmt.Printf("%x  %s  %d rows  %d bytes\n", hash.Sum(nil), path, rows, info.Size())
+	fmt.Fprintf(os.Stdout, "%x  %s  %d rows  %d bytes\n", hash.Sum(nil), path, rows, info.Size())
 	return nil
 }
