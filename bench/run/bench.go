@@ -49,7 +49,7 @@ func (b *bench) workload(ctx context.Context, w *workload) (*workloadResult, err
 		}()
 	}
 	for round := range b.rounds {
-		// Shuffled, not rotated: what runs after a slow tool pays for memory given back meanwhile.
+		// Shuffled, not rotated: no tool always runs after the same one.
 		order := rand.New(rand.NewPCG(uint64(round), 0)).Perm(len(entrants))
 		for i := range entrants {
 			e := entrants[order[i]]
@@ -180,6 +180,9 @@ func generate(path string, rows int, write func(io.Writer, int) error) error {
 	return nil
 }
 
+// toolBytes is more than the memory of any tool here.
+const toolBytes = 1 << 30
+
 // once runs one tool once, checks its output and records the sample.
 func (b *bench) once(ctx context.Context, e *entrant, db *database) (err error) {
 	scratch, err := os.MkdirTemp(b.data, "scratch-")
@@ -194,10 +197,12 @@ func (b *bench) once(ctx context.Context, e *entrant, db *database) (err error) 
 			return err
 		}
 	}
-	if err := warm(e.job.input); err != nil {
+	inputBytes, err := warm(e.job.input)
+	if err != nil {
 		return err
 	}
 	invocation := e.jobs[e.job.workload.name](e.job)
+	invocation.memoryBytes = inputBytes + toolBytes // no output is larger than its input
 	e.result.Command = b.show(invocation, scratch)
 	measured, err := measure(ctx, invocation, scratch)
 	if err != nil {
@@ -231,17 +236,17 @@ func (e *entrant) readAccount() error {
 	return nil
 }
 
-// warm reads the input once, so that every tool finds it in the page cache.
-func warm(path string) error {
+// warm reads the input once, so that every tool finds it in the page cache, and returns its size.
+func warm(path string) (sizeBytes int64, err error) {
 	if path == "" {
-		return nil
+		return 0, nil
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("open input: %w", err)
+		return 0, fmt.Errorf("open input: %w", err)
 	}
-	_, err = io.Copy(io.Discard, file)
-	return errors.Join(err, file.Close())
+	sizeBytes, err = io.Copy(io.Discard, file)
+	return sizeBytes, errors.Join(err, file.Close())
 }
 
 // check sums the whole output of the first round; later rounds must be of the same size.

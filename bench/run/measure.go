@@ -23,8 +23,8 @@ type sample struct {
 	ForeignCores float64 `json:"foreign_cores"`
 }
 
-// measure runs one invocation to its end in dir. Dirty pages of earlier runs are synced first,
-// outside the measured time, so that no tool pays for another.
+// measure runs one invocation to its end in dir. Before the measured time, dirty pages of earlier
+// runs are synced and memory is fetched from the host, so that no tool pays for another.
 func measure(ctx context.Context, run invocation, dir string) (s sample, err error) {
 	const longestRun = 15 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, longestRun)
@@ -45,7 +45,14 @@ func measure(ctx context.Context, run invocation, dir string) (s sample, err err
 		defer func() { err = errors.Join(err, file.Close()) }()
 		command.Stdout = file
 	}
+	warm, err := takeMemory(run.memoryBytes)
+	if err != nil {
+		return sample{}, err
+	}
 	syscall.Sync()
+	if err := warm.free(); err != nil {
+		return sample{}, fmt.Errorf("free memory: %w", err)
+	}
 
 	busyBefore := busySeconds()
 	start := time.Now()

@@ -14,6 +14,7 @@ func TestMeasureReadsTheChild(t *testing.T) {
 	dir := t.TempDir()
 	output := filepath.Join(dir, "out")
 	run := invocation{
+		memoryBytes: 3 << 20,
 		args:   []string{"sh", "-c", `i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo "$WORD"`},
 		env:    []string{"WORD=done"},
 		stdout: output,

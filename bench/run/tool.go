@@ -25,6 +25,8 @@ type invocation struct {
 	args   []string
 	env    []string
 	stdout string // file that takes standard output, empty to discard it
+
+	memoryBytes int64 // what it may come to use, page cache of its output included
 }
 
 // tool is one program measured.
