@@ -15,9 +15,9 @@ func TestMeasureReadsTheChild(t *testing.T) {
 	output := filepath.Join(dir, "out")
 	run := invocation{
 		memoryBytes: 3 << 20,
-		args:   []string{"sh", "-c", `i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo "$WORD"`},
-		env:    []string{"WORD=done"},
-		stdout: output,
+		args:        []string{"sh", "-c", `i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo "$WORD"`},
+		env:         []string{"WORD=done"},
+		stdout:      output,
 	}
 	got, err := measure(t.Context(), run, dir)
 	if err != nil {
