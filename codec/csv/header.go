@@ -3,7 +3,6 @@ package csv
 import (
 	"bytes"
 	"fmt"
-	"slices"
 )
 
 // Preface is what comes before the records of a file.
@@ -73,16 +72,22 @@ func numbered(n int) []string {
 
 // UniqueNames names empty columns by their number and numbers repeated names: a, a_2, a_3.
 func UniqueNames(names []string) []string {
+	given := make(map[string]bool, len(names))
+	for _, name := range names {
+		given[name] = true
+	}
 	out := make([]string, len(names))
+	taken, last := make(map[string]bool, len(names)), map[string]int{}
 	for i, name := range names {
 		if name == "" {
 			name = fmt.Sprintf("column_%d", i+1)
 		}
 		unique := name
-		for n := 2; slices.Contains(out[:i], unique) ||
-			unique != name && slices.Contains(names, unique); n++ {
+		for n := max(last[name], 1) + 1; taken[unique] || unique != name && given[unique]; n++ {
 			unique = fmt.Sprintf("%s_%d", name, n)
+			last[name] = n
 		}
+		taken[unique] = true
 		out[i] = unique
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	stdcsv "encoding/csv"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -256,4 +257,36 @@ func FuzzSniff(f *testing.F) {
 			t.Fatalf("%d types for %d names", got, len(names))
 		}
 	})
+}
+
+// naiveNames is UniqueNames by looking at every name before.
+func naiveNames(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		if name == "" {
+			name = fmt.Sprintf("column_%d", i+1)
+		}
+		unique := name
+		for n := 2; slices.Contains(out[:i], unique) || unique != name && slices.Contains(names, unique); n++ {
+			unique = fmt.Sprintf("%s_%d", name, n)
+		}
+		out[i] = unique
+	}
+	return out
+}
+
+func TestUniqueNames(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		some := rapid.SampledFrom([]string{"", "a", "b", "a_2", "a_3", "a_2_2", "column_1", "column_2", "column_1_2"})
+		names := rapid.SliceOfN(some, 0, 12).Draw(t, "names")
+		if got, want := UniqueNames(names), naiveNames(names); !slices.Equal(got, want) {
+			t.Fatalf("%q: got %q, want %q", names, got, want)
+		}
+	})
+	// Comparing each with all before would take hours.
+	names := slices.Repeat([]string{"a"}, 200_000)
+	if got := UniqueNames(names); got[0] != "a" || got[len(got)-1] != "a_200000" {
+		t.Errorf("200,000 equal names end in %q", got[len(got)-1])
+	}
 }
