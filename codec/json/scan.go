@@ -26,7 +26,7 @@ type scanner struct {
 // node is one member name with what followed it the last times. Node 0 stands before the first
 // member of a record, node 1 for names that are not remembered.
 type node struct {
-	key  string // `"name":` as usually written; never matches when the name needs an escape
+	key  string // `"name":` as usually written; "", which never matches, when the name needs an escape
 	cell int32  // of the schema; -1: not named there
 	next int32  // node expected after this one
 	alt  int32  // and the one expected there before
@@ -39,12 +39,11 @@ const (
 	unknownNode = 1
 	// maxNodes bounds the remembered names that the schema does not have.
 	maxNodes = 4096
-	noKey    = "\x00"
 )
 
 func newScanner(schema *batch.Schema, extra Extra, whole bool) *scanner {
 	s := &scanner{extra: extra, whole: whole, byName: map[string]int32{}, named: schema.Len()}
-	s.nodes = append(s.nodes, node{key: noKey, cell: -1}, node{key: noKey, cell: -1})
+	s.nodes = append(s.nodes, node{cell: -1}, node{cell: -1})
 	for i, f := range schema.Fields() {
 		s.addNode(f.Name, int32(i))
 		s.nodes[unknownNode+i].next = int32(unknownNode + i + 1)
@@ -61,7 +60,7 @@ func (s *scanner) addNode(name string, cell int32) int32 {
 	quoted := batch.AppendJSONString(nil, name)
 	key := string(quoted) + ":"
 	if len(quoted) != len(name)+2 {
-		key = noKey
+		key = ""
 	}
 	s.nodes = append(s.nodes, node{key: key, cell: cell, next: unknownNode, alt: unknownNode})
 	at := int32(len(s.nodes) - 1)
@@ -91,7 +90,7 @@ func (s *scanner) record(b []byte, i int, offsets []uint32) (end int, why reason
 		keyAt, keyEnd := i, 0
 		nodes := s.nodes
 		next := nodes[at].next
-		if key := nodes[next].key; len(b)-i >= len(key) && string(b[i:i+len(key)]) == key {
+		if key := nodes[next].key; nextIs(b, i, key) {
 			i += len(key)
 			keyEnd = i - 1
 			at = next
@@ -144,6 +143,11 @@ func (s *scanner) record(b []byte, i int, offsets []uint32) (end int, why reason
 	}
 }
 
+// nextIs reports whether b goes on with a key at i; no text is none.
+func nextIs(b []byte, i int, key string) bool {
+	return key != "" && len(b)-i >= len(key) && string(b[i:i+len(key)]) == key
+}
+
 // wholeRecord takes a record of any kind as cell 0.
 func (s *scanner) wholeRecord(b []byte, i int, offsets []uint32) (end int, why reason) {
 	end, why = skipValue(b, i)
@@ -182,7 +186,7 @@ func kindOf(first byte) string {
 // member reads a name that was not predicted after node from, and its colon.
 func (s *scanner) member(b []byte, i int, from int32) (at int32, keyEnd, next int, why reason) {
 	if alt := s.nodes[from].alt; alt != startNode {
-		if key := s.nodes[alt].key; len(b)-i >= len(key) && string(b[i:i+len(key)]) == key {
+		if key := s.nodes[alt].key; nextIs(b, i, key) {
 			n := &s.nodes[from]
 			n.next, n.alt = n.alt, n.next
 			return alt, i + len(key) - 1, i + len(key), valid
