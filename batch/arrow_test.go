@@ -263,6 +263,28 @@ func TestNullColumnsOfEveryType(t *testing.T) {
 	})
 }
 
+// TestNullColumnsOfForeignTypes: types without a form of our own have null columns too.
+func TestNullColumnsOfForeignTypes(t *testing.T) {
+	t.Parallel()
+	member := arrow.Field{Name: "i", Type: arrow.PrimitiveTypes.Int64, Nullable: true}
+	for _, foreign := range []arrow.DataType{
+		arrow.FixedWidthTypes.MonthInterval, arrow.ListOf(arrow.FixedWidthTypes.MonthDayNanoInterval),
+		arrow.DenseUnionOf([]arrow.Field{member}, []arrow.UnionTypeCode{5}),
+		arrow.SparseUnionOf([]arrow.Field{member}, []arrow.UnionTypeCode{7}),
+	} {
+		field := SchemaFromArrow(arrow.NewSchema([]arrow.Field{{Name: "c", Type: foreign, Nullable: true}}, nil)).Field(0)
+		for _, rows := range []int{0, 3} {
+			record := ToArrow(New(NewSchema(field), []*Column{NullColumn(field.Type, rows)}, rows))
+			if record.NumRows() != int64(rows) || !arrow.TypeEqual(record.Column(0).DataType(), foreign) {
+				t.Errorf("%s: %d rows of %s, want %d", foreign, record.NumRows(), record.Column(0).DataType(), rows)
+			}
+			if err := array.ValidateRecordFull(record); err != nil {
+				t.Errorf("%s, %d rows: %v", foreign, rows, err)
+			}
+		}
+	}
+}
+
 func TestDecimalsOfBothSigns(t *testing.T) {
 	values := []decimal128.Num{decimal128.FromI64(-1), decimal128.New(1, 2), decimal128.New(-1, 5), {}}
 	c := FixedColumn(DecimalOf(38, 3), values, nil)

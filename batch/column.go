@@ -5,7 +5,9 @@ import (
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
 // Column is one immutable column: dense typed values, or raw text cells of a source (Lazy).
@@ -152,6 +154,8 @@ func NullColumn(typ Type, rows int) *Column {
 		}
 	case typ.Kind == Bool:
 		c.fixed = NewBitmap(rows)
+	case typ.Kind == Foreign:
+		c.foreign = array.MakeArrayOfNull(memory.DefaultAllocator, typ.arrow, rows)
 	default:
 		c.fixed = make([]byte, rows*typ.Width())
 	}

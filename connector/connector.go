@@ -69,7 +69,8 @@ type Sink interface {
 
 	// Write takes over all rows of the chunk or none, or returns *PartialError naming the rows it
 	// did not take. The chunk is valid until Write returns. The returned nil means "written":
-	// durability comes with Flush or Prepare.
+	// durability comes with Flush or Prepare. A chunk without rows comes at the end of a run that
+	// had none for this sink: it tells the columns, so that the file or table comes into being.
 	Write(ctx context.Context, chunk Chunk) error
 
 	// Close frees what Open took. Rows of an epoch that was not committed are dropped or left for

@@ -72,7 +72,7 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 		c, _ := p.Connectors.Get(n.Type)
 		node.Kind, node.SourceSpec = plan.Source, c.Source.Capabilities
 		node.SourceSpec.Incremental = node.SourceSpec.Incremental && !bounded(n.Config)
-		node.BatchSize = configuredBatchSize(n.Config)
+		node.BatchSize, node.Table = configuredBatchSize(n.Config), configuredTable(n.Config)
 		node.NewSource = func(env connector.Env) (connector.Source, error) {
 			config := clone(n.Config)
 			if err := declareSchema(config, n); err != nil {
@@ -210,6 +210,14 @@ func configuredBatchSize(config any) int {
 		return int(v.Int())
 	}
 	return 0
+}
+
+// configuredTable reads the key table, which SQL sources put on their chunks.
+func configuredTable(config any) string {
+	if v := key(reflect.ValueOf(config), "table"); v.IsValid() && v.Kind() == reflect.String {
+		return v.String()
+	}
+	return ""
 }
 
 // tryOperator makes an operator once to find faults in its config.

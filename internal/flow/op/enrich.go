@@ -246,7 +246,7 @@ func (e *boundEnrich) Apply(b *batch.Batch, out *Output) error {
 		return err
 	}
 	b = e.missing(b, slot, out)
-	if b.Len() == 0 {
+	if b.Len() == 0 && !out.Empty {
 		return nil
 	}
 	columns := make([]*batch.Column, e.schema.Len())

@@ -132,7 +132,7 @@ func (e *boundExplode) Apply(b *batch.Batch, out *Output) error {
 	b = typedAll(b, e.lists, out)
 	b = typedAll(b, e.kept, out)
 	w := e.walk(b)
-	if len(w.rows) == 0 {
+	if len(w.rows) == 0 && !out.Empty {
 		return nil
 	}
 	columns := make([]*batch.Column, 0, e.schema.Len())

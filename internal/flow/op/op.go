@@ -70,6 +70,9 @@ type Output struct {
 	Parts    []Part
 	Rejected []Rejected
 	Done     bool // set by limit: no later row will pass
+	// Empty keeps parts without rows: whoever applies an operator to no rows asks for the columns
+	// of its outputs.
+	Empty bool
 }
 
 // Part is a batch for one output port (index into the node's ports).
@@ -85,12 +88,12 @@ type Rejected struct {
 	batch.RowError
 }
 
-// Emit hands a batch on at port 0; one without rows is dropped.
+// Emit hands a batch on at port 0; one without rows is dropped, unless Empty is set.
 func (o *Output) Emit(b *batch.Batch) { o.EmitTo(0, b) }
 
-// EmitTo hands a batch on at the given port; one without rows is dropped.
+// EmitTo hands a batch on at the given port; one without rows is dropped, unless Empty is set.
 func (o *Output) EmitTo(port int, b *batch.Batch) {
-	if b.Len() > 0 {
+	if b.Len() > 0 || o.Empty {
 		o.Parts = append(o.Parts, Part{Port: port, Batch: b})
 	}
 }

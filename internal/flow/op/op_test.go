@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,8 +109,31 @@ func tryApply(operator Operator, b *batch.Batch) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
+	columns := &Output{Empty: true}
+	if err := bound.Apply(b.Select(nil), columns); err != nil {
+		return nil, fmt.Errorf("apply to no rows: %w", err)
+	}
 	out := &Output{}
-	return out, bound.Apply(b, out)
+	if err := bound.Apply(b, out); err != nil {
+		return out, err
+	}
+	return out, sameColumns(columns, out)
+}
+
+// sameColumns: applied to no rows, an operator shows the columns that its rows have.
+func sameColumns(empty, full *Output) error {
+	for _, part := range full.Parts {
+		at := slices.IndexFunc(empty.Parts, func(p Part) bool { return p.Port == part.Port })
+		if at < 0 {
+			return fmt.Errorf("port %d has no part without rows", part.Port)
+		}
+		got, want := empty.Parts[at].Batch, part.Batch
+		if got.Len() > 0 || !got.Schema().Equal(want.Schema()) {
+			return fmt.Errorf("port %d: applied to no rows gives %d rows of (%s), want none of (%s)",
+				part.Port, got.Len(), got.Schema(), want.Schema())
+		}
+	}
+	return nil
 }
 
 // lines renders the rows of a port: one JSON object a row, after + (insert), ~ (upsert) or

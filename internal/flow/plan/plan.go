@@ -56,7 +56,8 @@ type Node struct {
 
 	NewSource    func(connector.Env) (connector.Source, error)
 	SourceSpec   connector.SourceCapabilities
-	BatchSize    int // rows of one batch asked of this source; 0: the workflow's
+	BatchSize    int    // rows of one batch asked of this source; 0: the workflow's
+	Table        string // the only one this source reads; "" none or several
 	NewOperator  func(op.Env) (op.Operator, error)
 	Ordered      bool
 	Interpret    bool // vectorized: false

@@ -116,11 +116,12 @@ func (t *task) step(ctx context.Context, j *job) error {
 
 // emit hands one part to the sink or to every edge of its port.
 func (t *task) emit(ctx context.Context, p part, l *lease) error {
-	if p.chunk.Batch == nil && p.chunk.Payload == nil {
+	if p.chunk.Batch == nil {
 		return nil
 	}
 	if t.writers != nil {
 		t.merged++
+		t.given += p.chunk.Batch.Len()
 		w := t.writers[t.merged%len(t.writers)]
 		l.share(1)
 		done := l.drop
@@ -227,7 +228,7 @@ type orderedOperator struct {
 func newOrderedOperator(
 	ctx context.Context, t *task, n *plan.Node, at int,
 ) (*orderedOperator, error) {
-	operator, err := n.NewOperator(t.operatorEnv(ctx, n))
+	operator, err := n.NewOperator(t.attempt.workflow.operatorEnv(ctx, n))
 	if err != nil {
 		return nil, nodeError(n, err)
 	}

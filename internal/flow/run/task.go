@@ -37,6 +37,7 @@ type task struct {
 	started bool
 	epoch   uint64 // sequencer: the epoch its rows belong to
 	merged  int    // round robin over writers
+	given   int    // rows handed to them
 }
 
 // command is a message to a task's loop.
@@ -283,11 +284,8 @@ func (t *task) close() {
 	}
 }
 
-func (t *task) operatorEnv(ctx context.Context, n *plan.Node) op.Env {
-	return op.Env{
-		Node: n.ID, Interpret: n.Interpret, Context: ctx,
-		Lookup: t.attempt.workflow.cluster.config.Lookup,
-	}
+func (w *Workflow) operatorEnv(ctx context.Context, n *plan.Node) op.Env {
+	return op.Env{Node: n.ID, Interpret: n.Interpret, Context: ctx, Lookup: w.cluster.config.Lookup}
 }
 
 func nodeError(n *plan.Node, err error) error {

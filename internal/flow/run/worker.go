@@ -19,8 +19,9 @@ type worker struct {
 	decode  []connector.DecodeFunc // per reader; nil entries deliver batches
 	chain   []*boundOperator
 	encode  connector.EncodeFunc
-	gate    gate   // before encode
-	current []part // scratch
+	gate    gate          // before encode
+	seen    *batch.Schema // of the source's last chunk
+	current []part        // scratch
 	next    []part
 }
 
@@ -54,7 +55,7 @@ func newWorker(t *task) *worker {
 // loop takes numbered chunks in any order until the attempt ends.
 func (w *worker) loop(ctx context.Context) error {
 	for i, n := range w.task.stage.Parallel {
-		operator, err := n.NewOperator(w.task.operatorEnv(ctx, n))
+		operator, err := n.NewOperator(w.task.attempt.workflow.operatorEnv(ctx, n))
 		if err != nil {
 			return nodeError(n, err)
 		}
@@ -145,6 +146,10 @@ func (w *worker) read(j *job, chunk connector.Chunk) (connector.Chunk, error) {
 			return chunk, nodeError(r.node, fmt.Errorf("decode: %w", err))
 		}
 		r.meter.worked(before)
+	}
+	if b := chunk.Batch; b != nil && b.Schema() != w.seen {
+		w.seen = b.Schema()
+		w.task.attempt.workflow.saw(r.node, w.seen)
 	}
 	for _, rejected := range chunk.Rejected {
 		j.rejected = append(j.rejected, deadRow{node: r.node, Rejected: rejected})

@@ -68,6 +68,7 @@ type Workflow struct {
 	// schemas are what each target has held, oldest first.
 	schemas  map[target][]*batch.Schema
 	restored map[target]bool // its first schema comes from an earlier process
+	seen     map[*plan.Node]header
 }
 
 func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
@@ -76,7 +77,8 @@ func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
 		log:   c.config.Log.With("workflow", p.Workflow.Name),
 		drain: make(chan struct{}), done: make(chan struct{}), begun: time.Now(),
 		meters: map[*plan.Node]*meter{}, batchers: map[*plan.Node]*batcher{},
-		schemas: map[target][]*batch.Schema{}, restored: map[target]bool{}, warnings: map[string]map[string]int64{},
+		schemas: map[target][]*batch.Schema{}, restored: map[target]bool{}, seen: map[*plan.Node]header{},
+		warnings: map[string]map[string]int64{},
 	}
 	for _, n := range p.Workflow.Nodes {
 		w.meters[n] = &meter{node: n}

@@ -245,6 +245,11 @@ func (w *writer) prepare(ctx context.Context, epoch connector.Epoch) (connector.
 	}
 	before := time.Now()
 	defer w.meter.Busy(before)
+	if epoch.Final && w.index == 0 && w.task.given == 0 && w.meter.RowsIn.Load() == 0 {
+		if err := w.writeHeader(ctx); err != nil {
+			return connector.Prepared{}, err
+		}
+	}
 	if w.tx == nil {
 		if f, ok := w.sink.(connector.Flusher); ok {
 			if err := f.Flush(ctx); err != nil {

@@ -1,0 +1,139 @@
+package run
+
+import (
+	"context"
+	"testing"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/op"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// known is a source that can say its columns.
+type known struct{ counter }
+
+func (s *known) Discover(context.Context) (*batch.Schema, error) { return numberSchema, nil }
+
+// headerSink notes the chunks without rows.
+type headerSink struct {
+	stagingSink
+	headers *[]string
+}
+
+func (s *headerSink) Write(ctx context.Context, c connector.Chunk) error {
+	if c.Batch.Len() == 0 {
+		*s.headers = append(*s.headers, c.Table+"("+c.Batch.Schema().String()+")")
+	}
+	return s.stagingSink.Write(ctx, c)
+}
+
+// renamed is an operator that drops all rows and calls the column m.
+type renamed struct{}
+
+func (renamed) Bind(*batch.Schema) (op.Bound, error) { return renamed{}, nil }
+
+func (renamed) Apply(b *batch.Batch, out *op.Output) error {
+	schema := batch.NewSchema(batch.Field{Name: "m", Type: batch.Of(batch.Int64)})
+	out.Emit(b.Select(nil).WithColumns(schema, b.Columns()))
+	return nil
+}
+
+// TestSinkLearnsColumnsWithoutRows: whatever the reason that no row came, the sink gets one chunk
+// without rows, with the columns that rows would have had.
+func TestSinkLearnsColumnsWithoutRows(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rows     int64
+		discover bool
+		dropped  bool // by an operator
+		want     string
+	}{
+		"empty source":         {0, true, false, "orders(n int64 not null)"},
+		"unknown columns":      {0, false, false, ""},
+		"all rows are dropped": {100, false, true, "orders(m int64 not null)"},
+		"empty, renamed":       {0, true, true, "orders(m int64 not null)"},
+		"rows":                 {100, true, false, ""},
+	} {
+		b, headers := newBed(t), []string{}
+		source := sourceNode("in", func() *counter { return &counter{to: c.rows, step: 7} })
+		source.Table = "orders"
+		if c.discover {
+			source.NewSource = func(connector.Env) (connector.Source, error) {
+				return &known{counter{to: c.rows, step: 7}}, nil
+			}
+		}
+		nodes, last := []*plan.Node{source}, "in"
+		if c.dropped {
+			last = "drop"
+			nodes = append(nodes, operatorNode(last, renamed{}, "in"))
+		}
+		sink := sinkNode("out", func() connector.Sink {
+			return &headerSink{stagingSink{tableSink{table: newTable()}}, &headers}
+		}, last)
+		sink.Parallelism, sink.SinkSpec.Parallel = 2, true
+		_, err := b.run(t, &plan.Workflow{Name: "w", Nodes: append(nodes, sink)}, Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got := ""
+		for _, h := range headers {
+			got += h
+		}
+		if got != c.want {
+			t.Errorf("%s: the sink learned %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestHeaderCountsRowsOfEarlierProcesses: a run that wrote rows before it was interrupted is not
+// taken for one without rows.
+func TestHeaderCountsRowsOfEarlierProcesses(t *testing.T) {
+	t.Parallel()
+	b, headers, rows := newBed(t), []string{}, newTable()
+	wrote, more := make(chan struct{}, 1), int64(20)
+	plans := func() *plan.Plan {
+		source := sourceNode("in", nil)
+		source.SourceSpec.Resumable = true
+		source.NewSource = func(connector.Env) (connector.Source, error) {
+			gate := make(chan struct{}, 1)
+			gate <- struct{}{} // one chunk, then it waits
+			return &known{counter{to: more, step: 10, gate: gate}}, nil
+		}
+		sink := sinkNode("out", func() connector.Sink {
+			sink := &headerSink{stagingSink{tableSink{table: rows}}, &headers}
+			sink.fail = func(op string) error {
+				if op == "write" {
+					wrote <- struct{}{}
+				}
+				return nil
+			}
+			return sink
+		}, "in")
+		p, err := plan.New(&plan.Workflow{Name: "w", Nodes: []*plan.Node{source, sink}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	first, err := b.cluster.Start(t.Context(), plans(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-wrote
+	first.Drain()
+	if report, err := first.Wait(); err != nil || report.Status != Stopped {
+		t.Fatalf("%s: %v", report.Status, err)
+	}
+	more = 10 // the second process finds nothing more
+	second, err := b.cluster.Start(t.Context(), plans(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report, err := second.Wait(); err != nil || report.Status != Completed {
+		t.Fatalf("%s: %v", report.Status, err)
+	}
+	if len(rows.committed) != 10 || len(headers) > 0 {
+		t.Errorf("%d rows, headers %q", len(rows.committed), headers)
+	}
+}
