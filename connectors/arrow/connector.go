@@ -22,7 +22,7 @@ type SinkConfig struct {
 	Format       string         `yaml:"format" enum:"auto,file,stream" doc:"auto writes a stream where path ends in .arrows, else a file. Default auto"`
 	IfExists     string         `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
 	Compression  string         `yaml:"compression" enum:"none,lz4,zstd" doc:"codec of buffers. Default none"`
-	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"streams in folders: a part is published at the first checkpoint at which it has this size. Default 64MB"`
+	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"folders: a part is published at the first checkpoint at which it has this size; files of smaller checkpoints are joined. Default 64MB"`
 }
 
 // Connector describes the arrow source and sink.
@@ -54,8 +54,9 @@ A run is resumed at the row where it stopped; a file that vanished or changed is
 
 Sink: a file's checkpoints close hidden parts beside the target, which are joined into one file at
 the end of the run; a stream goes on in one part. The target is replaced in one step. A folder as
-` + "`path`" + ` gets parts as ` + "`part-RUN-TASK-EPOCH.arrow`" + `, and a changed schema begins a new one; a single
-file refuses it.
+` + "`path`" + ` gets files ` + "`part-RUN-TASK-EPOCH.arrow`" + ` as soon as they hold ` + "`min_part_bytes`" + ` and at the end of the
+run; a changed schema begins another one, where a single file refuses it. A run without rows writes a
+file with the columns and no rows, and one without columns when those are not known.
 `
 
 func oneOf(problems []error, key, value string, allowed ...string) []error {

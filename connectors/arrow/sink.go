@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"iter"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
@@ -28,7 +28,6 @@ type sink struct {
 	env     connector.Env
 	cfg     *SinkConfig
 	stage   *filesink.Stage
-	folder  bool // each part is a file of its own
 	stream  bool
 	schema  *batch.Schema
 	arrow   *arrow.Schema
@@ -47,7 +46,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	}
 	s := &sink{env: env, cfg: cfg, stream: cfg.stream()}
 	stage := filesink.StageConfig{
-		FS: env.FS, Suffix: ".arrow", PerEpoch: !s.stream,
+		Env: env, Suffix: ".arrow", PerEpoch: !s.stream,
 		Sink: filesink.SinkConfig{
 			Path: cfg.Path, IfExists: cfg.IfExists, Compression: "none", MinPartBytes: cfg.MinPartBytes,
 		},
@@ -63,11 +62,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 }
 
 // Open prepares the stage.
-func (s *sink) Open(ctx context.Context, task connector.Task) error {
-	info, err := s.env.FS.Stat(s.cfg.Path)
-	s.folder = strings.HasSuffix(s.cfg.Path, "/") || err == nil && info.IsDir()
-	return s.stage.Open(ctx, task)
-}
+func (s *sink) Open(ctx context.Context, task connector.Task) error { return s.stage.Open(ctx, task) }
 
 // Write encodes the chunk's rows. What was encoded before is written first, so that a failed write
 // leaves the chunk outside.
@@ -125,22 +120,12 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 	if s.schema == schema || s.schema != nil && s.schema.Equal(schema) {
 		return nil
 	}
-	if s.schema != nil && !s.between() {
-		return changed(s.schema, schema)
+	unwritten := s.writer != nil || s.pending.Len() > 0
+	if err := s.stage.Columns("arrow", []byte(schema.String()), unwritten); err != nil {
+		return err
 	}
 	s.schema, s.arrow = schema, batch.ArrowSchema(schema)
 	return nil
-}
-
-// between reports whether another schema may begin: in a folder, with no part open.
-func (s *sink) between() bool { return s.folder && s.stage.Size() == 0 && s.writer == nil }
-
-func changed(from, to *batch.Schema) error {
-	return &connector.Error{
-		Op: "write arrow", Class: connector.Schema, Code: "arrow_columns_changed",
-		Err:  fmt.Errorf("columns changed from (%s) to (%s)", from, to),
-		Hint: "one file has one schema: select and cast the columns before this sink, or write to a folder",
-	}
 }
 
 // begin makes sure that there is a writer for the current part.
@@ -180,7 +165,7 @@ func (s *sink) options() []ipc.Option {
 	return options
 }
 
-// headless drops the schema message that a stream writer begins with.
+// headless is a writer of a stream that has begun: it drops the schema message.
 type headless struct {
 	*ipc.Writer
 	out     *bytes.Buffer
@@ -208,6 +193,15 @@ func (w *headless) Write(record arrow.RecordBatch) error {
 	return err
 }
 
+// Close writes the mark of the end.
+func (w *headless) Close() error {
+	if w.started {
+		return w.Writer.Close()
+	}
+	_, err := w.out.Write([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0})
+	return err
+}
+
 // flush writes pending bytes to the stage.
 func (s *sink) flush() error {
 	if s.pending.Len() == 0 {
@@ -220,23 +214,45 @@ func (s *sink) flush() error {
 	return nil
 }
 
-// Prepare ends the epoch: a file gets its footer, a stream at the end of the run its mark.
+// Prepare ends the epoch: a file gets its footer, a stream that ends with it its mark.
 func (s *sink) Prepare(ctx context.Context, epoch connector.Epoch) (connector.Prepared, error) {
-	if s.writer != nil && (!s.stream || epoch.Final) {
-		writer := s.writer
-		s.writer = nil
-		if err := container.Guard("file", writer.Close); err != nil {
-			return connector.Prepared{}, fmt.Errorf("%w: %w", connector.ErrEpochLost, err)
+	if epoch.Final && !s.stage.Folder() && !s.stage.Holds() {
+		if err := s.empty(); err != nil {
+			return connector.Prepared{}, err
 		}
 	}
 	if err := s.flush(); err != nil {
 		return connector.Prepared{}, err
 	}
-	prepared, err := s.stage.Prepare(ctx, epoch)
-	if s.stream && s.stage.Size() == 0 {
-		s.writer = nil // the part is complete; the next one begins with a schema
+	if s.stage.Ends(epoch) {
+		if err := s.end(); err != nil {
+			return connector.Prepared{}, fmt.Errorf("%w: %w", connector.ErrEpochLost, err)
+		}
 	}
-	return prepared, err
+	return s.stage.Prepare(ctx, epoch)
+}
+
+// empty begins a file without rows, and without columns where none are known.
+func (s *sink) empty() error {
+	if s.schema == nil {
+		if err := s.sameColumns(batch.NewSchema()); err != nil {
+			return err
+		}
+	}
+	return s.begin()
+}
+
+// end writes what comes behind the last batch of a part.
+func (s *sink) end() error {
+	writer := s.writer
+	s.writer = nil
+	if writer == nil { // the part goes on after a restart, and nothing came
+		writer = &headless{out: &s.pending}
+	}
+	if err := container.Guard("file", writer.Close); err != nil {
+		return err
+	}
+	return s.flush()
 }
 
 // Commit publishes what the epoch completed.
@@ -251,21 +267,18 @@ func (s *sink) Recover(ctx context.Context, epoch connector.Epoch, token []byte)
 
 // Evolve takes over a changed schema where each part is a file of its own. An unchanged one tells
 // what the parts of an earlier attempt hold.
-func (s *sink) Evolve(_ context.Context, from, to *batch.Schema) error {
-	if !from.Equal(to) && !s.between() {
-		return changed(from, to)
-	}
-	s.schema, s.arrow = to, batch.ArrowSchema(to)
-	return nil
-}
+func (s *sink) Evolve(_ context.Context, _, to *batch.Schema) error { return s.sameColumns(to) }
 
 // Close leaves what is staged for Recover.
 func (s *sink) Close() error { return s.stage.Close() }
 
 // mergeParts writes staged files, in order, as one file.
-func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts []connector.File) error {
+func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts iter.Seq2[connector.File, error]) error {
 	var w *ipc.FileWriter
-	for _, part := range parts {
+	for part, err := range parts {
+		if err != nil {
+			return err
+		}
 		size, err := part.Size()
 		if err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
@@ -18,7 +17,6 @@ type sink struct {
 	cfg    *SinkConfig
 	env    connector.Env
 	stage  *filesink.Stage
-	folder bool // each part is a file of its own
 	sync   []byte
 	schema *batch.Schema // of the rows written so far
 	head   []byte        // of a file with that schema
@@ -38,7 +36,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	s.inline = s.NewEncode()
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{
-		FS: env.FS, Suffix: ".avro",
+		Env: env, Suffix: ".avro",
 		Sink: filesink.SinkConfig{
 			Path: cfg.Path, IfExists: cfg.IfExists, Compression: "none", MinPartBytes: cfg.MinPartBytes,
 		},
@@ -118,8 +116,6 @@ func refuse(cause error) error {
 func (s *sink) Open(ctx context.Context, task connector.Task) error {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", task.Run, s.cfg.Path, task.Index))
 	s.sync = sum[:syncBytes]
-	info, err := s.env.FS.Stat(s.cfg.Path)
-	s.folder = strings.HasSuffix(s.cfg.Path, "/") || err == nil && info.IsDir()
 	return s.stage.Open(ctx, task)
 }
 
@@ -167,16 +163,12 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 	if s.schema == schema || s.schema != nil && s.schema.Equal(schema) {
 		return nil
 	}
-	if s.schema != nil && s.stage.Size() > 0 {
-		return &connector.Error{
-			Op: "write avro", Class: connector.Schema, Code: "avro_columns_changed",
-			Err:  fmt.Errorf("columns changed from (%s) to (%s)", s.schema, schema),
-			Hint: "one file has one schema: select and cast the columns before this sink",
-		}
-	}
 	text, err := schemaText(schema)
 	if err != nil {
 		return refuse(err)
+	}
+	if err := s.stage.Columns("avro", []byte(schema.String()), false); err != nil {
+		return err
 	}
 	head := append([]byte(magic), 4) // two pairs, zigzag
 	for _, value := range []string{schemaKey, text, codecKey, codecName(s.cfg.Compression)} {
@@ -187,14 +179,12 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 	return nil
 }
 
-// Prepare ends the epoch. A run without rows leaves a file without columns.
+// Prepare ends the epoch. A run without rows whose columns are not known leaves a file without any.
 func (s *sink) Prepare(ctx context.Context, epoch connector.Epoch) (connector.Prepared, error) {
-	if epoch.Final && s.schema == nil && !s.folder {
-		fresh, err := s.stage.Fresh()
-		if err == nil && fresh {
-			if err = s.sameColumns(batch.NewSchema()); err == nil {
-				_, err = s.stage.Write(s.head)
-			}
+	if epoch.Final && !s.stage.Folder() && !s.stage.Holds() {
+		err := s.sameColumns(batch.NewSchema())
+		if err == nil {
+			_, err = s.stage.Write(s.head)
 		}
 		if err != nil {
 			return connector.Prepared{}, err

@@ -3,7 +3,6 @@ package csv
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"sync"
 
@@ -42,7 +41,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	}
 	s.header = codec.NewEncoder(s.dialect)
 	var err error
-	s.stage, err = filesink.NewStage(filesink.StageConfig{FS: env.FS, Sink: cfg.SinkConfig, Suffix: ".csv"})
+	s.stage, err = filesink.NewStage(filesink.StageConfig{Env: env, Sink: cfg.SinkConfig, Suffix: ".csv"})
 	if err != nil {
 		return nil, err
 	}
@@ -150,28 +149,12 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 	if s.schema == schema {
 		return nil
 	}
-	is := s.columns(schema)
-	if was := s.stage.Noted(); was != nil && !bytes.Equal(was, is) {
-		return &connector.Error{
-			Op: "write csv", Class: connector.Schema, Code: "csv_columns_changed",
-			Err:  fmt.Errorf("columns changed from (%s) to (%s)", was, is),
-			Hint: "select the columns explicitly before this sink",
-		}
+	is := bytes.TrimRight(s.header.AppendHeader(nil, schema), "\r\n")
+	if err := s.stage.Columns("csv", is, false); err != nil {
+		return err
 	}
-	s.stage.Note(is)
 	s.schema = schema
 	return nil
-}
-
-// columns is what tokens keep of a schema: the header, or its sum when that is long, since tokens
-// are bounded.
-func (s *sink) columns(schema *batch.Schema) []byte {
-	const longestBytes = 8 << 10
-	text := bytes.TrimRight(s.header.AppendHeader(nil, schema), "\r\n")
-	if len(text) > longestBytes {
-		return fmt.Appendf(nil, "%d columns, sha256 %x", schema.Len(), sha256.Sum256(text))
-	}
-	return text
 }
 
 // Prepare ends the epoch.

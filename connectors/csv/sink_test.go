@@ -26,7 +26,7 @@ func newTestSink(t *testing.T, cfg SinkConfig, count int) *sink {
 	}
 	s := made.(*sink)
 	ctx := context.Background()
-	if err := s.Open(ctx, connector.Task{Run: "r", Count: count}); err != nil {
+	if err := s.Open(ctx, connector.Task{Run: "r", Node: "out", Count: count}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Recover(ctx, connector.Epoch{}, nil); err != nil {
@@ -212,7 +212,7 @@ func TestSinkFolder(t *testing.T) {
 	to := SinkConfig{Header: true}
 	to.Path, to.MinPartBytes = dir+"/out/", 1000
 	copyRows(t, from, to, func(int) bool { return true })
-	parts, err := filepath.Glob(dir + "/out/part-r-00-*.csv")
+	parts, err := filepath.Glob(dir + "/out/part-r-out-00-*.csv")
 	if err != nil || len(parts) < 3 {
 		t.Fatalf("%d parts (%v), want several", len(parts), err)
 	}
@@ -268,7 +268,7 @@ func TestColumnsAreKnownAfterRecover(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := made.(*sink)
-			if err := errors.Join(s.Open(ctx, connector.Task{Run: "r", Count: 1}),
+			if err := errors.Join(s.Open(ctx, connector.Task{Run: "r", Node: "out", Count: 1}),
 				s.Recover(ctx, first, prepared.Token)); err != nil {
 				t.Fatal(err)
 			}
@@ -314,7 +314,7 @@ func TestSinkRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := many.Open(ctx, connector.Task{Run: "r", Count: 2}); err == nil || !strings.Contains(err.Error(), "folder") {
+	if err := many.Open(ctx, connector.Task{Run: "r", Node: "out", Count: 2}); err == nil || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("two writers of one file: got %v", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 || bytes.HasPrefix([]byte(entries[0].Name()), []byte("out")) {

@@ -28,10 +28,11 @@ type SchemaConfig struct {
 
 // SinkConfig is the configuration of an excel sink.
 type SinkConfig struct {
-	Path     string `yaml:"path" required:"true" doc:"xlsx file to write; a folder, written with a final / or existing, gets a part file per checkpoint" example:"out/result.xlsx"`
-	IfExists string `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
-	Sheet    string `yaml:"sheet" doc:"name of the sheet, at most 31 characters. Default Sheet1"`
-	Header   bool   `yaml:"header" doc:"whether the first row names the columns. Default true"`
+	Path         string         `yaml:"path" required:"true" doc:"xlsx file to write; a folder, written with a final / or existing, gets part files" example:"out/result.xlsx"`
+	IfExists     string         `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
+	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"folders: checkpoints are joined to a part of at least this size before it is published. Default 64MB"`
+	Sheet        string         `yaml:"sheet" doc:"name of the sheet, at most 31 characters. Default Sheet1"`
+	Header       bool           `yaml:"header" doc:"whether the first row names the columns. Default true"`
 }
 
 const (
@@ -72,7 +73,9 @@ exactly (longer numbers, instants before 1900 or finer than a millisecond) is te
 values (JSON) and binary (base64). A text of more than 32767 characters is refused by row. Each
 checkpoint closes a hidden workbook beside the target; at the end of the run they are joined into
 one, which replaces the target in one step. After 1,048,576 rows a further sheet, "Sheet1 (2)",
-begins. A folder as ` + "`path`" + ` gets the workbooks as ` + "`part-RUN-TASK-EPOCH.xlsx`" + `.
+begins. A folder as ` + "`path`" + ` gets workbooks ` + "`part-RUN-TASK-EPOCH.xlsx`" + ` as soon as they hold
+` + "`min_part_bytes`" + ` and at the end of the run. A run without rows writes the header alone, and an empty sheet
+when the columns are not known.
 `
 
 func (c *SinkConfig) validate() error {
@@ -86,6 +89,9 @@ func (c *SinkConfig) validate() error {
 	if c.Sheet == "" || utf8.RuneCountInString(c.Sheet) > maxSheetName || strings.ContainsAny(c.Sheet, `:\/?*[]'`) {
 		problems = append(problems, fmt.Errorf("sheet: %q is not 1 to %d characters without : \\ / ? * [ ] '",
 			c.Sheet, maxSheetName))
+	}
+	if c.MinPartBytes < 0 {
+		problems = append(problems, fmt.Errorf("min_part_bytes: %d is below 0", c.MinPartBytes))
 	}
 	return invalid(problems)
 }

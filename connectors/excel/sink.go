@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
+	"strings"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/container"
@@ -31,8 +33,10 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	s := &sink{cfg: cfg}
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{
-		FS: env.FS, Sink: filesink.SinkConfig{Path: cfg.Path, IfExists: cfg.IfExists, Compression: "none"},
-		Suffix: ".xlsx", PerEpoch: true, Merge: s.mergeParts,
+		Env: env, Suffix: ".xlsx", PerEpoch: true, Merge: s.mergeParts,
+		Sink: filesink.SinkConfig{
+			Path: cfg.Path, IfExists: cfg.IfExists, MinPartBytes: cfg.MinPartBytes,
+		},
 	})
 	return s, err
 }
@@ -99,7 +103,7 @@ func (s *sink) rowOf(b *batch.Batch, row int) (values []any, column int) {
 
 func (s *sink) begin() error {
 	var header []any
-	if s.cfg.Header {
+	if s.cfg.Header && s.schema != nil {
 		header = []any{}
 		for _, name := range s.schema.Names() {
 			header = append(header, name)
@@ -120,12 +124,9 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 	if s.schema == schema {
 		return nil
 	}
-	if s.schema != nil && fmt.Sprint(s.schema.Names()) != fmt.Sprint(schema.Names()) {
-		return &connector.Error{
-			Op: "write excel", Class: connector.Schema, Code: "excel_columns_changed",
-			Err:  fmt.Errorf("columns changed from %v to %v", s.schema.Names(), schema.Names()),
-			Hint: "select the columns explicitly before this sink",
-		}
+	names := strings.Join(schema.Names(), ", ")
+	if err := s.stage.Columns("excel", []byte(names), s.writer != nil); err != nil {
+		return err
 	}
 	s.schema = schema
 	return nil
@@ -133,6 +134,11 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 
 // Prepare ends the epoch: its workbook is written to the stage.
 func (s *sink) Prepare(ctx context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+	if epoch.Final && !s.stage.Folder() && !s.stage.Holds() && s.writer == nil {
+		if err := s.begin(); err != nil {
+			return connector.Prepared{}, err
+		}
+	}
 	if w := s.writer; w != nil {
 		s.writer = nil
 		if err := w.finish(s.stage); err != nil {
@@ -171,9 +177,12 @@ func (s *sink) Close() error {
 }
 
 // mergeParts writes the rows of staged workbooks, in order, into one.
-func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts []connector.File) error {
+func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts iter.Seq2[connector.File, error]) error {
 	var w *writer
-	for _, part := range parts {
+	for part, err := range parts {
+		if err != nil {
+			return err
+		}
 		size, err := part.Size()
 		if err != nil {
 			return err

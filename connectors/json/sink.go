@@ -43,7 +43,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 		suffix = ".json"
 	}
 	stage, err := filesink.NewStage(filesink.StageConfig{
-		FS: env.FS, Sink: cfg.SinkConfig, Suffix: suffix,
+		Env: env, Sink: cfg.SinkConfig, Suffix: suffix,
 	})
 	if err != nil {
 		return nil, err

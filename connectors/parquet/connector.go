@@ -16,11 +16,12 @@ type SourceConfig struct {
 
 // SinkConfig is the configuration of a parquet sink.
 type SinkConfig struct {
-	Path         string `yaml:"path" required:"true" doc:"file to write; a folder, written with a final / or existing, gets a part file per checkpoint" example:"out/result.parquet"`
-	IfExists     string `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
-	Compression  string `yaml:"compression" enum:"zstd,snappy,gzip,none" doc:"codec of pages. Default zstd"`
-	RowGroupRows int    `yaml:"row_group_rows" doc:"rows of a row group, 1 to 16777216; a checkpoint ends one earlier. Default 131072"`
-	Dictionary   string `yaml:"dictionary" enum:"auto,always,never" doc:"whether values are kept once per row group and referred to by number; auto does so for text columns with repeated values. Default auto"`
+	Path         string         `yaml:"path" required:"true" doc:"file to write; a folder, written with a final / or existing, gets part files" example:"out/result.parquet"`
+	IfExists     string         `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
+	Compression  string         `yaml:"compression" enum:"zstd,snappy,gzip,none" doc:"codec of pages. Default zstd"`
+	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"folders: checkpoints are joined to a part of at least this size before it is published. Default 64MB"`
+	RowGroupRows int            `yaml:"row_group_rows" doc:"rows of a row group, 1 to 16777216; a checkpoint ends one earlier. Default 131072"`
+	Dictionary   string         `yaml:"dictionary" enum:"auto,always,never" doc:"whether values are kept once per row group and referred to by number; auto does so for text columns with repeated values. Default auto"`
 }
 
 const (
@@ -60,9 +61,11 @@ A run is resumed at the row where it stopped; a file that vanished or changed is
 ` + "`parallelism`" + ` above 1 row groups are read beside each other, in no fixed order.
 
 Sink: each checkpoint closes a hidden part beside the target. At the end of the run the parts'
-row groups are copied, not encoded again, into one file, which replaces the target in one step. A
-folder as ` + "`path`" + ` gets the parts as ` + "`part-RUN-TASK-EPOCH.parquet`" + ` with each checkpoint, and a changed
-schema begins a new part; a single file refuses it. Timestamps in seconds are stored as
+row groups are copied, not encoded again, into one file, which replaces the target in one step. In a
+folder as ` + "`path`" + ` the parts of several checkpoints become a file ` + "`part-RUN-TASK-EPOCH.parquet`" + ` as soon as
+they hold ` + "`min_part_bytes`" + ` and at the end of the run; a changed schema begins another file, where a single
+file refuses it. A run without rows writes a file with the columns and no rows; it fails when its
+columns are not known, as when the source is empty text. Timestamps in seconds are stored as
 milliseconds. Types that Parquet lacks, as unions, are refused.
 `
 
@@ -79,6 +82,9 @@ func (c *SinkConfig) validate() error {
 	oneOf("if_exists", c.IfExists, "replace", "error")
 	oneOf("compression", c.Compression, "zstd", "snappy", "gzip", "none")
 	oneOf("dictionary", c.Dictionary, "auto", "always", "never")
+	if c.MinPartBytes < 0 {
+		problems = append(problems, fmt.Errorf("min_part_bytes: %d is below 0", c.MinPartBytes))
+	}
 	if c.RowGroupRows < 1 || c.RowGroupRows > maxRowGroupRows {
 		problems = append(problems, fmt.Errorf("row_group_rows: %d is not between 1 and %d",
 			c.RowGroupRows, maxRowGroupRows))

@@ -84,6 +84,19 @@ func (g *rowGroup) encode() (*encoded, error) {
 	return e, err
 }
 
+// empty returns a file without row groups.
+func (f *form) empty() ([]byte, error) {
+	var out bytes.Buffer
+	err := container.Guard("empty file", func() error {
+		w, err := pqarrow.NewFileWriter(f.arrow, &out, f.properties(nil), arrowProperties())
+		if err != nil {
+			return err
+		}
+		return w.Close()
+	})
+	return out.Bytes(), err
+}
+
 // properties are settings of one row group; records may be nil.
 func (f *form) properties(records []arrow.RecordBatch) *parquet.WriterProperties {
 	options := []parquet.WriterProperty{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/container"
@@ -22,7 +21,7 @@ type sink struct {
 	filling *rowGroup
 	jobs    []*job // encoded or being so, oldest first
 	file    splicer
-	folder  bool // each part is a file of its own
+	blank   bool // columns without rows were written
 }
 
 var (
@@ -43,18 +42,16 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	s := &sink{env: env, cfg: cfg}
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{
-		FS: env.FS, Sink: filesink.SinkConfig{Path: cfg.Path, IfExists: cfg.IfExists},
-		Suffix: ".parquet", PerEpoch: true, Merge: mergeParts,
+		Env: env, Suffix: ".parquet", PerEpoch: true, Merge: mergeParts,
+		Sink: filesink.SinkConfig{
+			Path: cfg.Path, IfExists: cfg.IfExists, MinPartBytes: cfg.MinPartBytes,
+		},
 	})
 	return s, err
 }
 
 // Open prepares the stage.
-func (s *sink) Open(ctx context.Context, task connector.Task) error {
-	info, err := s.env.FS.Stat(s.cfg.Path)
-	s.folder = strings.HasSuffix(s.cfg.Path, "/") || err == nil && info.IsDir()
-	return s.stage.Open(ctx, task)
-}
+func (s *sink) Open(ctx context.Context, task connector.Task) error { return s.stage.Open(ctx, task) }
 
 // Write takes the chunk's rows into the row group being filled. What was gathered before is
 // written first, so that a failed write leaves the chunk outside.
@@ -72,6 +69,7 @@ func (s *sink) Write(ctx context.Context, chunk connector.Chunk) error {
 	if err := s.drain(ctx, maxJobs-1); err != nil {
 		return err
 	}
+	s.blank = s.blank || b.Len() == 0
 	dense, bad := b.Dense()
 	s.gather(dense)
 	if len(bad) > 0 {
@@ -85,27 +83,16 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 	if s.form != nil && (s.form.schema == schema || s.form.schema.Equal(schema)) {
 		return nil
 	}
-	if s.form != nil && !s.between() {
-		return changed(s.form.schema, schema)
-	}
 	form, err := newForm(schema, s.cfg)
-	if err == nil {
-		s.form = form
+	if err != nil {
+		return err
 	}
-	return err
-}
-
-// between reports whether another schema may begin: in a folder, with no part open.
-func (s *sink) between() bool {
-	return s.folder && s.stage.Size() == 0 && s.filling == nil && len(s.jobs) == 0
-}
-
-func changed(from, to *batch.Schema) error {
-	return &connector.Error{
-		Op: "write parquet", Class: connector.Schema, Code: "parquet_columns_changed",
-		Err:  fmt.Errorf("columns changed from (%s) to (%s)", from, to),
-		Hint: "one file has one schema: select and cast the columns before this sink, or write to a folder",
+	unwritten := s.filling != nil || len(s.jobs) > 0
+	if err := s.stage.Columns("parquet", []byte(schema.String()), unwritten); err != nil {
+		return err
 	}
+	s.form = form
+	return nil
 }
 
 // gather adds rows, in memory of their own, to the row group being filled.
@@ -209,16 +196,35 @@ func (s *sink) Prepare(ctx context.Context, epoch connector.Epoch) (connector.Pr
 	if err := s.drain(ctx, 0); err != nil {
 		return connector.Prepared{}, err
 	}
-	if s.file.footer != nil {
-		tail, err := s.file.tail()
-		if err != nil {
-			return connector.Prepared{}, err
-		}
+	var tail []byte
+	var err error
+	switch {
+	case s.file.footer != nil:
+		tail, err = s.file.tail()
+	case epoch.Final && !s.stage.Holds() && (s.blank || !s.stage.Folder()):
+		tail, err = s.empty()
+	}
+	if err != nil {
+		return connector.Prepared{}, err
+	}
+	if len(tail) > 0 {
 		if _, err := s.stage.Write(tail); err != nil {
 			return connector.Prepared{}, fmt.Errorf("%w: %w", connector.ErrEpochLost, err)
 		}
 	}
 	return s.stage.Prepare(ctx, epoch)
+}
+
+// empty returns a file without rows.
+func (s *sink) empty() ([]byte, error) {
+	if s.form == nil {
+		return nil, &connector.Error{
+			Op: "write " + s.cfg.Path, Class: connector.Schema, Code: "parquet_no_columns",
+			Err:  errors.New("no row came and the columns are not known, and a Parquet file needs one"),
+			Hint: "declare the columns at the source, or write a format that needs none, such as csv",
+		}
+	}
+	return s.form.empty()
 }
 
 // Commit publishes what the epoch completed.
@@ -233,16 +239,7 @@ func (s *sink) Recover(ctx context.Context, epoch connector.Epoch, token []byte)
 
 // Evolve takes over a changed schema where each part is a file of its own. An unchanged one tells
 // what the parts of an earlier attempt hold.
-func (s *sink) Evolve(_ context.Context, from, to *batch.Schema) error {
-	if !from.Equal(to) && !s.between() {
-		return changed(from, to)
-	}
-	form, err := newForm(to, s.cfg)
-	if err == nil {
-		s.form = form
-	}
-	return err
-}
+func (s *sink) Evolve(_ context.Context, _, to *batch.Schema) error { return s.sameColumns(to) }
 
 // Close leaves what is staged for Recover; row groups not yet appended are dropped.
 func (s *sink) Close() error { return s.stage.Close() }

@@ -2,11 +2,13 @@ package parquet
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 
 	"github.com/tapeline/tapeline/connector"
@@ -109,10 +111,10 @@ func readFooter(r io.ReaderAt, size int64) (footer *metadata.FileMetaData, end i
 }
 
 // mergeParts writes staged parts, in order, as one file.
-func mergeParts(ctx context.Context, target io.Writer, parts []connector.File) error {
+func mergeParts(ctx context.Context, target io.Writer, parts iter.Seq2[connector.File, error]) error {
 	var s splicer
-	for _, part := range parts {
-		if err := ctx.Err(); err != nil {
+	for part, err := range parts {
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
 		size, err := part.Size()

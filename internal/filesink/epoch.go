@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/vfs"
@@ -18,26 +19,20 @@ func (s *Stage) Prepare(ctx context.Context, epoch connector.Epoch) (connector.P
 			return connector.Prepared{}, err
 		}
 	}
-	t := token{Done: epoch.Final, Note: s.note}
-	var files []vfs.File
-	var closing vfs.File
-	if s.part != nil {
-		if err := s.flush(); err != nil {
+	t := token{Done: epoch.Final, Folder: s.folder, Note: s.note}
+	if s.cut {
+		if err := s.finishKept(ctx, epoch, &t); err != nil {
 			return connector.Prepared{}, err
 		}
-		files = append(files, s.part.file)
-		if s.closes(epoch) {
-			closing = s.part.file
-			s.closePart(&t)
-		} else {
-			t.Open = &openToken{
-				Fence: s.task.Fence, Number: s.part.number, Length: s.part.length,
-			}
-		}
+		s.cut = false
+	}
+	closing, err := s.endPart(epoch, &t)
+	if err != nil {
+		return connector.Prepared{}, err
 	}
 	s.epoch = epoch.Number
-	if epoch.Final && s.merges() {
-		if err := s.finishKept(ctx, &t, closing); err != nil {
+	if epoch.Final || s.folder && s.keptBytes() >= s.cfg.Sink.minPartBytes() {
+		if err := s.finishKept(ctx, epoch, &t); err != nil {
 			return connector.Prepared{}, err
 		}
 	}
@@ -46,44 +41,71 @@ func (s *Stage) Prepare(ctx context.Context, epoch connector.Epoch) (connector.P
 	if err != nil {
 		return connector.Prepared{}, err
 	}
+	var open vfs.File
+	if s.part != nil {
+		open = s.part.file
+	}
 	names := s.newNames
 	s.newNames = false
 	return connector.Prepared{Token: data, Sync: func(context.Context) error {
-		return s.sync(files, closing, names)
+		return s.sync(open, closing, names)
 	}}, nil
 }
 
-func (s *Stage) merges() bool { return s.cfg.PerEpoch && !s.folder }
-
-// closes reports whether the current part ends with the epoch.
-func (s *Stage) closes(epoch connector.Epoch) bool {
-	return epoch.Final || s.cfg.PerEpoch ||
-		s.folder && s.part.length >= s.cfg.Sink.minPartBytes()
+// Ends reports whether the current part, as it is now, ends with the epoch.
+func (s *Stage) Ends(epoch connector.Epoch) bool {
+	if s.part == nil {
+		return false
+	}
+	length := s.part.length + int64(len(s.part.buffer))
+	return epoch.Final || s.cfg.PerEpoch || s.folder && length >= s.cfg.Sink.minPartBytes()
 }
 
-// closePart notes what becomes of the current part.
-func (s *Stage) closePart(t *token) {
+// endPart writes the current part out and, where it ends with the epoch, returns it to be synced and
+// closed.
+func (s *Stage) endPart(epoch connector.Epoch, t *token) (closing vfs.File, err error) {
+	if s.part == nil {
+		return nil, nil
+	}
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
 	p := s.part
-	s.part = nil
-	if s.merges() {
+	switch {
+	case s.cfg.PerEpoch:
 		if n := len(s.kept); n == 0 || s.kept[n-1].Fence != s.task.Fence {
-			s.kept = append(s.kept, keptToken{Fence: s.task.Fence})
+			s.kept = append(s.kept, keptToken{Fence: s.task.Fence, First: p.number})
 		}
 		last := &s.kept[len(s.kept)-1]
 		last.Through = p.number
 		last.Count++
 		last.Length += p.length
-		return
+	case s.Ends(epoch):
+		t.Publish = append(t.Publish, moveToken{
+			From: s.hidden(s.task.Fence, p.number), To: s.final(p.number), Length: p.length,
+		})
+	default:
+		t.Open = &openToken{Fence: s.task.Fence, Number: p.number, Length: p.length}
+		return nil, nil
 	}
-	t.Publish = append(t.Publish, moveToken{
-		From: s.hidden(s.task.Fence, p.number), To: s.final(p.number), Length: p.length,
-	})
+	s.part = nil
+	return p.file, nil
+}
+
+func (s *Stage) keptBytes() (total int64) {
+	for _, k := range s.kept {
+		total += k.Length
+	}
+	return total
 }
 
 // sync makes files durable ("synced"). It runs beside Write, so it touches nothing of s that
 // Write does.
-func (s *Stage) sync(files []vfs.File, closing vfs.File, names bool) error {
-	for _, file := range files {
+func (s *Stage) sync(open, closing vfs.File, names bool) error {
+	for _, file := range []vfs.File{open, closing} {
+		if file == nil {
+			continue
+		}
 		if err := file.Sync(); err != nil {
 			// After a failed fsync the kernel may drop the pages: what was written is lost.
 			return fmt.Errorf("%w: %w", writeError("sync "+file.Name(), err), connector.ErrEpochLost)
@@ -95,32 +117,35 @@ func (s *Stage) sync(files []vfs.File, closing vfs.File, names bool) error {
 		}
 	}
 	if names {
-		return writeError("sync folder "+s.dir, s.cfg.FS.SyncDir(s.dir))
+		return writeError("sync folder "+s.dir, s.fs.SyncDir(s.dir))
 	}
 	return nil
 }
 
-// finishKept makes one file of the kept parts at the end of the run: the part itself when there is
-// one, else their merge.
-func (s *Stage) finishKept(ctx context.Context, t *token, open vfs.File) error {
+// spentParts are hidden parts that a merge holds too, from the epoch on.
+type spentParts struct {
+	epoch uint64
+	names []string
+}
+
+// finishKept makes one file of the kept parts, to be published with the epoch: the part itself when
+// there is one, else their merge.
+func (s *Stage) finishKept(ctx context.Context, epoch connector.Epoch, t *token) error {
+	if len(s.kept) == 0 {
+		return nil
+	}
 	names, err := s.keptNames()
-	if err != nil || len(names) == 0 {
+	if err != nil {
 		return err
 	}
-	move := moveToken{From: names[0], To: s.target}
-	for _, kept := range s.kept {
-		move.Length += kept.Length
-	}
+	through := s.kept[len(s.kept)-1].Through
+	move := moveToken{From: names[0], To: s.final(through), Length: s.keptBytes()}
 	if len(names) > 1 {
-		if open != nil {
-			if err := open.Sync(); err != nil {
-				return fmt.Errorf("%w: %w", writeError("sync "+open.Name(), err), connector.ErrEpochLost)
-			}
-		}
-		move.From = s.merged()
+		move.From = s.merged(through)
 		if move.Length, err = s.merge(ctx, move.From, names); err != nil {
-			return fmt.Errorf("merge %d parts of %s: %w", len(names), s.path(s.target), err)
+			return fmt.Errorf("merge %d parts of %s: %w", len(names), s.path(move.To), err)
 		}
+		s.spent = append(s.spent, spentParts{epoch.Number, names})
 	}
 	t.Publish = append(t.Publish, move)
 	s.kept = nil
@@ -129,25 +154,12 @@ func (s *Stage) finishKept(ctx context.Context, t *token, open vfs.File) error {
 
 // merge writes the named parts as one file and makes it durable ("synced").
 func (s *Stage) merge(ctx context.Context, name string, names []string) (length int64, err error) {
-	parts := make([]vfs.File, 0, len(names))
-	defer func() {
-		for _, part := range parts {
-			_ = part.Close() // opened for reading
-		}
-	}()
-	for _, name := range names {
-		part, err := s.cfg.FS.Open(s.path(name))
-		if err != nil {
-			return 0, openError("open "+s.path(name), err)
-		}
-		parts = append(parts, part)
-	}
-	file, err := s.cfg.FS.Create(s.path(name))
+	file, err := s.fs.Create(s.path(name))
 	if err != nil {
 		return 0, writeError("create "+s.path(name), err)
 	}
 	s.newNames = true
-	err = s.cfg.Merge(ctx, file, parts)
+	err = s.cfg.Merge(ctx, file, s.parts(names))
 	if err == nil {
 		length, err = file.Size()
 	}
@@ -157,8 +169,26 @@ func (s *Stage) merge(ctx context.Context, name string, names []string) (length 
 	return length, writeError("write "+s.path(name), errors.Join(err, file.Close()))
 }
 
+// parts opens one part after the other: there may be more than a process may have open.
+func (s *Stage) parts(names []string) iter.Seq2[vfs.File, error] {
+	return func(yield func(vfs.File, error) bool) {
+		for _, name := range names {
+			part, err := s.fs.Open(s.path(name))
+			if err != nil {
+				yield(nil, openError("open "+s.path(name), err))
+				return
+			}
+			more := yield(part, nil)
+			_ = part.Close() // opened for reading
+			if !more {
+				return
+			}
+		}
+	}
+}
+
 // Commit publishes the epoch's parts ("committed" and synced). It may be repeated.
-func (s *Stage) Commit(_ context.Context, _ connector.Epoch, data []byte) error {
+func (s *Stage) Commit(_ context.Context, epoch connector.Epoch, data []byte) error {
 	t, err := decodeToken(data)
 	if err != nil {
 		return err
@@ -168,13 +198,32 @@ func (s *Stage) Commit(_ context.Context, _ connector.Epoch, data []byte) error 
 	}
 	if s.adopted != "" && (t.Open == nil || t.Open.Fence == s.task.Fence) {
 		// From here on this owner's copy is what a recovery needs.
-		if err := s.remove(s.adopted); err != nil {
+		if err := s.remove(s.path(s.adopted)); err != nil {
 			return err
 		}
 		s.adopted = ""
 	}
-	if t.Done {
-		return s.sweep(t)
+	if err := s.removeSpent(epoch.Number); err != nil {
+		return err
+	}
+	if !t.Done {
+		return nil
+	}
+	if err := s.sweep(t); err != nil {
+		return err
+	}
+	return s.forget()
+}
+
+// removeSpent removes merged parts that no token from the epoch on needs.
+func (s *Stage) removeSpent(epoch uint64) error {
+	for len(s.spent) > 0 && s.spent[0].epoch <= epoch {
+		for _, name := range s.spent[0].names {
+			if err := s.remove(s.path(name)); err != nil {
+				return err
+			}
+		}
+		s.spent = s.spent[1:]
 	}
 	return nil
 }
@@ -188,15 +237,15 @@ func (s *Stage) publishAll(t token) error {
 	if len(t.Publish) == 0 {
 		return nil
 	}
-	return writeError("sync folder "+s.dir, s.cfg.FS.SyncDir(s.dir))
+	return writeError("sync folder "+s.dir, s.fs.SyncDir(s.dir))
 }
 
 // publish renames one part onto its target, unless that was done before.
 func (s *Stage) publish(move moveToken) error {
 	from, to := s.path(move.From), s.path(move.To)
-	info, err := s.cfg.FS.Stat(from)
+	info, err := s.fs.Stat(from)
 	if errors.Is(err, fs.ErrNotExist) {
-		done, err := s.cfg.FS.Stat(to)
+		done, err := s.fs.Stat(to)
 		if err == nil && done.Size() == move.Length {
 			return nil
 		}
@@ -217,11 +266,11 @@ func (s *Stage) publish(move moveToken) error {
 		}
 	}
 	if s.cfg.Sink.IfExists == "error" {
-		if _, err := s.cfg.FS.Stat(to); err == nil {
+		if _, err := s.fs.Stat(to); err == nil {
 			return s.exists(to)
 		}
 	}
-	return writeError("publish "+to, s.cfg.FS.Rename(from, to))
+	return writeError("publish "+to, s.fs.Rename(from, to))
 }
 
 func (s *Stage) exists(path string) error {

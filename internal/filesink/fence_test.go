@@ -59,7 +59,7 @@ func TestLateOwnerReachesNothing(t *testing.T) {
 		for late := range 4 {
 			cfg := jobs()[name].cfg
 			system := simfs.New()
-			cfg.FS = system
+			cfg.Env.FS = system
 			zombie := own(t, cfg, manifest{fence: 1})
 			token := zombie.write("one\n", connector.Epoch{Number: 1})
 			wake := func(at int) {
@@ -94,7 +94,7 @@ func TestLateRecoverIsRefused(t *testing.T) {
 	t.Parallel()
 	cfg := jobs()["stream file"].cfg
 	system := simfs.New()
-	cfg.FS = system
+	cfg.Env.FS = system
 	next := own(t, cfg, manifest{fence: 2})
 	next.write("one\n", connector.Epoch{Number: 1})
 	late, err := NewStage(cfg)
@@ -168,7 +168,7 @@ func TestKeptPartsStayInOrder(t *testing.T) {
 	t.Parallel()
 	cfg := jobs()["parts file"].cfg
 	system := simfs.New()
-	cfg.FS = system
+	cfg.Env.FS = system
 	o := own(t, cfg, manifest{})
 	want := ""
 	var wantSb174 strings.Builder
@@ -192,11 +192,11 @@ func TestHiddenNamesOfOthers(t *testing.T) {
 	t.Parallel()
 	cfg := jobs()["stream folder"].cfg
 	system := simfs.New()
-	cfg.FS = system
-	open := func(run string, index int) *Stage {
+	cfg.Env.FS = system
+	open := func(run, node string, index int) *Stage {
 		s, err := NewStage(cfg)
 		if err == nil {
-			err = s.Open(context.Background(), connector.Task{Run: run, Index: index, Count: 9})
+			err = s.Open(context.Background(), connector.Task{Run: run, Node: node, Index: index, Count: 9})
 		}
 		if err == nil {
 			err = s.Recover(context.Background(), connector.Epoch{}, nil)
@@ -206,7 +206,12 @@ func TestHiddenNamesOfOthers(t *testing.T) {
 		}
 		return s
 	}
-	for _, other := range []*Stage{open("r-00", 5), open("r-00-5", 0), open("r.1", 0), open("r", 1)} {
+	others := []*Stage{
+		open("r-00", "n", 5), open("r-00-5", "n", 0), open("r.1", "n", 0), open("r", "n", 1),
+		open("r", "m", 0), open("r", "n-00-1", 0), open("r", "上海", 0), open("r", "深圳", 0),
+		open("r", strings.Repeat("n", 128), 0), open("r", strings.Repeat("n", 127), 0),
+	}
+	for _, other := range others {
 		if _, err := other.Write([]byte("text\n")); err != nil {
 			t.Fatal(err)
 		}
@@ -223,8 +228,8 @@ func TestHiddenNamesOfOthers(t *testing.T) {
 		return strings.Join(names, " ")
 	}
 	before := hidden()
-	open("r", 0)
-	if after := hidden(); before != after || strings.Count(after, ".part.") != 4 {
+	open("r", "n", 0)
+	if after := hidden(); before != after || strings.Count(after, ".part.") != len(others) {
 		t.Errorf("got %s, before %s", after, before)
 	}
 }

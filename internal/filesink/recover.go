@@ -1,14 +1,11 @@
 package filesink
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/vfs"
@@ -20,7 +17,7 @@ import (
 func (s *Stage) Recover(ctx context.Context, epoch connector.Epoch, data []byte) error {
 	if data == nil {
 		if !s.folder && s.cfg.Sink.IfExists == "error" {
-			if _, err := s.cfg.FS.Stat(s.path(s.target)); err == nil {
+			if _, err := s.fs.Stat(s.path(s.target)); err == nil {
 				return s.exists(s.path(s.target))
 			}
 		}
@@ -30,6 +27,9 @@ func (s *Stage) Recover(ctx context.Context, epoch connector.Epoch, data []byte)
 	if err != nil {
 		return err
 	}
+	if t.Folder != s.folder {
+		return s.becameOther(t.Folder)
+	}
 	if err := s.publishAll(t); err != nil {
 		return err
 	}
@@ -38,6 +38,8 @@ func (s *Stage) Recover(ctx context.Context, epoch connector.Epoch, data []byte)
 		return err
 	}
 	switch {
+	case t.Done:
+		return s.forget()
 	case len(t.Kept) > 0:
 		return s.checkKept()
 	case t.Open == nil:
@@ -48,13 +50,26 @@ func (s *Stage) Recover(ctx context.Context, epoch connector.Epoch, data []byte)
 	return s.adopt(ctx, *t.Open)
 }
 
+// becameOther refuses to go on where a folder was made or removed in place of the target.
+func (s *Stage) becameOther(folder bool) error {
+	was, is := "a file", "a folder"
+	if folder {
+		was, is = is, was
+	}
+	return &connector.Error{
+		Op: "recover " + s.cfg.Sink.Path, Class: connector.Permanent, Code: "target_changed", Path: "path",
+		Err:  fmt.Errorf("it was %s when the unfinished run began and is %s now", was, is),
+		Hint: "undo the change to finish the run, or discard the run with --fresh",
+	}
+}
+
 // reopen goes on with a part of this owner.
 func (s *Stage) reopen(open openToken) error {
 	name := s.path(s.hidden(open.Fence, open.Number))
 	if err := s.checkOpen(name, open.Length); err != nil {
 		return err
 	}
-	file, err := s.cfg.FS.OpenAppend(name)
+	file, err := s.fs.OpenAppend(name)
 	if err != nil {
 		return writeError("recover "+name, err)
 	}
@@ -65,7 +80,7 @@ func (s *Stage) reopen(open openToken) error {
 	if err := file.Close(); err != nil {
 		return writeError("recover "+name, err)
 	}
-	if file, err = s.cfg.FS.OpenAppend(name); err != nil {
+	if file, err = s.fs.OpenAppend(name); err != nil {
 		return writeError("recover "+name, err)
 	}
 	s.part = &part{number: open.Number, file: file, length: open.Length}
@@ -73,7 +88,7 @@ func (s *Stage) reopen(open openToken) error {
 }
 
 func (s *Stage) checkOpen(name string, length int64) error {
-	info, err := s.cfg.FS.Stat(name)
+	info, err := s.fs.Stat(name)
 	if err == nil && info.Size() < length {
 		err = fmt.Errorf("it has %d bytes, %d were synced", info.Size(), length)
 	}
@@ -94,12 +109,12 @@ func (s *Stage) adopt(ctx context.Context, open openToken) error {
 	if err := s.checkOpen(s.path(from), open.Length); err != nil {
 		return err
 	}
-	source, err := s.cfg.FS.Open(s.path(from))
+	source, err := s.fs.Open(s.path(from))
 	if err != nil {
 		return openError("recover "+s.path(from), err)
 	}
 	name := s.path(s.hidden(s.task.Fence, open.Number))
-	file, err := s.cfg.FS.Create(name)
+	file, err := s.fs.Create(name)
 	if err != nil {
 		return errors.Join(writeError("create "+name, err), source.Close())
 	}
@@ -134,45 +149,6 @@ func copyStart(ctx context.Context, target, source vfs.File, length int64) error
 	return nil
 }
 
-// staged is what a hidden name says.
-type staged struct {
-	fence  uint64
-	number uint64 // epoch that began the part; 0: merged
-	name   string
-}
-
-// stagedNames lists this task's hidden files, of all owners, in the order of their numbers.
-func (s *Stage) stagedNames() ([]staged, error) {
-	entries, err := s.cfg.FS.List(s.dir)
-	if err != nil {
-		return nil, openError("list "+s.dir, err)
-	}
-	var all []staged
-	for _, entry := range entries {
-		if f, mine := s.parse(entry.Name()); mine {
-			all = append(all, f)
-		}
-	}
-	slices.SortFunc(all, func(a, b staged) int { return cmp.Compare(a.number, b.number) })
-	return all, nil
-}
-
-// parse reads a hidden name; mine false: it is not of this task.
-func (s *Stage) parse(name string) (f staged, mine bool) {
-	rest, ok := strings.CutPrefix(name, s.prefix)
-	rest, part := strings.CutSuffix(rest, ".part")
-	first, second, two := strings.Cut(rest, ".")
-	if !ok || !part || !two {
-		return staged{}, false
-	}
-	fence, err := strconv.ParseUint(first, 10, 64)
-	if err != nil {
-		return staged{}, false
-	}
-	number, err := strconv.ParseUint(second, 10, 64)
-	return staged{fence: fence, number: number, name: name}, err == nil || second == "merged"
-}
-
 // sweep removes the hidden files of this owner and earlier ones but those that the token still
 // needs. Files of a later owner mean that this one is late.
 func (s *Stage) sweep(t token) error {
@@ -182,43 +158,42 @@ func (s *Stage) sweep(t token) error {
 	}
 	for _, f := range all {
 		if f.fence > s.task.Fence {
-			return &connector.Error{
-				Op: "write " + s.path(f.name), Class: connector.Permanent, Code: "fenced",
-				Err: fmt.Errorf("another process has taken over: its fence is %d, this one has %d",
-					f.fence, s.task.Fence),
-				Hint: "if none has, as after a restored backup, remove the file",
-			}
+			return s.fenced(s.path(f.name), f.fence)
 		}
 	}
 	for _, f := range all {
 		if t.Open != nil && f.fence == t.Open.Fence && f.number == t.Open.Number || kept(t.Kept, f) {
 			continue
 		}
-		if err := s.remove(f.name); err != nil {
+		if err := s.remove(s.path(f.name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// kept reports whether f is one of the kept parts.
-func kept(tokens []keptToken, f staged) bool {
-	after := uint64(0)
-	for _, k := range tokens {
-		if f.fence == k.Fence && f.number > after && f.number <= k.Through {
-			return true
-		}
-		after = k.Through
+func (s *Stage) fenced(by string, fence uint64) error {
+	return &connector.Error{
+		Op: "write " + s.cfg.Sink.Path, Class: connector.Permanent, Code: "fenced",
+		Err: fmt.Errorf("another process has taken over and made %s: its fence is %d, this one has %d",
+			by, fence, s.task.Fence),
+		Hint: "if none has, as after a restored backup, remove that file",
 	}
-	return false
 }
 
-func (s *Stage) remove(name string) error {
-	err := s.cfg.FS.Remove(s.path(name))
+// kept reports whether f is one of the kept parts.
+func kept(tokens []keptToken, f staged) bool {
+	return slices.ContainsFunc(tokens, func(k keptToken) bool {
+		return f.fence == k.Fence && k.First <= f.number && f.number <= k.Through
+	})
+}
+
+func (s *Stage) remove(path string) error {
+	err := s.fs.Remove(path)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return writeError("remove "+s.path(name), err)
+	return writeError("remove "+path, err)
 }
 
 // keptNames lists the kept parts in the order they were written.
@@ -243,7 +218,7 @@ func (s *Stage) checkKept() error {
 	}
 	var length, wantLength int64
 	for _, name := range names {
-		info, err := s.cfg.FS.Stat(s.path(name))
+		info, err := s.fs.Stat(s.path(name))
 		if err != nil {
 			return openError("recover "+s.path(name), err)
 		}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"path/filepath"
-	"strings"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/vfs"
@@ -15,7 +15,7 @@ import (
 
 // StageConfig says where a Stage writes and what its format allows.
 type StageConfig struct {
-	FS     vfs.FS
+	Env    connector.Env // its file system, state folder and log
 	Sink   SinkConfig
 	Suffix string // ending of part files in a folder, with the dot: ".csv"
 
@@ -24,9 +24,9 @@ type StageConfig struct {
 	// applied. Without it all epochs go on in one part.
 	PerEpoch bool
 
-	// Merge writes parts, in order, as one file: PerEpoch with a single-file path. It is called at
-	// the end of a run of several epochs.
-	Merge func(ctx context.Context, target io.Writer, parts []vfs.File) error
+	// Merge writes parts, in order, as one file: needed with PerEpoch. Each part is open until the
+	// next one is asked for.
+	Merge func(ctx context.Context, target io.Writer, parts iter.Seq2[vfs.File, error]) error
 }
 
 // Stage is the transactional target of one file sink's task: it writes hidden parts beside the
@@ -36,6 +36,7 @@ type StageConfig struct {
 // owner that lost its lease and does not know it yet cannot reach what the next one writes.
 type Stage struct {
 	cfg    StageConfig
+	fs     vfs.FS
 	task   connector.Task
 	folder bool   // parts of their own instead of one file
 	dir    string // where parts and target live
@@ -45,10 +46,13 @@ type Stage struct {
 	compress *compressor
 	part     *part
 	epoch    uint64      // newest prepared or recovered
-	kept     []keptToken // parts that wait for the merge
+	kept     []keptToken // closed parts that wait to be merged and published
+	cut      bool        // rows of other columns come next: kept is published without them
 	note     []byte
-	adopted  string // hidden part of an earlier owner that tokens up to recovered need
-	newNames bool   // entries of dir that no SyncDir covers yet
+	adopted  string       // hidden part of an earlier owner that tokens up to recovered need
+	spent    []spentParts // merged parts that the token of an older epoch still needs
+	recorded bool         // the state folder tells of this run's parts
+	newNames bool         // entries of dir that no SyncDir covers yet
 }
 
 // part is one hidden file being written.
@@ -66,7 +70,7 @@ const (
 
 // NewStage returns a stage for the configuration, which must be valid.
 func NewStage(cfg StageConfig) (*Stage, error) {
-	s := &Stage{cfg: cfg}
+	s := &Stage{cfg: cfg, fs: cfg.Env.FS}
 	if cfg.PerEpoch {
 		return s, nil
 	}
@@ -75,11 +79,12 @@ func NewStage(cfg StageConfig) (*Stage, error) {
 	return s, err
 }
 
-// Open prepares for the task. A single-file path takes one task only.
+// Open prepares for the task, and removes what runs of the same workflow left behind that nobody
+// will take up. A single-file path takes one task only.
 func (s *Stage) Open(_ context.Context, task connector.Task) error {
 	s.task = task
 	path := s.cfg.Sink.Path
-	s.folder = s.cfg.Sink.folder(s.cfg.FS.Stat)
+	s.folder = s.cfg.Sink.folder(s.fs.Stat)
 	stem := "part"
 	if s.folder {
 		s.dir = filepath.Clean(path)
@@ -94,44 +99,11 @@ func (s *Stage) Open(_ context.Context, task connector.Task) error {
 			}
 		}
 	}
-	s.prefix = fmt.Sprintf(".%s.%s-%02d-", stem, safeName(task.Run), task.Index)
-	if err := s.cfg.FS.MkdirAll(s.dir); err != nil {
+	s.prefix = hiddenPrefix(stem, task)
+	if err := s.fs.MkdirAll(s.dir); err != nil {
 		return writeError("make folder "+s.dir, err)
 	}
-	return nil
-}
-
-// safeName keeps what every file system takes.
-func safeName(text string) string {
-	return strings.Map(func(ch rune) rune {
-		switch {
-		case ch >= 'a' && ch <= 'z', ch >= 'A' && ch <= 'Z', ch >= '0' && ch <= '9', ch == '_', ch == '-':
-			return ch
-		}
-		return '_'
-	}, text)
-}
-
-// hidden returns the name of the part that the owner with the fence began in the epoch number.
-func (s *Stage) hidden(fence, number uint64) string {
-	return fmt.Sprintf("%s%d.%06d.part", s.prefix, fence, number)
-}
-
-// merged returns the name of this owner's merge of the kept parts.
-func (s *Stage) merged() string { return fmt.Sprintf("%s%d.merged.part", s.prefix, s.task.Fence) }
-
-func (s *Stage) path(name string) string { return filepath.Join(s.dir, name) }
-
-// final returns the visible name of a part.
-func (s *Stage) final(number uint64) string {
-	if !s.folder {
-		return s.target
-	}
-	name := fmt.Sprintf("part-%s-%02d-%06d%s", safeName(s.task.Run), s.task.Index, number, s.cfg.Suffix)
-	if s.compress == nil {
-		return name
-	}
-	return name + map[string]string{"gzip": ".gz", "zstd": ".zst"}[s.cfg.Sink.compression()]
+	return s.sweepAbandoned()
 }
 
 // Fresh reports whether the current part holds nothing yet, so that a header is due.
@@ -142,20 +114,11 @@ func (s *Stage) Fresh() (bool, error) {
 	return s.part.length+int64(len(s.part.buffer)) == 0, nil
 }
 
-// Size returns the bytes of the current part, 0 when there is none.
-func (s *Stage) Size() int64 {
-	if s.part == nil {
-		return 0
-	}
-	return s.part.length + int64(len(s.part.buffer))
-}
+// Holds reports whether anything of the run is staged and not published.
+func (s *Stage) Holds() bool { return s.part != nil || len(s.kept) > 0 }
 
-// Note keeps a few bytes about what the parts hold, such as their columns, in the tokens of
-// Prepare.
-func (s *Stage) Note(note []byte) { s.note = note }
-
-// Noted returns what was given to Note, by this stage or before Recover; nil: nothing.
-func (s *Stage) Noted() []byte { return s.note }
+// Folder reports whether each part is a file of its own, once the stage is open.
+func (s *Stage) Folder() bool { return s.folder }
 
 // Write appends p to the current part: "written" once Prepare was called. It takes all of p or, on
 // an error that does not wrap ErrEpochLost, none, so that it may be repeated.
@@ -189,9 +152,12 @@ func (s *Stage) begin() error {
 	if s.part != nil {
 		return nil
 	}
+	if err := s.record(); err != nil {
+		return err
+	}
 	number := s.epoch + 1
 	name := s.path(s.hidden(s.task.Fence, number))
-	file, err := s.cfg.FS.Create(name)
+	file, err := s.fs.Create(name)
 	if err != nil {
 		return writeError("create "+name, err)
 	}
@@ -210,7 +176,7 @@ func (s *Stage) begin() error {
 
 // copyTarget starts the part with what the target holds: if_exists append.
 func (s *Stage) copyTarget() error {
-	target, err := s.cfg.FS.Open(s.path(s.target))
+	target, err := s.fs.Open(s.path(s.target))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -257,7 +223,7 @@ func (s *Stage) undo(cause error) error {
 	err := s.part.file.Truncate(s.part.length)
 	if err == nil {
 		_ = s.part.file.Close() // what counts was written before and is synced by its name
-		s.part.file, err = s.cfg.FS.OpenAppend(name)
+		s.part.file, err = s.fs.OpenAppend(name)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w: %w", cause, connector.ErrEpochLost, err)

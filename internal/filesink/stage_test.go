@@ -2,11 +2,13 @@ package filesink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -24,6 +26,7 @@ import (
 type job struct {
 	cfg    StageConfig
 	epochs int
+	name   string // of the run; "": r1
 }
 
 // manifest is what an engine keeps durable: the newest committed epoch and its token.
@@ -43,12 +46,13 @@ const linesPerEpoch = 20
 func (j job) run(system vfs.FS, m *manifest) error {
 	ctx := context.Background()
 	cfg := j.cfg
-	cfg.FS = system
+	cfg.Env.FS = system
 	s, err := NewStage(cfg)
 	if err != nil {
 		return err
 	}
-	if err := s.Open(ctx, connector.Task{Run: "r1", Count: 1, Fence: m.fence}); err != nil {
+	run := cmp.Or(j.name, "r1")
+	if err := s.Open(ctx, connector.Task{Run: run, Node: "out", Count: 1, Fence: m.fence}); err != nil {
 		return err
 	}
 	if err := s.Recover(ctx, m.epoch, m.token); err != nil {
@@ -121,8 +125,11 @@ func visible(system vfs.FS, dir string) (content string, files int, err error) {
 	return content, files, nil
 }
 
-func mergeText(_ context.Context, target io.Writer, parts []vfs.File) error {
-	for _, part := range parts {
+func mergeText(_ context.Context, target io.Writer, parts iter.Seq2[vfs.File, error]) error {
+	for part, err := range parts {
+		if err != nil {
+			return err
+		}
 		if _, err := io.Copy(target, struct{ io.Reader }{part}); err != nil {
 			return err
 		}
@@ -132,13 +139,22 @@ func mergeText(_ context.Context, target io.Writer, parts []vfs.File) error {
 
 func jobs() map[string]job {
 	folder := SinkConfig{Path: "out/", MinPartBytes: 2000}
+	stream := func(sink SinkConfig, epochs int) job {
+		return job{cfg: StageConfig{Sink: sink, Suffix: ".csv"}, epochs: epochs}
+	}
+	parts := func(sink SinkConfig, epochs int) job {
+		return job{
+			cfg:    StageConfig{Sink: sink, Suffix: ".dat", PerEpoch: true, Merge: mergeText},
+			epochs: epochs,
+		}
+	}
 	return map[string]job{
-		"stream file":     {StageConfig{Sink: SinkConfig{Path: "out/a.csv"}}, 4},
-		"stream folder":   {StageConfig{Sink: folder, Suffix: ".csv"}, 4},
-		"gzip file":       {StageConfig{Sink: SinkConfig{Path: "out/a.csv.gz"}}, 3},
-		"parts file":      {StageConfig{Sink: SinkConfig{Path: "out/a.dat"}, PerEpoch: true, Merge: mergeText}, 3},
-		"parts file once": {StageConfig{Sink: SinkConfig{Path: "out/a.dat"}, PerEpoch: true, Merge: mergeText}, 1},
-		"parts folder":    {StageConfig{Sink: folder, Suffix: ".dat", PerEpoch: true}, 3},
+		"stream file":     stream(SinkConfig{Path: "out/a.csv"}, 4),
+		"stream folder":   stream(folder, 4),
+		"gzip file":       stream(SinkConfig{Path: "out/a.csv.gz"}, 3),
+		"parts file":      parts(SinkConfig{Path: "out/a.dat"}, 3),
+		"parts file once": parts(SinkConfig{Path: "out/a.dat"}, 1),
+		"parts folder":    parts(folder, 5),
 	}
 }
 
@@ -249,7 +265,7 @@ func TestStageDiskFull(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"out/a.csv", "out/a.csv.gz"} {
 		system := newSystem(t, job{cfg: StageConfig{Sink: SinkConfig{Path: "out/"}}})
-		s, err := NewStage(StageConfig{FS: system, Sink: SinkConfig{Path: path}})
+		s, err := NewStage(StageConfig{Env: connector.Env{FS: system}, Sink: SinkConfig{Path: path}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +323,7 @@ func TestStageIfExists(t *testing.T) {
 	for policy, want := range map[string]string{"replace": "new\n", "append": "old\nnew\n", "error": "old\n"} {
 		j := job{cfg: StageConfig{Sink: SinkConfig{Path: "out/a.csv", IfExists: policy}}}
 		system := newSystem(t, j)
-		j.cfg.FS = system
+		j.cfg.Env.FS = system
 		s, err := NewStage(j.cfg)
 		if err != nil {
 			t.Fatal(err)

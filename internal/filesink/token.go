@@ -6,7 +6,7 @@ import (
 )
 
 // tokenVersion changes with the meaning of a token's members.
-const tokenVersion = 2
+const tokenVersion = 3
 
 // token is what a Stage needs to publish an epoch, or to return to its end after a crash.
 type token struct {
@@ -15,7 +15,8 @@ type token struct {
 	Publish []moveToken `json:"publish,omitempty"` // parts that become visible with it
 	Kept    []keptToken `json:"kept,omitempty"`    // closed parts that wait for the merge
 	Done    bool        `json:"done,omitempty"`    // the run ends here
-	Note    []byte      `json:"note,omitempty"`    // Stage.Note
+	Folder  bool        `json:"folder,omitempty"`  // the target is one
+	Note    []byte      `json:"note,omitempty"`    // Stage.Columns
 }
 
 type openToken struct {
@@ -30,10 +31,10 @@ type moveToken struct {
 	Length int64  `json:"bytes"`
 }
 
-// keptToken describes the kept parts of one owner: those begun up to epoch Through, and after that
-// of the entry before.
+// keptToken describes the kept parts of one owner: those begun in the epochs First to Through.
 type keptToken struct {
 	Fence   uint64 `json:"fence"`
+	First   uint64 `json:"first"`
 	Through uint64 `json:"through"`
 	Count   int    `json:"count"`
 	Length  int64  `json:"bytes"`
