@@ -1,16 +1,13 @@
 package avro
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
@@ -20,94 +17,33 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/connectors/parquet"
+	"github.com/tapeline/tapeline/internal/filetest"
 	"github.com/tapeline/tapeline/internal/testenv"
 	"github.com/tapeline/tapeline/internal/vfs"
 	"github.com/tapeline/tapeline/internal/vfs/simfs"
 )
 
 func newEnv(fsys vfs.FS, limits connector.Limits) connector.Env {
-	return connector.Env{FS: fsys, Budget: connector.NewBudget(limits)}
+	return filetest.Limited(fsys, limits)
 }
 
 func plenty() connector.Limits { return connector.Limits{Rows: 16384, Bytes: 16 << 20} }
 
-// outcome is what a source delivered.
-type outcome struct {
-	rows      []string // as JSON
-	positions []connector.Position
-	counts    []int // rows up to each position
-	schema    *batch.Schema
+func read(t testing.TB, env connector.Env, cfg SourceConfig, at connector.Position) (filetest.Outcome, error) {
+	t.Helper()
+	return filetest.Read(t, env, Connector(), &cfg, connector.Partition{}, at)
 }
 
-// read runs a source from a position to its end, at most a million rows.
-func read(t testing.TB, env connector.Env, cfg SourceConfig, at connector.Position) (outcome, error) {
+func openSink(
+	t testing.TB, env connector.Env, cfg SinkConfig, epoch uint64, token []byte,
+) connector.Transactional {
 	t.Helper()
-	var out outcome
-	s, err := Connector().Source.New(env, &cfg)
-	if err != nil {
-		return out, err
-	}
-	defer s.Close()
-	if err := s.Open(t.Context(), connector.Partition{}, at); err != nil {
-		return out, err
-	}
-	const most = 1_000_000
-	for len(out.rows) < most {
-		chunk, err := s.Read(t.Context())
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return out, err
-		}
-		out.schema = chunk.Batch.Schema()
-		for row := range chunk.Batch.Len() {
-			out.rows = append(out.rows, string(batch.AppendRow(nil, chunk.Batch, row)))
-		}
-		out.positions = append(out.positions, chunk.Position)
-		out.counts = append(out.counts, len(out.rows))
-	}
-	return out, nil
-}
-
-func openSink(t testing.TB, env connector.Env, cfg SinkConfig, epoch uint64, token []byte) connector.Transactional {
-	t.Helper()
-	s, err := Connector().Sink.New(env, &cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx := s.(connector.Transactional)
-	err = errors.Join(tx.Open(t.Context(), connector.Task{Run: "r", Count: 1}),
-		tx.Recover(t.Context(), connector.Epoch{Number: epoch}, token))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tx
-}
-
-func commit(t testing.TB, tx connector.Transactional, epoch connector.Epoch) {
-	t.Helper()
-	prepared, err := tx.Prepare(t.Context(), epoch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(prepared.Sync(t.Context()), tx.Commit(t.Context(), epoch, prepared.Token)); err != nil {
-		t.Fatal(err)
-	}
+	return filetest.Open(t, env, Connector(), &cfg, epoch, token)
 }
 
 func writeAll(t testing.TB, env connector.Env, cfg SinkConfig, batches ...*batch.Batch) {
 	t.Helper()
-	tx := openSink(t, env, cfg, 0, nil)
-	for _, b := range batches {
-		if err := tx.Write(t.Context(), connector.Chunk{Batch: b}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	commit(t, tx, connector.Epoch{Number: 1, Final: true})
-	if err := tx.Close(); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, env, Connector(), &cfg, batches...)
 }
 
 // TestRealFiles reads the interoperability files and counts rows with another library.
@@ -126,10 +62,10 @@ func TestRealFiles(t *testing.T) {
 		want, err := countRows(path)
 		if err != nil {
 			t.Logf("%s: the other library: %v", filepath.Base(path), err)
-		} else if len(got.rows) != want {
-			t.Errorf("%s: %d rows, want %d", path, len(got.rows), want)
+		} else if len(got.Rows) != want {
+			t.Errorf("%s: %d rows, want %d", path, len(got.Rows), want)
 		}
-		t.Logf("%-32s %3d rows: %s\n%s", filepath.Base(path), len(got.rows), got.schema, strings.Join(got.rows[:min(2, len(got.rows))], "\n"))
+		t.Logf("%-32s %3d rows: %s\n%s", filepath.Base(path), len(got.Rows), got.Schema, strings.Join(got.Rows[:min(2, len(got.Rows))], "\n"))
 	}
 }
 
@@ -158,11 +94,11 @@ func TestSameAsParquet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := rowsOf(chunk.Batch)
+		want := filetest.Lines(chunk.Batch)
 		for i := range want {
 			want[i] = strings.ReplaceAll(want[i], "00.000000000Z", "00.000000Z")
 		}
-		if diff := cmp.Diff(want, got.rows); diff != "" {
+		if diff := cmp.Diff(want, got.Rows); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 		if err := s.Close(); err != nil {
@@ -273,16 +209,6 @@ func randomBatch(seed uint64, schema *batch.Schema, rows int) *batch.Batch {
 	return out
 }
 
-func rowsOf(batches ...*batch.Batch) []string {
-	var rows []string
-	for _, b := range batches {
-		for row := range b.Len() {
-			rows = append(rows, string(batch.AppendRow(nil, b, row)))
-		}
-	}
-	return rows
-}
-
 // TestRoundTrip writes every kind in each codec; another library counts the same rows.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
@@ -291,11 +217,11 @@ func TestRoundTrip(t *testing.T) {
 		a, b := randomBatch(uint64(i), everything(), 300), randomBatch(9, everything(), 200)
 		writeAll(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path, Compression: compression}, a, b)
 		got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil)
-		if diff := cmp.Diff(rowsOf(a, b), got.rows); err != nil || diff != "" {
+		if diff := cmp.Diff(filetest.Lines(a, b), got.Rows); err != nil || diff != "" {
 			t.Fatalf("%s: %v %s", compression, err, diff)
 		}
-		if got.schema.String() != everything().String() {
-			t.Errorf("got schema %s\nwant %s", got.schema, everything())
+		if got.Schema.String() != everything().String() {
+			t.Errorf("got schema %s\nwant %s", got.Schema, everything())
 		}
 		if n, err := countRows(path); err != nil || n != 500 {
 			t.Errorf("%s: the other library counts %d rows: %v", compression, n, err)
@@ -330,8 +256,8 @@ func TestWidened(t *testing.T) {
 	got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil)
 	want := `{"u8":255,"u32":4294967295,"u64":18446744073709551615,"i8":-128,"json":"{\"a\":1}",` +
 		`"s":"1970-01-01T00:00:01Z","m":[{"key":7,"value":true}]}`
-	if err != nil || len(got.rows) != 1 || strings.ReplaceAll(got.rows[0], "01.000Z", "01Z") != want {
-		t.Errorf("%v\ngot  %v\nwant %s", err, got.rows, want)
+	if err != nil || len(got.Rows) != 1 || strings.ReplaceAll(got.Rows[0], "01.000Z", "01Z") != want {
+		t.Errorf("%v\ngot  %v\nwant %s", err, got.Rows, want)
 	}
 	nanos := batch.NewSchema(batch.Field{Name: "t", Type: batch.Type{Kind: batch.Time, Unit: batch.Nanosecond}})
 	s := openSink(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path}, 0, nil)
@@ -375,8 +301,8 @@ func TestUnions(t *testing.T) {
 	for _, u := range []string{"null", "5", `"x"`, "[1.5]"} {
 		want = append(want, `{"u":`+u+`,"tree":{"v":1,"next":{"next":null,"v":2}},"e":"green"}`)
 	}
-	if diff := cmp.Diff(want, got.rows); diff != "" {
-		t.Errorf("%s: %s", got.schema, diff)
+	if diff := cmp.Diff(want, got.Rows); diff != "" {
+		t.Errorf("%s: %s", got.Schema, diff)
 	}
 }
 
@@ -391,144 +317,49 @@ func TestResume(t *testing.T) {
 	small := newEnv(vfs.OS{}, connector.Limits{Rows: 30, Bytes: 1 << 20})
 	cfg := SourceConfig{Path: dir + "/*.avro"}
 	whole, err := read(t, small, cfg, nil)
-	if err != nil || len(whole.rows) != 280 || len(whole.positions) < 12 {
-		t.Fatal(len(whole.rows), len(whole.positions), err)
+	if err != nil || len(whole.Rows) != 280 || len(whole.Positions) < 12 {
+		t.Fatal(len(whole.Rows), len(whole.Positions), err)
 	}
-	for i, position := range whole.positions {
+	for i, position := range whole.Positions {
 		rest, err := read(t, small, cfg, position)
-		if diff := cmp.Diff(whole.rows[whole.counts[i]:], rest.rows, emptyIsNil()); err != nil || diff != "" {
+		if diff := filetest.Diff(whole.Rows[whole.Counts[i]:], rest.Rows); err != nil || diff != "" {
 			t.Fatalf("position %d: %v %s", i, err, diff)
 		}
 	}
 }
 
-func emptyIsNil() cmp.Option {
-	return cmp.FilterValues(func(a, b []string) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore())
+func job(cfg SinkConfig, rows, epochs int) filetest.Job {
+	j := filetest.Job{
+		Connector: Connector(), Sink: &cfg, Source: &SourceConfig{Path: "out/*.avro"},
+		Whole: !strings.HasSuffix(cfg.Path, "/"),
+	}
+	for seed := range uint64(epochs) {
+		j.Epochs = append(j.Epochs, randomBatch(seed, everything(), rows))
+	}
+	return j
 }
 
-func TestEmptyRunLeavesAReadableFile(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "a.avro")
-	writeAll(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path})
-	if got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil); err != nil || len(got.rows) != 0 {
-		t.Error(got.rows, err)
-	}
-}
-
-// crashJob writes four epochs of rows and commits each.
-func crashJob(system vfs.FS, cfg SinkConfig, done *uint64, token *[]byte) error {
-	s, err := Connector().Sink.New(connector.Env{FS: system}, &cfg)
-	if err != nil {
-		return err
-	}
-	tx, ctx := s.(connector.Transactional), context.Background()
-	if err := tx.Open(ctx, connector.Task{Run: "r", Count: 1}); err != nil {
-		return err
-	}
-	if err := tx.Recover(ctx, connector.Epoch{Number: *done}, *token); err != nil {
-		return err
-	}
-	const epochs = 4
-	for number := *done + 1; number <= epochs; number++ {
-		if err := tx.Write(ctx, connector.Chunk{Batch: randomBatch(number, everything(), 50)}); err != nil {
-			return err
-		}
-		epoch := connector.Epoch{Number: number, Final: number == epochs}
-		prepared, err := tx.Prepare(ctx, epoch)
-		if err != nil {
-			return err
-		}
-		if err := prepared.Sync(ctx); err != nil {
-			return err
-		}
-		*done, *token = number, prepared.Token
-		if err := tx.Commit(ctx, epoch, prepared.Token); err != nil {
-			return err
-		}
-	}
-	return tx.Close()
-}
-
-// TestSinkCrashes crashes at every change of the disk, recovers and goes on.
 func TestSinkCrashes(t *testing.T) {
 	t.Parallel()
-	var want []string
-	for number := range uint64(4) {
-		want = append(want, rowsOf(randomBatch(number+1, everything(), 50))...)
-	}
-	for _, cfg := range []SinkConfig{{Path: "out/a.avro"}, {Path: "out/", MinPartBytes: 5000}} {
-		var done uint64
-		var token []byte
-		whole := newSystem(t)
-		start := whole.Operations()
-		if err := crashJob(whole, cfg, &done, &token); err != nil {
-			t.Fatal(err)
-		}
-		for stop := start; stop < whole.Operations(); stop++ {
-			system := newSystem(t)
-			system.StopAt(stop)
-			done, token = 0, nil
-			if err := crashJob(system, cfg, &done, &token); !errors.Is(err, simfs.ErrStopped) {
-				t.Fatalf("%v stopped at %d: %v", cfg, stop, err)
-			}
-			clone := system.CrashClone(rand.New(rand.NewPCG(uint64(stop), 7)))
-			if err := crashJob(clone, cfg, &done, &token); err != nil {
-				t.Fatalf("%v stopped at %d, epoch %d: %v", cfg, stop, done, err)
-			}
-			if diff := cmp.Diff(want, visible(t, clone)); diff != "" {
-				t.Fatalf("%v stopped at %d: %s", cfg, stop, diff)
-			}
-		}
+	for _, cfg := range []SinkConfig{{Path: "out/a.avro"}, {Path: "out/"}, {Path: "out/", MinPartBytes: 5000}} {
+		job(cfg, 50, 4).Crashes(t)
 	}
 }
 
-func newSystem(t *testing.T) *simfs.FS {
-	t.Helper()
-	system := simfs.New()
-	if err := errors.Join(system.MkdirAll("out"), system.SyncDir("out")); err != nil {
-		t.Fatal(err)
-	}
-	return system
-}
-
-func visible(t *testing.T, system vfs.FS) []string {
-	t.Helper()
-	out, err := read(t, newEnv(system, plenty()), SourceConfig{Path: "out/*.avro"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.rows
-}
-
-// TestDiskFull fails writes now and then: a repeated write doubles and loses nothing.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	system := newSystem(t)
-	s := openSink(t, newEnv(system, plenty()), SinkConfig{Path: "out/a.avro", Compression: "none"}, 0, nil)
-	var want []string
-	failed, n := 0, 0
-	system.Inject(func(op simfs.Op, _ string) error {
-		if n++; op == simfs.OpWrite && n%3 == 0 {
-			return syscall.ENOSPC
-		}
-		return nil
-	})
-	for i := range 30 {
-		b := randomBatch(uint64(i), everything(), 1000)
-		want = append(want, rowsOf(b)...)
-		err := s.Write(t.Context(), connector.Chunk{Batch: b})
-		for ; err != nil; failed++ {
-			var e *connector.Error
-			if !errors.As(err, &e) || e.Class != connector.Transient || failed > 1000 {
-				t.Fatal(err)
-			}
-			err = s.Write(t.Context(), connector.Chunk{Batch: b})
+	job(SinkConfig{Path: "out/a.avro", Compression: "none"}, 1000, 30).DiskFull(t)
+}
+
+func TestNoRows(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"out/a.avro", "out/"} {
+		if schema, err := job(SinkConfig{Path: path}, 5, 1).NoRows(t, true); err != nil || !schema.Equal(everything()) {
+			t.Errorf("%s: columns (%s), want (%s): %v", path, schema, everything(), err)
 		}
 	}
-	system.Inject(nil)
-	commit(t, s, connector.Epoch{Number: 1, Final: true})
-	if diff := cmp.Diff(want, visible(t, system)); diff != "" || failed == 0 {
-		t.Errorf("%d failures: %.2000s", failed, diff)
+	if schema, err := job(SinkConfig{Path: "out/a.avro"}, 5, 1).NoRows(t, false); err != nil || schema.Len() != 0 {
+		t.Errorf("columns not known: (%s), %v", schema, err)
 	}
 }
 

@@ -2,13 +2,13 @@ package excel
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,56 +19,21 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filetest"
 	"github.com/tapeline/tapeline/internal/vfs"
 	"github.com/tapeline/tapeline/internal/vfs/simfs"
 )
 
 func newEnv(fsys vfs.FS, limits connector.Limits) connector.Env {
-	return connector.Env{FS: fsys, Budget: connector.NewBudget(limits)}
+	return filetest.Limited(fsys, limits)
 }
 
 func plenty() connector.Limits { return connector.Limits{Rows: 16384, Bytes: 16 << 20} }
 
-// outcome is what a source delivered.
-type outcome struct {
-	rows      []string // as JSON
-	rejected  []connector.Rejected
-	positions []connector.Position
-	counts    []int // rows up to each position
-	schema    *batch.Schema
-}
-
-// read runs a source from a position to its end.
-func read(t testing.TB, env connector.Env, cfg SourceConfig, at connector.Position) (outcome, error) {
+func read(t testing.TB, env connector.Env, cfg SourceConfig, at connector.Position) (filetest.Outcome, error) {
 	t.Helper()
-	var out outcome
-	if cfg.SampleRows == 0 {
-		cfg.SampleRows = defaultSampleRows
-	}
-	s, err := Connector().Source.New(env, &cfg)
-	if err != nil {
-		return out, err
-	}
-	defer s.Close()
-	if err := s.Open(t.Context(), connector.Partition{}, at); err != nil {
-		return out, err
-	}
-	for {
-		chunk, err := s.Read(t.Context())
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return out, err
-		}
-		out.schema = chunk.Batch.Schema()
-		for i := range chunk.Batch.Len() {
-			out.rows = append(out.rows, string(batch.AppendRow(nil, chunk.Batch, chunk.Batch.Row(i))))
-		}
-		out.rejected = append(out.rejected, chunk.Rejected...)
-		out.positions = append(out.positions, chunk.Position)
-		out.counts = append(out.counts, len(out.rows))
-	}
+	cfg.SampleRows = max(cfg.SampleRows, defaultSampleRows)
+	return filetest.Read(t, env, Connector(), &cfg, connector.Partition{}, at)
 }
 
 // book writes a workbook by excelize's ordinary interface.
@@ -117,8 +82,8 @@ func TestInferredTypes(t *testing.T) {
 		`{"id":1,"price":0.1,"name":"007","day":"2024-02-29","at":"2024-02-29T01:30:00.000","ok":true,"mixed":"1","formula":null,"id_2":9}`,
 		`{"id":9007199254740993,"price":2,"name":" a\n<b>&\"","day":"2024-03-01","at":"2024-02-29T00:00:01.000","ok":false,"mixed":"x","formula":null,"id_2":8}`,
 	}
-	if diff := cmp.Diff(want, got.rows); diff != "" {
-		t.Errorf("%s\n%s", got.schema, diff)
+	if diff := cmp.Diff(want, got.Rows); diff != "" {
+		t.Errorf("%s\n%s", got.Schema, diff)
 	}
 }
 
@@ -142,16 +107,16 @@ func TestDeclaredTypesRangesAndRejectedRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{`{"id":1,"price":0.10}`, `{"id":3,"price":3.25}`}, got.rows); diff != "" {
+	if diff := cmp.Diff([]string{`{"id":1,"price":0.10}`, `{"id":3,"price":3.25}`}, got.Rows); diff != "" {
 		t.Error(diff)
 	}
-	if len(got.rejected) != 1 || got.rejected[0].Place.Line != 5 || !strings.Contains(got.rejected[0].Reason, "id") {
-		t.Errorf("rejected %+v", got.rejected)
+	if len(got.Rejected) != 1 || got.Rejected[0].Place.Line != 5 || !strings.Contains(got.Rejected[0].Reason, "id") {
+		t.Errorf("rejected %+v", got.Rejected)
 	}
 	header := false
 	got, err = read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path, Sheet: "1", Header: &header, SkipRows: 3}, nil)
-	if err != nil || len(got.rows) != 4 || got.rows[0] != `{"A":null,"B":"1","C":"0.1","D":"x"}` {
-		t.Errorf("without header: %v %v", got.rows, err)
+	if err != nil || len(got.Rows) != 4 || got.Rows[0] != `{"A":null,"B":"1","C":"0.1","D":"x"}` {
+		t.Errorf("without header: %v %v", got.Rows, err)
 	}
 	_, err = read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path, Sheet: "none"}, nil)
 	if err == nil || !strings.Contains(err.Error(), "it has Sheet1, other") {
@@ -228,40 +193,16 @@ func sample(seed uint64, rows int) *batch.Batch {
 	return out
 }
 
-func rowsOf(batches ...*batch.Batch) []string {
-	var rows []string
-	for _, b := range batches {
-		for row := range b.Len() {
-			rows = append(rows, string(batch.AppendRow(nil, b, row)))
-		}
-	}
-	return rows
-}
-
-func openSink(t testing.TB, env connector.Env, cfg SinkConfig, epoch uint64, token []byte) connector.Transactional {
+func openSink(
+	t testing.TB, env connector.Env, cfg SinkConfig, epoch uint64, token []byte,
+) connector.Transactional {
 	t.Helper()
-	s, err := Connector().Sink.New(env, &cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx := s.(connector.Transactional)
-	err = errors.Join(tx.Open(t.Context(), connector.Task{Run: "r", Count: 1}),
-		tx.Recover(t.Context(), connector.Epoch{Number: epoch}, token))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tx
+	return filetest.Open(t, env, Connector(), &cfg, epoch, token)
 }
 
 func commit(t testing.TB, tx connector.Transactional, epoch connector.Epoch) {
 	t.Helper()
-	prepared, err := tx.Prepare(t.Context(), epoch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(prepared.Sync(t.Context()), tx.Commit(t.Context(), epoch, prepared.Token)); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Commit(t, tx, epoch)
 }
 
 func declaredSample() SchemaConfig {
@@ -281,7 +222,7 @@ func TestRoundTrip(t *testing.T) {
 		var want []string
 		for number := uint64(1); number <= epochs+1; number++ {
 			b := sample(number, 50)
-			want = append(want, rowsOf(b)...)
+			want = append(want, filetest.Lines(b)...)
 			if err := s.Write(t.Context(), connector.Chunk{Batch: b}); err != nil {
 				t.Fatal(err)
 			}
@@ -291,12 +232,12 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path, Sheet: "data", Schema: declaredSample()}, nil)
-		if diff := cmp.Diff(want, got.rows); err != nil || diff != "" {
+		if diff := cmp.Diff(want, got.Rows); err != nil || diff != "" {
 			t.Fatalf("%d epochs: %v %s", epochs+1, err, diff)
 		}
 		inferred, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil)
-		if err != nil || inferred.schema.String() != strings.ReplaceAll(got.schema.String(), "decimal(12,2)", "float64") {
-			t.Errorf("inferred %s: %v", inferred.schema, err)
+		if err != nil || inferred.Schema.String() != strings.ReplaceAll(got.Schema.String(), "decimal(12,2)", "float64") {
+			t.Errorf("inferred %s: %v", inferred.Schema, err)
 		}
 		f, err := excelize.OpenFile(path)
 		if err != nil {
@@ -340,8 +281,8 @@ func TestExactness(t *testing.T) {
 	got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil)
 	want := `{"long":"9007199254740993","u":"18446744073709551615","d":"12345678901234567.89","old":"1860-06-26",` +
 		`"micros":"1970-01-01T00:00:00.000001Z","list":"[1]"}`
-	if err != nil || len(got.rows) != 1 || got.rows[0] != want {
-		t.Errorf("%v\ngot  %v\nwant %s", err, got.rows, want)
+	if err != nil || len(got.Rows) != 1 || got.Rows[0] != want {
+		t.Errorf("%v\ngot  %v\nwant %s", err, got.Rows, want)
 	}
 }
 
@@ -362,8 +303,8 @@ func TestLongTextsAreRefusedByRow(t *testing.T) {
 		t.Errorf("write: %v", err)
 	}
 	commit(t, s, connector.Epoch{Number: 1, Final: true})
-	if got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil); err != nil || len(got.rows) != 2 {
-		t.Errorf("%d rows: %v", len(got.rows), err)
+	if got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil); err != nil || len(got.Rows) != 2 {
+		t.Errorf("%d rows: %v", len(got.Rows), err)
 	}
 }
 
@@ -414,94 +355,50 @@ func TestResume(t *testing.T) {
 		cfg.Path = dir + "/*.xlsx"
 		small := newEnv(vfs.OS{}, connector.Limits{Rows: 7, Bytes: 1 << 20})
 		whole, err := read(t, small, cfg, nil)
-		if err != nil || len(whole.rows) < 50 || len(whole.positions) < 8 {
-			t.Fatal(len(whole.rows), len(whole.positions), err)
+		if err != nil || len(whole.Rows) < 50 || len(whole.Positions) < 8 {
+			t.Fatal(len(whole.Rows), len(whole.Positions), err)
 		}
-		for i, position := range whole.positions {
+		for i, position := range whole.Positions {
 			rest, err := read(t, small, cfg, position)
-			if diff := cmp.Diff(whole.rows[whole.counts[i]:], rest.rows, emptyIsNil()); err != nil || diff != "" {
+			if diff := filetest.Diff(whole.Rows[whole.Counts[i]:], rest.Rows); err != nil || diff != "" {
 				t.Fatalf("position %d: %v %s", i, err, diff)
 			}
 		}
 	}
 }
 
-func emptyIsNil() cmp.Option {
-	return cmp.FilterValues(func(a, b []string) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore())
+func job(cfg SinkConfig, epochs uint64) filetest.Job {
+	cfg.Sheet, cfg.Header = "s", true
+	j := filetest.Job{
+		Connector: Connector(), Sink: &cfg, Whole: !strings.HasSuffix(cfg.Path, "/"),
+		Source: &SourceConfig{Path: "out/*.xlsx", SampleRows: 1000, Schema: declaredSample()},
+	}
+	for seed := range epochs {
+		j.Epochs = append(j.Epochs, sample(seed, 20))
+	}
+	return j
 }
 
-// crashJob writes three epochs of rows and commits each.
-func crashJob(system vfs.FS, path string, done *uint64, token *[]byte) error {
-	s, err := Connector().Sink.New(connector.Env{FS: system}, &SinkConfig{Path: path, Sheet: "s", Header: true})
-	if err != nil {
-		return err
-	}
-	tx, ctx := s.(connector.Transactional), context.Background()
-	if err := tx.Open(ctx, connector.Task{Run: "r", Count: 1}); err != nil {
-		return err
-	}
-	if err := tx.Recover(ctx, connector.Epoch{Number: *done}, *token); err != nil {
-		return err
-	}
-	const epochs = 3
-	for number := *done + 1; number <= epochs; number++ {
-		if err := tx.Write(ctx, connector.Chunk{Batch: sample(number, 20)}); err != nil {
-			return err
-		}
-		epoch := connector.Epoch{Number: number, Final: number == epochs}
-		prepared, err := tx.Prepare(ctx, epoch)
-		if err != nil {
-			return err
-		}
-		if err := prepared.Sync(ctx); err != nil {
-			return err
-		}
-		*done, *token = number, prepared.Token
-		if err := tx.Commit(ctx, epoch, prepared.Token); err != nil {
-			return err
-		}
-	}
-	return tx.Close()
-}
-
-// TestSinkCrashes crashes at every change of the disk, recovers and goes on.
 func TestSinkCrashes(t *testing.T) {
 	t.Parallel()
-	want := rowsOf(sample(1, 20), sample(2, 20), sample(3, 20))
-	for _, path := range []string{"out/a.xlsx", "out/"} {
-		var done uint64
-		var token []byte
-		whole := newSystem(t)
-		start := whole.Operations()
-		if err := crashJob(whole, path, &done, &token); err != nil {
-			t.Fatal(err)
-		}
-		for stop := start; stop < whole.Operations(); stop++ {
-			system := newSystem(t)
-			system.StopAt(stop)
-			done, token = 0, nil
-			if err := crashJob(system, path, &done, &token); !errors.Is(err, simfs.ErrStopped) {
-				t.Fatalf("%s stopped at %d: %v", path, stop, err)
-			}
-			clone := system.CrashClone(rand.New(rand.NewPCG(uint64(stop), 7)))
-			if err := crashJob(clone, path, &done, &token); err != nil {
-				t.Fatalf("%s stopped at %d, epoch %d: %v", path, stop, done, err)
-			}
-			got, err := read(t, newEnv(clone, plenty()), SourceConfig{Path: "out/*.xlsx", Schema: declaredSample()}, nil)
-			if diff := cmp.Diff(want, got.rows); err != nil || diff != "" {
-				t.Fatalf("%s stopped at %d: %v %s", path, stop, err, diff)
-			}
-		}
+	for _, cfg := range []SinkConfig{{Path: "out/a.xlsx"}, {Path: "out/"}, {Path: "out/", MinPartBytes: 12000}} {
+		job(cfg, 3).Crashes(t)
 	}
 }
 
-func newSystem(t *testing.T) *simfs.FS {
-	t.Helper()
-	system := simfs.New()
-	if err := errors.Join(system.MkdirAll("out"), system.SyncDir("out")); err != nil {
-		t.Fatal(err)
+func TestNoRows(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"out/a.xlsx", "out/"} {
+		schema, err := job(SinkConfig{Path: path}, 1).NoRows(t, true)
+		if want := sample(1, 1).Schema().Names(); err != nil || !slices.Equal(schema.Names(), want) {
+			t.Errorf("%s: columns (%s), want %v: %v", path, schema, want, err)
+		}
 	}
-	return system
+	j := job(SinkConfig{Path: "out/a.xlsx"}, 1)
+	j.Source = &SourceConfig{Path: "out/*.xlsx", SampleRows: 1000}
+	if schema, err := j.NoRows(t, false); err != nil || schema.Len() != 0 {
+		t.Errorf("columns not known: (%s), %v", schema, err)
+	}
 }
 
 // FuzzRead: whatever a workbook holds, its source ends with rows or an error. The fuzzed bytes are

@@ -28,6 +28,7 @@ type Outcome struct {
 	Rows      []string // as JSON
 	Positions []connector.Position
 	Counts    []int // rows up to each position
+	Rejected  []connector.Rejected
 	Schema    *batch.Schema
 }
 
@@ -59,6 +60,7 @@ func Read(
 		}
 		out.Batches, out.Schema = append(out.Batches, chunk.Batch), chunk.Batch.Schema()
 		out.Rows = append(out.Rows, Lines(chunk.Batch)...)
+		out.Rejected = append(out.Rejected, chunk.Rejected...)
 		out.Positions = append(out.Positions, chunk.Position)
 		out.Counts = append(out.Counts, len(out.Rows))
 	}
