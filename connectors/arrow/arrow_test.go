@@ -1,106 +1,45 @@
 package arrow
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filetest"
 	"github.com/tapeline/tapeline/internal/testenv"
 	"github.com/tapeline/tapeline/internal/vfs"
 	"github.com/tapeline/tapeline/internal/vfs/simfs"
 )
 
 func newEnv(fsys vfs.FS, limits connector.Limits) connector.Env {
-	return connector.Env{FS: fsys, Budget: connector.NewBudget(limits)}
+	return filetest.Limited(fsys, limits)
 }
 
 func plenty() connector.Limits { return connector.Limits{Rows: 16384, Bytes: 64 << 20} }
 
-// outcome is what a source delivered.
-type outcome struct {
-	batches   []*batch.Batch
-	rows      []string
-	positions []connector.Position
-	counts    []int // rows up to each position
-}
-
-// read runs a source from a position to its end.
-func read(t testing.TB, env connector.Env, cfg SourceConfig, at connector.Position) (outcome, error) {
+// read spells rows so that types without a form of our own show too.
+func read(t testing.TB, env connector.Env, cfg SourceConfig, at connector.Position) (filetest.Outcome, error) {
 	t.Helper()
-	var out outcome
-	s, err := Connector().Source.New(env, &cfg)
-	if err != nil {
-		return out, err
+	out, err := filetest.Read(t, env, Connector(), &cfg, connector.Partition{}, at)
+	out.Rows = nil
+	for _, b := range out.Batches {
+		out.Rows = append(out.Rows, spellRows(b)...)
 	}
-	defer s.Close()
-	if err := s.Open(t.Context(), connector.Partition{}, at); err != nil {
-		return out, err
-	}
-	for {
-		chunk, err := s.Read(t.Context())
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return out, err
-		}
-		out.batches = append(out.batches, chunk.Batch)
-		out.rows = append(out.rows, spellRows(chunk.Batch)...)
-		out.positions = append(out.positions, chunk.Position)
-		out.counts = append(out.counts, len(out.rows))
-	}
-}
-
-func openSink(t testing.TB, env connector.Env, cfg SinkConfig, epoch uint64, token []byte) connector.Transactional {
-	t.Helper()
-	s, err := Connector().Sink.New(env, &cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx := s.(connector.Transactional)
-	err = errors.Join(tx.Open(t.Context(), connector.Task{Run: "r", Count: 1}),
-		tx.Recover(t.Context(), connector.Epoch{Number: epoch}, token))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tx
-}
-
-func commit(t testing.TB, tx connector.Transactional, epoch connector.Epoch) []byte {
-	t.Helper()
-	prepared, err := tx.Prepare(t.Context(), epoch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(prepared.Sync(t.Context()), tx.Commit(t.Context(), epoch, prepared.Token)); err != nil {
-		t.Fatal(err)
-	}
-	return prepared.Token
+	return out, err
 }
 
 func writeAll(t testing.TB, env connector.Env, cfg SinkConfig, batches []*batch.Batch) {
 	t.Helper()
-	tx := openSink(t, env, cfg, 0, nil)
-	for _, b := range batches {
-		if err := tx.Write(t.Context(), connector.Chunk{Batch: b}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	commit(t, tx, connector.Epoch{Number: 1, Final: true})
-	if err := tx.Close(); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, env, Connector(), &cfg, batches...)
 }
 
 // TestIntegration holds each file against its JSON answer, and again after a trip through our sink
@@ -125,19 +64,19 @@ func TestIntegration(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
-		if diff := cmp.Diff(want, got.rows, emptyIsNil()); diff != "" {
+		if diff := filetest.Diff(want, got.Rows); diff != "" {
 			t.Errorf("%s: %s", path, diff)
 		}
 		checked++
 		rows += len(want)
 		for i, cfg := range []SinkConfig{{Format: "file"}, {Format: "stream", Compression: "zstd"}, {Format: "file", Compression: "lz4"}} {
-			if len(got.batches) == 0 {
+			if len(got.Batches) == 0 {
 				continue
 			}
 			cfg.Path = filepath.Join(t.TempDir(), "out")
-			writeAll(t, newEnv(vfs.OS{}, plenty()), cfg, got.batches)
+			writeAll(t, newEnv(vfs.OS{}, plenty()), cfg, got.Batches)
 			again, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: cfg.Path}, nil)
-			if diff := cmp.Diff(want, again.rows, emptyIsNil()); err != nil || diff != "" {
+			if diff := filetest.Diff(want, again.Rows); err != nil || diff != "" {
 				t.Errorf("%s written as %d: %v %s", path, i, err, diff)
 			}
 		}
@@ -146,10 +85,6 @@ func TestIntegration(t *testing.T) {
 		t.Errorf("%d files, want 48", checked)
 	}
 	t.Logf("%d files, %d rows", checked, rows)
-}
-
-func emptyIsNil() cmp.Option {
-	return cmp.FilterValues(func(a, b []string) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore())
 }
 
 // numbers returns a batch of rows with nulls, text and lists.
@@ -190,15 +125,15 @@ func TestResume(t *testing.T) {
 		cfg := SourceConfig{Path: dir + "/*.arrow"}
 		small := newEnv(vfs.OS{}, connector.Limits{Rows: 21, Bytes: 1 << 20})
 		whole, err := read(t, small, cfg, nil)
-		if err != nil || len(whole.rows) != 266 || len(whole.positions) < 14 {
-			t.Fatal(len(whole.rows), len(whole.positions), err)
+		if err != nil || len(whole.Rows) != 266 || len(whole.Positions) < 14 {
+			t.Fatal(len(whole.Rows), len(whole.Positions), err)
 		}
-		if want := spellRows(numbers(0, 100)); cmp.Diff(want, whole.rows[:100]) != "" {
-			t.Fatal(cmp.Diff(want, whole.rows[:100]))
+		if want := spellRows(numbers(0, 100)); cmp.Diff(want, whole.Rows[:100]) != "" {
+			t.Fatal(cmp.Diff(want, whole.Rows[:100]))
 		}
-		for i, position := range whole.positions {
+		for i, position := range whole.Positions {
 			rest, err := read(t, small, cfg, position)
-			if diff := cmp.Diff(whole.rows[whole.counts[i]:], rest.rows, emptyIsNil()); err != nil || diff != "" {
+			if diff := filetest.Diff(whole.Rows[whole.Counts[i]:], rest.Rows); err != nil || diff != "" {
 				t.Fatalf("%s position %d: %v %s", format, i, err, diff)
 			}
 		}
@@ -210,7 +145,7 @@ func TestColumns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.arrow")
 	writeAll(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path}, []*batch.Batch{numbers(0, 3)})
 	got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path, Columns: []string{"text", "id"}}, nil)
-	if diff := cmp.Diff([]string{"null|0", "row 1|1", "row 2|2"}, got.rows); err != nil || diff != "" {
+	if diff := cmp.Diff([]string{"null|0", "row 1|1", "row 2|2"}, got.Rows); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
 	_, err = read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path, Columns: []string{"x"}}, nil)
@@ -245,7 +180,7 @@ func TestFlights(t *testing.T) {
 		t.Fatal(err)
 	}
 	sums := map[string]int64{}
-	for _, b := range got.batches {
+	for _, b := range got.Batches {
 		for i, f := range b.Schema().Fields() {
 			for row := range b.Len() {
 				if v, ok := b.Column(i).Value(row).(int64); ok {
@@ -255,132 +190,85 @@ func TestFlights(t *testing.T) {
 		}
 	}
 	want := map[string]int64{"delay": 1500159, "distance": 145847125}
-	if diff := cmp.Diff(want, sums); diff != "" || len(got.rows) != 200_000 {
-		t.Errorf("%d rows: %s", len(got.rows), diff)
+	if diff := cmp.Diff(want, sums); diff != "" || len(got.Rows) != 200_000 {
+		t.Errorf("%d rows: %s", len(got.Rows), diff)
 	}
 }
 
-// crashJob writes four epochs of rows and commits each.
-func crashJob(system vfs.FS, cfg SinkConfig, done *uint64, token *[]byte) error {
-	s, err := Connector().Sink.New(connector.Env{FS: system}, &cfg)
-	if err != nil {
-		return err
+func job(cfg SinkConfig, rows, epochs int) filetest.Job {
+	j := filetest.Job{
+		Connector: Connector(), Sink: &cfg, Source: &SourceConfig{Path: "out/*.arrow*"},
+		Whole: !strings.HasSuffix(cfg.Path, "/"),
 	}
-	tx, ctx := s.(connector.Transactional), context.Background()
-	if err := tx.Open(ctx, connector.Task{Run: "r", Count: 1}); err != nil {
-		return err
+	for number := range epochs {
+		j.Epochs = append(j.Epochs, numbers(number*rows, rows))
 	}
-	if err := tx.Recover(ctx, connector.Epoch{Number: *done}, *token); err != nil {
-		return err
-	}
-	const epochs = 4
-	for number := *done + 1; number <= epochs; number++ {
-		for i := range 3 {
-			chunk := connector.Chunk{Batch: numbers(int(number)*300+i*100, 100)}
-			if err := tx.Write(ctx, chunk); err != nil {
-				return err
-			}
-		}
-		epoch := connector.Epoch{Number: number, Final: number == epochs}
-		prepared, err := tx.Prepare(ctx, epoch)
-		if err != nil {
-			return err
-		}
-		if err := prepared.Sync(ctx); err != nil {
-			return err
-		}
-		*done, *token = number, prepared.Token
-		if err := tx.Commit(ctx, epoch, prepared.Token); err != nil {
-			return err
-		}
-	}
-	return tx.Close()
+	return j
 }
 
-// TestSinkCrashes crashes at every change of the disk, recovers and goes on.
 func TestSinkCrashes(t *testing.T) {
 	t.Parallel()
-	want := spellRows(numbers(300, 1200))
 	for _, cfg := range []SinkConfig{
 		{Path: "out/a.arrow"},
 		{Path: "out/", Compression: "lz4"},
+		{Path: "out/", MinPartBytes: 15000},
 		{Path: "out/a.arrows"},
 		{Path: "out/", Format: "stream", MinPartBytes: 10000},
 	} {
-		var done uint64
-		var token []byte
-		whole := newSystem(t)
-		start := whole.Operations()
-		if err := crashJob(whole, cfg, &done, &token); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, visible(t, whole)); diff != "" {
-			t.Fatalf("%v: %s", cfg, diff)
-		}
-		for stop := start; stop < whole.Operations(); stop++ {
-			system := newSystem(t)
-			system.StopAt(stop)
-			done, token = 0, nil
-			if err := crashJob(system, cfg, &done, &token); !errors.Is(err, simfs.ErrStopped) {
-				t.Fatalf("%v stopped at %d: %v", cfg, stop, err)
-			}
-			clone := system.CrashClone(rand.New(rand.NewPCG(uint64(stop), 7)))
-			if err := crashJob(clone, cfg, &done, &token); err != nil {
-				t.Fatalf("%v stopped at %d, epoch %d: %v", cfg, stop, done, err)
-			}
-			if diff := cmp.Diff(want, visible(t, clone)); diff != "" {
-				t.Fatalf("%v stopped at %d: %s", cfg, stop, diff)
-			}
-		}
+		job(cfg, 300, 4).Crashes(t)
 	}
 }
 
-func newSystem(t *testing.T) *simfs.FS {
-	t.Helper()
-	system := simfs.New()
-	if err := errors.Join(system.MkdirAll("out"), system.SyncDir("out")); err != nil {
-		t.Fatal(err)
-	}
-	return system
-}
-
-func visible(t *testing.T, system vfs.FS) []string {
-	t.Helper()
-	out, err := read(t, newEnv(system, plenty()), SourceConfig{Path: "out/*.arrow*"}, nil)
-	if err != nil && !strings.Contains(err.Error(), "no file matches") {
-		t.Fatal(err)
-	}
-	return out.rows
-}
-
-// TestDiskFull fails writes now and then: a repeated write doubles and loses nothing.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"out/a.arrow", "out/a.arrows"} {
-		system := newSystem(t)
-		s := openSink(t, newEnv(system, plenty()), SinkConfig{Path: path}, 0, nil)
-		failed, n := 0, 0
-		system.Inject(func(op simfs.Op, _ string) error {
-			if n++; op == simfs.OpWrite && n%3 == 0 {
-				return syscall.ENOSPC
-			}
-			return nil
-		})
-		for i := range 40 {
-			err := errors.New("not written")
-			for ; err != nil; failed++ {
-				err = s.Write(t.Context(), connector.Chunk{Batch: numbers(i*5000, 5000)})
-				var e *connector.Error
-				if err != nil && (!errors.As(err, &e) || e.Class != connector.Transient || failed > 1000) {
-					t.Fatal(err)
-				}
-			}
+		job(SinkConfig{Path: path}, 5000, 40).DiskFull(t)
+	}
+}
+
+func TestNoRows(t *testing.T) {
+	t.Parallel()
+	want := numbers(0, 1).Schema()
+	for _, cfg := range []SinkConfig{
+		{Path: "out/a.arrow"}, {Path: "out/"}, {Path: "out/a.arrows"}, {Path: "out/", Format: "stream"},
+	} {
+		if schema, err := job(cfg, 5, 1).NoRows(t, true); err != nil || !schema.Equal(want) {
+			t.Errorf("%+v: columns (%s), want (%s): %v", cfg, schema, want, err)
 		}
-		system.Inject(nil)
-		commit(t, s, connector.Epoch{Number: 1, Final: true})
-		if diff := cmp.Diff(spellRows(numbers(0, 200_000)), visible(t, system)); diff != "" || failed <= 40 {
-			t.Errorf("%s: %d writes: %.2000s", path, failed, diff)
+		if strings.HasSuffix(cfg.Path, "/") {
+			continue
 		}
+		if schema, err := job(cfg, 5, 1).NoRows(t, false); err != nil || schema.Len() != 0 {
+			t.Errorf("%+v, columns not known: (%s), %v", cfg, schema, err)
+		}
+	}
+}
+
+// TestStreamEndsWithItsMark: also where the process that ends it wrote no row of it.
+func TestStreamEndsWithItsMark(t *testing.T) {
+	t.Parallel()
+	system, cfg := simfs.New(), SinkConfig{Path: "a.arrows"}
+	tx := filetest.Open(t, newEnv(system, plenty()), Connector(), &cfg, 0, nil)
+	if err := tx.Write(t.Context(), connector.Chunk{Batch: numbers(0, 10)}); err != nil {
+		t.Fatal(err)
+	}
+	token := filetest.Commit(t, tx, connector.Epoch{Number: 1})
+	if err := tx.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tx = filetest.Open(t, newEnv(system, plenty()), Connector(), &cfg, 1, token)
+	filetest.Commit(t, tx, connector.Epoch{Number: 2, Final: true})
+	file, err := system.Open("a.arrows")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(file)
+	if err != nil || !bytes.HasSuffix(data, []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}) {
+		t.Errorf("it ends with % x (%v)", data[max(0, len(data)-8):], err)
+	}
+	out, err := read(t, newEnv(system, plenty()), SourceConfig{Path: "a.arrows"}, nil)
+	if diff := filetest.Diff(spellRows(numbers(0, 10)), out.Rows); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filetest"
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
@@ -74,41 +75,12 @@ func background(group *sync.WaitGroup) func(string, func(context.Context) error)
 
 func writeAll(t testing.TB, env connector.Env, cfg SinkConfig, batches []*batch.Batch) {
 	t.Helper()
-	s, err := Connector().Sink.New(env, &cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx := s.(connector.Transactional)
-	ctx := t.Context()
-	if err := errors.Join(tx.Open(ctx, connector.Task{Run: "r", Count: 1}), tx.Recover(ctx, connector.Epoch{}, nil)); err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range batches {
-		if err := tx.Write(ctx, connector.Chunk{Batch: b}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	commit(t, tx, connector.Epoch{Number: 1, Final: true})
-	if err := tx.Close(); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Write(t, env, Connector(), &cfg, batches...)
 }
 
 func commit(t testing.TB, tx connector.Transactional, epoch connector.Epoch) []byte {
 	t.Helper()
-	prepared, err := tx.Prepare(t.Context(), epoch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if prepared.Sync != nil {
-		if err := prepared.Sync(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := tx.Commit(t.Context(), epoch, prepared.Token); err != nil {
-		t.Fatal(err)
-	}
-	return prepared.Token
+	return filetest.Commit(t, tx, epoch)
 }
 
 const benchRows = 400_000

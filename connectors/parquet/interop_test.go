@@ -1,9 +1,7 @@
 package parquet
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,54 +14,25 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filetest"
 	"github.com/tapeline/tapeline/internal/testenv"
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
 func newEnv(fsys vfs.FS, limits connector.Limits) connector.Env {
-	return connector.Env{FS: fsys, Budget: connector.NewBudget(limits)}
+	return filetest.Limited(fsys, limits)
 }
 
 func plenty() connector.Limits { return connector.Limits{Rows: 16384, Bytes: 16 << 20} }
 
-// outcome is what a source delivered.
-type outcome struct {
-	rows      []string // as JSON
-	positions []connector.Position
-	counts    []int // rows up to each position
-	schema    *batch.Schema
-}
-
-// read runs a source from a position to its end.
-func read(t testing.TB, env connector.Env, cfg SourceConfig, part connector.Partition, at connector.Position) (outcome, error) {
+func read(
+	t testing.TB, env connector.Env, cfg SourceConfig, part connector.Partition, at connector.Position,
+) (filetest.Outcome, error) {
 	t.Helper()
-	s, err := Connector().Source.New(env, &cfg)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer s.Close()
-	var out outcome
-	if err := s.Open(t.Context(), part, at); err != nil {
-		return out, err
-	}
-	for {
-		chunk, err := s.Read(t.Context())
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return out, err
-		}
-		out.schema = chunk.Batch.Schema()
-		for row := range chunk.Batch.Len() {
-			out.rows = append(out.rows, string(batch.AppendRow(nil, chunk.Batch, row)))
-		}
-		out.positions = append(out.positions, chunk.Position)
-		out.counts = append(out.counts, len(out.rows))
-	}
+	return filetest.Read(t, env, Connector(), &cfg, part, at)
 }
 
-func readFile(t testing.TB, path string) (outcome, error) {
+func readFile(t testing.TB, path string) (filetest.Outcome, error) {
 	t.Helper()
 	return read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, connector.Partition{}, nil)
 }
@@ -137,16 +106,16 @@ func TestInteroperability(t *testing.T) {
 			continue
 		}
 		readable++
-		total += len(got.rows)
+		total += len(got.Rows)
 		want, err := oracle(t, path)
 		if err != nil {
-			t.Logf("%-55s %6d rows; the oracle refuses it: %v", name, len(got.rows), err)
+			t.Logf("%-55s %6d rows; the oracle refuses it: %v", name, len(got.Rows), err)
 			continue
 		}
-		t.Logf("%-55s %6d rows: %s", name, len(got.rows), got.schema)
-		for i := range max(len(want), len(got.rows)) {
-			if i >= len(got.rows) || i >= len(want) || got.rows[i] != want[i] {
-				t.Errorf("%s row %d: %d rows, want %d\ngot  %s\nwant %s", name, i, len(got.rows), len(want), at(got.rows, i), at(want, i))
+		t.Logf("%-55s %6d rows: %s", name, len(got.Rows), got.Schema)
+		for i := range max(len(want), len(got.Rows)) {
+			if i >= len(got.Rows) || i >= len(want) || got.Rows[i] != want[i] {
+				t.Errorf("%s row %d: %d rows, want %d\ngot  %s\nwant %s", name, i, len(got.Rows), len(want), at(got.Rows, i), at(want, i))
 				break
 			}
 		}

@@ -2,16 +2,15 @@ package parquet
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -24,9 +23,9 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filetest"
 	"github.com/tapeline/tapeline/internal/testenv"
 	"github.com/tapeline/tapeline/internal/vfs"
-	"github.com/tapeline/tapeline/internal/vfs/simfs"
 )
 
 // everything returns a schema of all kinds that Parquet can hold, three levels deep.
@@ -128,16 +127,6 @@ func randomBatch(seed uint64, schema *batch.Schema, rows int) *batch.Batch {
 	return out
 }
 
-func rowsOf(batches ...*batch.Batch) []string {
-	var rows []string
-	for _, b := range batches {
-		for row := range b.Len() {
-			rows = append(rows, string(batch.AppendRow(nil, b, row)))
-		}
-	}
-	return rows
-}
-
 // TestRoundTrip writes every kind and reads it back with equal schema and values, in each codec.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
@@ -151,14 +140,14 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(compression, err)
 		}
-		if diff := cmp.Diff(rowsOf(want...), got.rows); diff != "" {
+		if diff := cmp.Diff(filetest.Lines(want...), got.Rows); diff != "" {
 			t.Fatalf("%s: %s", compression, diff)
 		}
-		if got.schema.String() != everything().String() {
-			t.Errorf("got schema %s\nwant %s", got.schema, everything())
+		if got.Schema.String() != everything().String() {
+			t.Errorf("got schema %s\nwant %s", got.Schema, everything())
 		}
-		if len(got.counts) != 4 { // 1200 rows in groups of 333
-			t.Errorf("%d chunks: %v", len(got.counts), got.counts)
+		if len(got.Counts) != 4 { // 1200 rows in groups of 333
+			t.Errorf("%d chunks: %v", len(got.Counts), got.Counts)
 		}
 	}
 }
@@ -174,7 +163,7 @@ func TestBackgroundKeepsOrder(t *testing.T) {
 	writeAll(t, env, SinkConfig{Path: path, RowGroupRows: 200}, want)
 	group.Wait()
 	got, err := readFile(t, path)
-	if diff := cmp.Diff(rowsOf(want...), got.rows); err != nil || diff != "" {
+	if diff := cmp.Diff(filetest.Lines(want...), got.Rows); err != nil || diff != "" {
 		t.Fatal(err, diff)
 	}
 }
@@ -212,15 +201,15 @@ func TestResume(t *testing.T) {
 	small := newEnv(vfs.OS{}, connector.Limits{Rows: 64, Bytes: 1 << 20})
 	cfg := SourceConfig{Path: filepath.Join(dir, "*.parquet")}
 	whole, err := read(t, small, cfg, connector.Partition{}, nil)
-	if err != nil || len(whole.rows) != 800 || len(whole.positions) < 16 {
-		t.Fatal(len(whole.rows), len(whole.positions), err)
+	if err != nil || len(whole.Rows) != 800 || len(whole.Positions) < 16 {
+		t.Fatal(len(whole.Rows), len(whole.Positions), err)
 	}
-	for i, position := range whole.positions {
+	for i, position := range whole.Positions {
 		rest, err := read(t, small, cfg, connector.Partition{}, position)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(whole.rows[whole.counts[i]:], rest.rows, emptyIsNil()); diff != "" {
+		if diff := filetest.Diff(whole.Rows[whole.Counts[i]:], rest.Rows); diff != "" {
 			t.Fatalf("position %d: %s", i, diff)
 		}
 	}
@@ -228,21 +217,17 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	var e *connector.Error
-	_, err = read(t, small, cfg, connector.Partition{}, whole.positions[len(whole.positions)-2])
+	_, err = read(t, small, cfg, connector.Partition{}, whole.Positions[len(whole.Positions)-2])
 	if !errors.As(err, &e) || e.Code != "file_changed" {
 		t.Errorf("changed file: %v", err)
 	}
 	if err := os.Remove(filepath.Join(dir, "1.parquet")); err != nil {
 		t.Fatal(err)
 	}
-	_, err = read(t, small, cfg, connector.Partition{}, whole.positions[len(whole.positions)-2])
+	_, err = read(t, small, cfg, connector.Partition{}, whole.Positions[len(whole.Positions)-2])
 	if !errors.As(err, &e) || e.Code != "file_vanished" {
 		t.Errorf("vanished file: %v", err)
 	}
-}
-
-func emptyIsNil() cmp.Option {
-	return cmp.FilterValues(func(a, b []string) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore())
 }
 
 // TestPartitions reads parts that together are the whole, each resumable.
@@ -274,15 +259,15 @@ func TestPartitions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rows = append(rows, got.rows...)
-			for i, position := range got.positions {
+			rows = append(rows, got.Rows...)
+			for i, position := range got.Positions {
 				rest, err := read(t, env, cfg, part, position)
-				if err != nil || len(rest.rows) != len(got.rows)-got.counts[i] {
-					t.Fatalf("%d parts, part %s from %d: %d rows (%v)", limit, part.ID, got.counts[i], len(rest.rows), err)
+				if err != nil || len(rest.Rows) != len(got.Rows)-got.Counts[i] {
+					t.Fatalf("%d parts, part %s from %d: %d rows (%v)", limit, part.ID, got.Counts[i], len(rest.Rows), err)
 				}
 			}
 		}
-		if diff := cmp.Diff(whole.rows, rows); diff != "" {
+		if diff := cmp.Diff(whole.Rows, rows); diff != "" {
 			t.Fatalf("%d parts: %s", limit, diff)
 		}
 	}
@@ -299,8 +284,8 @@ func TestColumnsOfSeveralFiles(t *testing.T) {
 	write("1.parquet", a, b)
 	write("2.parquet", a)
 	out, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: dir + "/*.parquet"}, connector.Partition{}, nil)
-	if err != nil || len(out.rows) != 6 || !strings.Contains(out.rows[5], `"b":null`) {
-		t.Fatalf("%v %v", out.rows, err)
+	if err != nil || len(out.Rows) != 6 || !strings.Contains(out.Rows[5], `"b":null`) {
+		t.Fatalf("%v %v", out.Rows, err)
 	}
 	write("3.parquet", a, b, batch.Field{Name: "c", Type: batch.Of(batch.Bool)})
 	for path, code := range map[string]string{"/*.parquet": "parquet_other_columns", "/[14].parquet": "parquet_other_type"} {
@@ -317,19 +302,11 @@ func TestColumnsOfSeveralFiles(t *testing.T) {
 	}
 }
 
-func openSink(t testing.TB, env connector.Env, cfg SinkConfig, epoch uint64, token []byte) connector.Transactional {
+func openSink(
+	t testing.TB, env connector.Env, cfg SinkConfig, epoch uint64, token []byte,
+) connector.Transactional {
 	t.Helper()
-	s, err := Connector().Sink.New(env, &cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx := s.(connector.Transactional)
-	err = errors.Join(tx.Open(t.Context(), connector.Task{Run: "r", Count: 1}),
-		tx.Recover(t.Context(), connector.Epoch{Number: epoch}, token))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tx
+	return filetest.Open(t, env, Connector(), &cfg, epoch, token)
 }
 
 // TestChangedColumns: one file refuses them, a folder begins a new part.
@@ -385,39 +362,16 @@ func TestTypesParquetLacksAreRefused(t *testing.T) {
 	}
 }
 
-// crashJob writes four epochs of rows and commits each.
-func crashJob(system vfs.FS, path string, done *uint64, token *[]byte) error {
-	cfg := SinkConfig{Path: path, RowGroupRows: 40, Compression: "snappy"}
-	s, err := Connector().Sink.New(connector.Env{FS: system}, &cfg)
-	if err != nil {
-		return err
+func story(cfg SinkConfig, epochs uint64) filetest.Job {
+	cfg.RowGroupRows = 40
+	j := filetest.Job{
+		Connector: Connector(), Sink: &cfg, Source: &SourceConfig{Path: "out/*.parquet"},
+		Whole: !strings.HasSuffix(cfg.Path, "/"),
 	}
-	tx, ctx := s.(connector.Transactional), context.Background()
-	if err := tx.Open(ctx, connector.Task{Run: "r", Count: 1}); err != nil {
-		return err
+	for number := range epochs {
+		j.Epochs = append(j.Epochs, epochRows(number))
 	}
-	if err := tx.Recover(ctx, connector.Epoch{Number: *done}, *token); err != nil {
-		return err
-	}
-	const epochs = 4
-	for number := *done + 1; number <= epochs; number++ {
-		if err := tx.Write(ctx, connector.Chunk{Batch: epochRows(number)}); err != nil {
-			return err
-		}
-		epoch := connector.Epoch{Number: number, Final: number == epochs}
-		prepared, err := tx.Prepare(ctx, epoch)
-		if err != nil {
-			return err
-		}
-		if err := prepared.Sync(ctx); err != nil {
-			return err
-		}
-		*done, *token = number, prepared.Token
-		if err := tx.Commit(ctx, epoch, prepared.Token); err != nil {
-			return err
-		}
-	}
-	return tx.Close()
+	return j
 }
 
 func epochRows(number uint64) *batch.Batch {
@@ -426,87 +380,65 @@ func epochRows(number uint64) *batch.Batch {
 		batch.Field{Name: "l", Type: batch.ListOf(batch.Of(batch.String)), Nullable: true}), 100)
 }
 
-// TestSinkCrashes crashes at every change of the disk, recovers and goes on: the result is the
-// undisturbed one, and a visible file is always whole.
 func TestSinkCrashes(t *testing.T) {
 	t.Parallel()
-	want := rowsOf(epochRows(1), epochRows(2), epochRows(3), epochRows(4))
-	for _, path := range []string{"out/a.parquet", "out/"} {
-		var done uint64
-		var token []byte
-		whole := newSystem(t)
-		start := whole.Operations()
-		if err := crashJob(whole, path, &done, &token); err != nil {
-			t.Fatal(err)
-		}
-		for stop := start; stop < whole.Operations(); stop++ {
-			system := newSystem(t)
-			system.StopAt(stop)
-			done, token = 0, nil
-			if err := crashJob(system, path, &done, &token); !errors.Is(err, simfs.ErrStopped) {
-				t.Fatalf("%s stopped at %d: %v", path, stop, err)
-			}
-			clone := system.CrashClone(rand.New(rand.NewPCG(uint64(stop), 7)))
-			if visible := visibleRows(t, clone); len(visible)%100 != 0 || path == "out/a.parquet" && len(visible) > 0 && len(visible) < 400 {
-				t.Fatalf("%s stopped at %d: %d rows are visible", path, stop, len(visible))
-			}
-			if err := crashJob(clone, path, &done, &token); err != nil {
-				t.Fatalf("%s stopped at %d, epoch %d: %v", path, stop, done, err)
-			}
-			if diff := cmp.Diff(want, visibleRows(t, clone)); diff != "" {
-				t.Fatalf("%s stopped at %d: %s", path, stop, diff)
-			}
-		}
+	for _, cfg := range []SinkConfig{
+		{Path: "out/a.parquet"}, {Path: "out/"}, {Path: "out/", MinPartBytes: 1}, {Path: "out/", MinPartBytes: 12000},
+	} {
+		story(cfg, 4).Crashes(t)
 	}
 }
 
-func newSystem(t *testing.T) *simfs.FS {
-	t.Helper()
-	system := simfs.New()
-	if err := errors.Join(system.MkdirAll("out"), system.SyncDir("out")); err != nil {
-		t.Fatal(err)
-	}
-	return system
-}
-
-func visibleRows(t *testing.T, system vfs.FS) []string {
-	t.Helper()
-	out, err := read(t, newEnv(system, plenty()), SourceConfig{Path: "out/*.parquet"}, connector.Partition{}, nil)
-	if err != nil && !strings.Contains(err.Error(), "no file matches") {
-		t.Fatal(err)
-	}
-	return out.rows
-}
-
-// TestDiskFull fails writes now and then: a repeated write doubles and loses nothing.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	system := newSystem(t)
-	s := openSink(t, newEnv(system, plenty()), SinkConfig{Path: "out/a.parquet", RowGroupRows: 50, Compression: "none"}, 0, nil)
-	var want []string
-	failed, n := 0, 0
-	system.Inject(func(op simfs.Op, _ string) error {
-		if n++; op == simfs.OpWrite && n%3 == 0 {
-			return syscall.ENOSPC
-		}
-		return nil
-	})
-	for i := range 60 {
-		b := randomBatch(uint64(i), everything(), 300)
-		want = append(want, rowsOf(b)...)
-		err := s.Write(t.Context(), connector.Chunk{Batch: b})
-		for err != nil {
-			var e *connector.Error
-			if failed++; !errors.As(err, &e) || e.Class != connector.Transient || failed > 1000 {
-				t.Fatal(err)
-			}
-			err = s.Write(t.Context(), connector.Chunk{Batch: b})
+	j := story(SinkConfig{Path: "out/a.parquet", Compression: "none"}, 0)
+	for seed := range uint64(30) {
+		j.Epochs = append(j.Epochs, randomBatch(seed, epochRows(1).Schema(), 5000))
+	}
+	j.Sink.(*SinkConfig).RowGroupRows = 4000
+	j.DiskFull(t)
+}
+
+// TestNoRows: the columns are kept; without any there is no Parquet file, and no success.
+func TestNoRows(t *testing.T) {
+	t.Parallel()
+	want := epochRows(1).Schema().String()
+	for _, path := range []string{"out/a.parquet", "out/"} {
+		if schema, err := story(SinkConfig{Path: path}, 1).NoRows(t, true); err != nil || schema.String() != want {
+			t.Errorf("%s: columns (%s), want (%s): %v", path, schema, want, err)
 		}
 	}
-	system.Inject(nil)
-	commit(t, s, connector.Epoch{Number: 1, Final: true})
-	if diff := cmp.Diff(want, visibleRows(t, system)); diff != "" || failed == 0 {
-		t.Errorf("%d failures: %s", failed, diff)
+	var e *connector.Error
+	_, err := story(SinkConfig{Path: "out/a.parquet"}, 1).NoRows(t, false)
+	if !errors.As(err, &e) || e.Code != "parquet_no_columns" || e.Hint == "" {
+		t.Errorf("columns not known: %v", err)
+	}
+}
+
+// TestManyRowGroups: a run of more checkpoints than a row group's number can count ends well.
+func TestManyRowGroups(t *testing.T) {
+	t.Parallel()
+	form, err := newForm(epochRows(1).Schema(), &SinkConfig{RowGroupRows: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s splicer
+	for first := range 2 {
+		g := &rowGroup{form: form, records: []arrow.RecordBatch{batch.ToArrow(epochRows(1))}, rows: 100}
+		out, err := g.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.add(out.footer, out.end-int64(len(magic))); err != nil {
+			t.Fatal(err)
+		}
+		for first == 0 && len(s.footer.RowGroups) <= math.MaxInt16 {
+			s.footer.RowGroups = append(s.footer.RowGroups, s.footer.RowGroups[0])
+		}
+	}
+	groups := s.footer.RowGroups
+	if last := groups[len(groups)-1]; last.Ordinal != nil || *groups[0].Ordinal != 0 {
+		t.Errorf("row group %d has the number %d", len(groups)-1, *last.Ordinal)
 	}
 }
 

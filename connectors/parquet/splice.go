@@ -47,12 +47,13 @@ func (s *splicer) add(footer *metadata.FileMetaData, pagesLength int64) error {
 	if s.footer != nil {
 		first = len(s.footer.RowGroups)
 	}
-	if first+len(footer.RowGroups) > math.MaxInt16 {
-		return fmt.Errorf("more than %d row groups: raise row_group_rows, or write to a folder", math.MaxInt16)
-	}
 	for i, group := range footer.RowGroups {
-		ordinal := int16(first + i)
-		group.Ordinal = &ordinal
+		// The number is optional, and too narrow for a run of many checkpoints.
+		group.Ordinal = nil
+		if first+i <= math.MaxInt16 {
+			ordinal := int16(first + i)
+			group.Ordinal = &ordinal
+		}
 		shiftBy(group.FileOffset, shift)
 		for _, column := range group.Columns {
 			if column.FileOffset > 0 {
