@@ -52,7 +52,9 @@ type SourceCapabilities struct {
 
 // SinkSpec describes and makes sinks.
 type SinkSpec struct {
-	// Config is as in SourceSpec. A config with a method SingleWriter() bool may veto Parallel.
+	// Config is as in SourceSpec. A config with a method SingleWriter() bool may veto Parallel. One
+	// with TargetFile() string names the file that it replaces as a whole, "" none: no two sinks of
+	// a workflow may replace one.
 	Config       any
 	New          func(env Env, config any) (Sink, error)
 	Capabilities SinkCapabilities

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
 )
 
 // SourceConfig is the configuration of an arrow source.
@@ -20,9 +21,9 @@ type SourceConfig struct {
 type SinkConfig struct {
 	Path         string         `yaml:"path" required:"true" doc:"file to write; a folder, written with a final / or existing, gets part files" example:"out/result.arrow"`
 	Format       string         `yaml:"format" enum:"auto,file,stream" doc:"auto writes a stream where path ends in .arrows, else a file. Default auto"`
-	IfExists     string         `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
+	IfExists     string         `yaml:"if_exists" resume:"ignore" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
 	Compression  string         `yaml:"compression" enum:"none,lz4,zstd" doc:"codec of buffers. Default none"`
-	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"folders: a part is published at the first checkpoint at which it has this size; files of smaller checkpoints are joined. Default 64MB"`
+	MinPartBytes connector.Size `yaml:"min_part_bytes" resume:"ignore" doc:"folders: a part is published at the first checkpoint at which it has this size; files of smaller checkpoints are joined. Default 64MB"`
 }
 
 // Connector describes the arrow source and sink.
@@ -73,6 +74,19 @@ func (c *SourceConfig) validate() error {
 	}
 	return invalid(oneOf(problems, "format", c.Format, "auto", "file", "stream"))
 }
+
+// stage is the part that all file sinks share; the format compresses by itself.
+func (c *SinkConfig) stage() *filesink.SinkConfig {
+	return &filesink.SinkConfig{
+		Path: c.Path, IfExists: c.IfExists, Compression: "none", MinPartBytes: c.MinPartBytes,
+	}
+}
+
+// SingleWriter tells the plan that one file has one writer.
+func (c *SinkConfig) SingleWriter() bool { return c.stage().SingleWriter() }
+
+// TargetFile tells the plan which file is replaced.
+func (c *SinkConfig) TargetFile() string { return c.stage().TargetFile() }
 
 func (c *SinkConfig) validate() error {
 	var problems []error

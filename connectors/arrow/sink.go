@@ -47,9 +47,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	s := &sink{env: env, cfg: cfg, stream: cfg.stream()}
 	stage := filesink.StageConfig{
 		Env: env, Suffix: ".arrow", PerEpoch: !s.stream,
-		Sink: filesink.SinkConfig{
-			Path: cfg.Path, IfExists: cfg.IfExists, Compression: "none", MinPartBytes: cfg.MinPartBytes,
-		},
+		Sink: *cfg.stage(),
 	}
 	if s.stream {
 		stage.Suffix = ".arrows"

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
 )
 
 // SourceConfig is the configuration of an avro source.
@@ -17,9 +18,9 @@ type SourceConfig struct {
 // SinkConfig is the configuration of an avro sink.
 type SinkConfig struct {
 	Path         string         `yaml:"path" required:"true" doc:"file to write; a folder, written with a final / or existing, gets part files" example:"out/result.avro"`
-	IfExists     string         `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
+	IfExists     string         `yaml:"if_exists" resume:"ignore" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
 	Compression  string         `yaml:"compression" enum:"snappy,deflate,zstd,none" doc:"codec of blocks. Default snappy"`
-	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"folders: a part is published at the first checkpoint at which it has this size. Default 64MB"`
+	MinPartBytes connector.Size `yaml:"min_part_bytes" resume:"ignore" doc:"folders: a part is published at the first checkpoint at which it has this size. Default 64MB"`
 }
 
 // Connector describes the avro source and sink.
@@ -61,6 +62,19 @@ part files ` + "`part-RUN-TASK-EPOCH.avro`" + `, published at the first checkpoi
 ` + "`min_part_bytes`" + `. A run without rows writes a file with the columns and no rows, and one without columns
 when those are not known.
 `
+
+// stage is the part that all file sinks share; the format compresses by itself.
+func (c *SinkConfig) stage() *filesink.SinkConfig {
+	return &filesink.SinkConfig{
+		Path: c.Path, IfExists: c.IfExists, Compression: "none", MinPartBytes: c.MinPartBytes,
+	}
+}
+
+// SingleWriter tells the plan that one file has one writer.
+func (c *SinkConfig) SingleWriter() bool { return c.stage().SingleWriter() }
+
+// TargetFile tells the plan which file is replaced.
+func (c *SinkConfig) TargetFile() string { return c.stage().TargetFile() }
 
 func (c *SinkConfig) validate() error {
 	var problems []error

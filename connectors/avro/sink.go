@@ -37,9 +37,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{
 		Env: env, Suffix: ".avro",
-		Sink: filesink.SinkConfig{
-			Path: cfg.Path, IfExists: cfg.IfExists, Compression: "none", MinPartBytes: cfg.MinPartBytes,
-		},
+		Sink: *cfg.stage(),
 	})
 	return s, err
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
 )
 
 // SourceConfig is the configuration of an excel source.
@@ -29,8 +30,8 @@ type SchemaConfig struct {
 // SinkConfig is the configuration of an excel sink.
 type SinkConfig struct {
 	Path         string         `yaml:"path" required:"true" doc:"xlsx file to write; a folder, written with a final / or existing, gets part files" example:"out/result.xlsx"`
-	IfExists     string         `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
-	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"folders: checkpoints are joined to a part of at least this size before it is published. Default 64MB"`
+	IfExists     string         `yaml:"if_exists" resume:"ignore" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
+	MinPartBytes connector.Size `yaml:"min_part_bytes" resume:"ignore" doc:"folders: checkpoints are joined to a part of at least this size before it is published. Default 64MB"`
 	Sheet        string         `yaml:"sheet" doc:"name of the sheet, at most 31 characters. Default Sheet1"`
 	Header       bool           `yaml:"header" doc:"whether the first row names the columns. Default true"`
 }
@@ -77,6 +78,19 @@ begins. A folder as ` + "`path`" + ` gets workbooks ` + "`part-RUN-TASK-EPOCH.xl
 ` + "`min_part_bytes`" + ` and at the end of the run. A run without rows writes the header alone, and an empty sheet
 when the columns are not known.
 `
+
+// stage is the part that all file sinks share; the format compresses by itself.
+func (c *SinkConfig) stage() *filesink.SinkConfig {
+	return &filesink.SinkConfig{
+		Path: c.Path, IfExists: c.IfExists, Compression: "none", MinPartBytes: c.MinPartBytes,
+	}
+}
+
+// SingleWriter tells the plan that one file has one writer.
+func (c *SinkConfig) SingleWriter() bool { return c.stage().SingleWriter() }
+
+// TargetFile tells the plan which file is replaced.
+func (c *SinkConfig) TargetFile() string { return c.stage().TargetFile() }
 
 func (c *SinkConfig) validate() error {
 	var problems []error

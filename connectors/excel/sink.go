@@ -34,9 +34,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{
 		Env: env, Suffix: ".xlsx", PerEpoch: true, Merge: s.mergeParts,
-		Sink: filesink.SinkConfig{
-			Path: cfg.Path, IfExists: cfg.IfExists, MinPartBytes: cfg.MinPartBytes,
-		},
+		Sink: *cfg.stage(),
 	})
 	return s, err
 }

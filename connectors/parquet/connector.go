@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/filesink"
 )
 
 // SourceConfig is the configuration of a parquet source.
@@ -17,9 +18,9 @@ type SourceConfig struct {
 // SinkConfig is the configuration of a parquet sink.
 type SinkConfig struct {
 	Path         string         `yaml:"path" required:"true" doc:"file to write; a folder, written with a final / or existing, gets part files" example:"out/result.parquet"`
-	IfExists     string         `yaml:"if_exists" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
+	IfExists     string         `yaml:"if_exists" resume:"ignore" enum:"replace,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
 	Compression  string         `yaml:"compression" enum:"zstd,snappy,gzip,none" doc:"codec of pages. Default zstd"`
-	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"folders: checkpoints are joined to a part of at least this size before it is published. Default 64MB"`
+	MinPartBytes connector.Size `yaml:"min_part_bytes" resume:"ignore" doc:"folders: checkpoints are joined to a part of at least this size before it is published. Default 64MB"`
 	RowGroupRows int            `yaml:"row_group_rows" doc:"rows of a row group, 1 to 16777216; a checkpoint ends one earlier. Default 131072"`
 	Dictionary   string         `yaml:"dictionary" enum:"auto,always,never" doc:"whether values are kept once per row group and referred to by number; auto does so for text columns with repeated values. Default auto"`
 }
@@ -68,6 +69,19 @@ file refuses it. A run without rows writes a file with the columns and no rows; 
 columns are not known, as when the source is empty text. Timestamps in seconds are stored as
 milliseconds. Types that Parquet lacks, as unions, are refused.
 `
+
+// stage is the part that all file sinks share; the format compresses by itself.
+func (c *SinkConfig) stage() *filesink.SinkConfig {
+	return &filesink.SinkConfig{
+		Path: c.Path, IfExists: c.IfExists, Compression: "none", MinPartBytes: c.MinPartBytes,
+	}
+}
+
+// SingleWriter tells the plan that one file has one writer.
+func (c *SinkConfig) SingleWriter() bool { return c.stage().SingleWriter() }
+
+// TargetFile tells the plan which file is replaced.
+func (c *SinkConfig) TargetFile() string { return c.stage().TargetFile() }
 
 func (c *SinkConfig) validate() error {
 	var problems []error

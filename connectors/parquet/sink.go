@@ -43,9 +43,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{
 		Env: env, Suffix: ".parquet", PerEpoch: true, Merge: mergeParts,
-		Sink: filesink.SinkConfig{
-			Path: cfg.Path, IfExists: cfg.IfExists, MinPartBytes: cfg.MinPartBytes,
-		},
+		Sink: *cfg.stage(),
 	})
 	return s, err
 }

@@ -55,10 +55,8 @@ func sourceCompressions() []string { return []string{"", "auto", "none", "gzip",
 type SinkConfig struct {
 	Path        string `yaml:"path" required:"true" doc:"file to write; a folder, written with a final / or existing, gets part files" example:"out/result.csv"`
 	Compression string `yaml:"compression" enum:"auto,none,gzip,zstd" doc:"auto follows the ending of path: .gz, .zst. Default auto"`
-	IfExists    string `yaml:"if_exists" enum:"replace,append,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
-	// MinPartBytes matters for formats that can be continued after a crash; others close a part
-	// per checkpoint.
-	MinPartBytes connector.Size `yaml:"min_part_bytes" doc:"folders: a part is published at the first checkpoint at which it has this size. Default 64MB"`
+	IfExists    string `yaml:"if_exists" resume:"ignore" enum:"replace,append,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
+	MinPartBytes connector.Size `yaml:"min_part_bytes" resume:"ignore" doc:"folders: a part is published at the first checkpoint at which it has this size. Default 64MB"`
 }
 
 // folder reports whether the path names a folder.
@@ -72,6 +70,15 @@ func (c *SinkConfig) folder(stat func(string) (fs.FileInfo, error)) bool {
 
 // SingleWriter tells the plan that one file has one writer, whatever parallelism is asked for.
 func (c *SinkConfig) SingleWriter() bool { return !c.folder(os.Stat) }
+
+// TargetFile tells the plan which file is replaced at the end of the run, "" for a folder, where
+// every sink has names of its own.
+func (c *SinkConfig) TargetFile() string {
+	if c.folder(os.Stat) {
+		return ""
+	}
+	return c.Path
+}
 
 // DefaultMinPartBytes is the size from which a part of a folder is published.
 const DefaultMinPartBytes = 64 << 20

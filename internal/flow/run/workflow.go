@@ -271,7 +271,9 @@ func (w *Workflow) startManifest(previous *manifest) *manifest {
 func (w *Workflow) fingerprints() map[string]string {
 	out := map[string]string{}
 	for _, n := range w.plan.Workflow.Nodes {
-		if n.Kind == plan.Source || n.Ordered {
+		// Rows staged beside a target belong to that target and its format.
+		staged := n.SinkSpec.Staged && !n.SinkSpec.Decides
+		if n.Kind == plan.Source || n.Ordered || staged {
 			out[n.ID] = n.Fingerprint
 		}
 	}
