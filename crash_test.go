@@ -3,7 +3,6 @@ package tapeline_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -77,12 +76,12 @@ func (c *child) killAfter(delay time.Duration) bool {
 // crashRows is how many rows the killed workflows move.
 const crashRows = 300_000
 
-// writeInput makes a CSV file of crashRows rows.
-func writeInput(t *testing.T) string {
+// writeInput makes a CSV file.
+func writeInput(t *testing.T, rows int) string {
 	t.Helper()
 	var b bytes.Buffer
 	b.WriteString("id,symbol,price,note\n")
-	for i := range crashRows {
+	for i := range rows {
 		fmt.Fprintf(&b, "%d,S%04d,%d.%02d,\"note, %d\"\n", i, i%5000, i%900+1, i%100, i)
 	}
 	name := filepath.Join(t.TempDir(), "in.csv")
@@ -190,24 +189,66 @@ func TestKillCSVToPostgres(t *testing.T) {
 	conn, table := connect(t, dsn)
 	sink := fmt.Sprintf("    type: postgres\n    config: {connection_string: %q, table: %s, mode: replace}\n",
 		dsn, table)
-	flow := crashWorkflow(t, writeInput(t), sink)
+	flow := crashWorkflow(t, writeInput(t, crashRows), sink)
 	killAtRandomPoints(t, &child{
 		t: t, args: []string{"run", flow, "--quiet", "--state", t.TempDir()},
 	}, func() string { return tableDigest(t, conn, table) })
 }
 
-func TestKillCSVToCSV(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "out.csv")
-	flow := crashWorkflow(t, writeInput(t), fmt.Sprintf("    type: csv\n    config: {path: %q}\n", out))
+// Two PostgreSQL tables and an SQLite file in one workflow: one decides, the others follow; the keyed
+// table gets each symbol over and over.
+func TestKillSeveralDatabases(t *testing.T) {
+	dsn := testenv.Server(t, "TAPELINE_TEST_POSTGRES")
+	conn, table := connect(t, dsn)
+	_, keyed := connect(t, dsn)
+	file := filepath.Join(t.TempDir(), "out.db")
+	config := func(table, more string) string {
+		return fmt.Sprintf("config: {connection_string: %q, table: %s, %s}", dsn, table, more)
+	}
+	sinks := fmt.Sprintf(`    type: postgres
+    %s
+  keyed:
+    type: postgres
+    inputs: [some]
+    %s
+  sqlite:
+    type: sqlite
+    inputs: [some]
+    config: {path: %q, table: out, mode: replace}
+`, config(table, "mode: replace"), config(keyed, "key: [symbol]"), file)
+	flow := crashWorkflow(t, writeInput(t, crashRows/5), sinks)
 	killAtRandomPoints(t, &child{
 		t: t, args: []string{"run", flow, "--quiet", "--state", t.TempDir()},
 	}, func() string {
-		data, err := os.ReadFile(out)
+		digest := tableDigest(t, conn, table)
+		var symbols string
+		err := conn.QueryRow(t.Context(), fmt.Sprintf("select count(*) || ' symbols, hash ' || "+
+			"sum(hashtext(t::text)::bigint) from %s t", keyed)).Scan(&symbols)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return fmt.Sprintf("%d bytes %x", len(data), sha256.Sum256(data))
+		// It is not emptied by the next run, which would find its rows already there.
+		if _, err := conn.Exec(t.Context(), "truncate "+keyed); err != nil {
+			t.Fatal(err)
+		}
+		return digest + "; " + symbols + "; " + sqliteDigest(t, file)
 	})
+}
+
+// sqliteDigest hashes the rows of table out in the order of insertion.
+func sqliteDigest(t *testing.T, file string) string {
+	t.Helper()
+	text := filepath.Join(t.TempDir(), "out.csv")
+	(&child{t: t, args: []string{"copy", file + "?table=out", text, "--quiet"}}).finish()
+	return fileDigest(t, text)
+}
+
+func TestKillCSVToCSV(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.csv")
+	flow := crashWorkflow(t, writeInput(t, crashRows), fmt.Sprintf("    type: csv\n    config: {path: %q}\n", out))
+	killAtRandomPoints(t, &child{
+		t: t, args: []string{"run", flow, "--quiet", "--state", t.TempDir()},
+	}, func() string { return fileDigest(t, out) })
 }
 
 // ownServices returns a function that runs the services script on servers of the test's own, which
@@ -253,7 +294,7 @@ func TestKillDatabaseDuringRun(t *testing.T) {
 	conn, table := connect(t, dsn)
 	sink := fmt.Sprintf("    type: postgres\n    config: {connection_string: %q, table: %s, mode: replace}\n",
 		dsn, table)
-	flow := crashWorkflow(t, writeInput(t), sink)
+	flow := crashWorkflow(t, writeInput(t, crashRows), sink)
 	report := filepath.Join(t.TempDir(), "report.json")
 	c := &child{t: t, args: []string{
 		"run", flow, "--quiet", "--state", t.TempDir(), "--fresh", "--json-report", report,

@@ -218,7 +218,7 @@ func TestBinanceFeed(t *testing.T) {
 func TestKillCSVToParquet(t *testing.T) {
 	dir := t.TempDir()
 	sink := fmt.Sprintf("    type: parquet\n    config: {path: %q}\n", filepath.Join(dir, "out.parquet"))
-	flow := crashWorkflow(t, writeInput(t), sink)
+	flow := crashWorkflow(t, writeInput(t, crashRows), sink)
 	killAtRandomPoints(t, &child{
 		t: t, args: []string{"run", flow, "--quiet", "--state", t.TempDir()},
 	}, func() string { return readBack(t, dir, "out.parquet") })

@@ -115,7 +115,9 @@ type Transactional interface {
 }
 
 // Decider is a Transactional sink that stores the epoch's number in its own data transaction and
-// so decides whether the epoch is committed.
+// so decides whether the epoch is committed. Where another sink decides, it follows: the engine calls
+// Decide once the epoch is committed, and after a crash in between it calls Recover with the epoch
+// before and writes the rows again. Either way no Write comes between Prepare and Decide.
 type Decider interface {
 	Transactional
 	// Decide commits the data transaction together with (run, epoch) by compare-and-set on the

@@ -10,8 +10,14 @@ import (
 	"github.com/tapeline/tapeline/connector"
 )
 
-// Prepare ends the epoch: every COPY of it was accepted. Rows are durable with Decide.
-func (s *sink) Prepare(_ context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+// Prepare ends the epoch: every COPY of it was accepted, and deferred constraints hold. Rows are
+// durable with Decide.
+func (s *sink) Prepare(ctx context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+	if s.saved {
+		if err := s.data.run(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+			return connector.Prepared{}, s.broken(fmt.Sprintf("prepare epoch %d", epoch.Number), err)
+		}
+	}
 	token, err := s.emptied.Token(epoch.Number)
 	return connector.Prepared{Token: token}, err
 }
@@ -70,26 +76,10 @@ func (s *sink) Commit(ctx context.Context, epoch connector.Epoch, _ []byte) erro
 	return s.Decide(ctx, epoch)
 }
 
-// Recover has nothing to publish or discard: the server rolled back what was not committed. It
-// refuses a catalog that is ahead of the database.
+// Recover has nothing to publish or discard: the server rolled back what was not committed.
 func (s *sink) Recover(_ context.Context, epoch connector.Epoch, token []byte) error {
-	number := epoch.Number
-	if token == nil {
-		number = 0
+	if err := s.epochs.Recover(epoch, token); err != nil {
+		return err
 	}
-	if last := s.epochs.Last(); last < number {
-		return &connector.Error{
-			Op: "recover table " + s.config.Table, Class: connector.Permanent,
-			Err: fmt.Errorf("the database committed epoch %d of run %s, the catalog epoch %d",
-				last, s.task.Run, number),
-			Hint: "one of the two was restored from a backup; start with --fresh",
-		}
-	}
-	if err := s.emptied.Restore(token); err != nil {
-		return &connector.Error{
-			Op: "recover table " + s.config.Table, Class: connector.Permanent, Err: err,
-		}
-	}
-	s.epochs.Restore(number)
-	return nil
+	return s.emptied.Restore(token)
 }

@@ -412,6 +412,42 @@ func TestSinksOnOneFile(t *testing.T) {
 	f.expect("SELECT name, count(*), min(id), max(id) FROM keyed GROUP BY 1", "k|29|12|44", "new|3|11|31")
 }
 
+// TestStagedRowsAreRefusedBeforeTheDecision: sinks that share a file check constraints at Prepare.
+func TestStagedRowsAreRefusedBeforeTheDecision(t *testing.T) {
+	f := newFixture(t)
+	f.exec("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT)")
+	made := Connector()
+	open := func(node string) connector.Decider {
+		config := sqlkit.SinkConfig{Table: "people", Create: true}
+		s, err := made.Sink.New(testEnv(1), &sinkConfig{Connection{f.path}, config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Open(t.Context(), connector.Task{Run: "run", Node: node}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s.(connector.Decider)
+	}
+	open("other")
+	s := open("node")
+	f.write(s, people(t, 0, 10, "a"))
+	f.write(s, people(t, 9, 11, "again"))
+	_, err := s.Prepare(t.Context(), connector.Epoch{Number: 1})
+	if fault.ClassOf(err) != fault.Data || !errors.Is(err, connector.ErrEpochLost) ||
+		!strings.Contains(err.Error(), "people.id") {
+		t.Fatalf("prepare: %v", err)
+	}
+	f.expect("SELECT count(*) FROM people", "0")
+	f.write(s, people(t, 0, 10, "b"))
+	if _, err := s.Prepare(t.Context(), connector.Epoch{Number: 1}); err != nil {
+		t.Fatal(err)
+	}
+	f.expect("SELECT count(*) FROM people", "0")
+	f.commit(s, 1)
+	f.expect("SELECT count(*), max(name) FROM people", "10|b")
+}
+
 func TestRefusedRows(t *testing.T) {
 	f := newFixture(t)
 	f.exec("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT CHECK (name <> 'bad'))")

@@ -79,6 +79,9 @@ func (c *SinkConfig) Validate() error {
 // Keyed reports whether writes replace rows of equal key.
 func (c *SinkConfig) Keyed() bool { return len(c.Key) > 0 && c.Mode != Append }
 
+// SingleWriter tells the plan that a table to be emptied has one writer.
+func (c *SinkConfig) SingleWriter() bool { return c.Mode == Replace }
+
 // CheckKey refuses a schema that lacks a key column.
 func (c *SinkConfig) CheckKey(schema *batch.Schema) error {
 	for _, name := range c.Key {

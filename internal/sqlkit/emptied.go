@@ -90,15 +90,20 @@ func (e *Emptied) Restore(token []byte) error {
 	if token == nil {
 		return nil
 	}
+	refuse := func(format string, args ...any) error {
+		return &connector.Error{
+			Op: "recover", Class: connector.Permanent, Err: fmt.Errorf(format, args...),
+		}
+	}
 	lines := bytes.Split(token, []byte("\n"))
 	var version, epoch uint64
 	if _, err := fmt.Sscanf(string(lines[0]), "%d %d", &version, &epoch); err != nil || version != 1 {
-		return fmt.Errorf("token %.40q is not one of this version", token)
+		return refuse("token %.40q is not one of this version", token)
 	}
 	for _, line := range lines[1:] {
 		var name Name
 		if _, err := fmt.Sscanf(string(line), "%q %q", &name.Schema, &name.Table); err != nil {
-			return fmt.Errorf("token names no table in %.80q: %w", line, err)
+			return refuse("token names no table in %.80q: %w", line, err)
 		}
 		e.committed[name] = true
 	}

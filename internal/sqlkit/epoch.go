@@ -27,7 +27,6 @@ type Epochs struct {
 	table   Name
 	task    connector.Task
 	last    uint64 // newest epoch known to be committed
-	resumed uint64 // epoch the engine restored; below last when another sink decided
 }
 
 // NewEpochs returns the task's record in the given schema ("" for the default one).
@@ -76,7 +75,6 @@ func (e *Epochs) Claim(ctx context.Context, conn Conn) error {
 		return e.fenced("claim")
 	}
 	e.last, err = e.Decided(ctx, conn)
-	e.resumed = e.last
 	return err
 }
 
@@ -90,16 +88,29 @@ func (e *Epochs) Decided(ctx context.Context, conn Conn) (uint64, error) {
 // Last returns the newest epoch known to be committed.
 func (e *Epochs) Last() uint64 { return e.last }
 
-// Restore records the epoch the engine went back to. It may lie below the database's when another
-// sink decided the checkpoint: that epoch is then written again.
-func (e *Epochs) Restore(epoch uint64) { e.resumed = epoch }
+// Recover checks that the catalog's newest epoch is the database's; a nil token means none.
+func (e *Epochs) Recover(epoch connector.Epoch, token []byte) error {
+	number := epoch.Number
+	if token == nil {
+		number = 0
+	}
+	if e.last == number {
+		return nil
+	}
+	return &connector.Error{
+		Op: "recover node " + e.task.Node, Class: connector.Permanent,
+		Err: fmt.Errorf("the database committed epoch %d of run %s (table %s), the catalog epoch %d",
+			e.last, e.task.Run, e.table, number),
+		Hint: "one of the two was restored from a backup; start with --fresh",
+	}
+}
 
 // Advance writes the epoch into the open data transaction: a compare-and-set on the epoch before
 // and on the fence.
 //
 // invariant: an epoch is committed once, by the newest owner of the task.
 func (e *Epochs) Advance(ctx context.Context, conn Conn, epoch uint64) error {
-	if epoch <= min(e.last, e.resumed) {
+	if epoch <= e.last {
 		return &connector.Error{
 			Op: fmt.Sprintf("commit epoch %d", epoch), Class: connector.Permanent,
 			Err: fmt.Errorf("epoch %d of node %s is committed already", e.last, e.task.Node),
@@ -120,7 +131,7 @@ func (e *Epochs) Advance(ctx context.Context, conn Conn, epoch uint64) error {
 }
 
 // Committed records that the data transaction of the epoch was committed.
-func (e *Epochs) Committed(epoch uint64) { e.last, e.resumed = epoch, epoch }
+func (e *Epochs) Committed(epoch uint64) { e.last = epoch }
 
 func (e *Epochs) fenced(operation string) error {
 	return &connector.Error{

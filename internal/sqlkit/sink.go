@@ -26,6 +26,7 @@ type Sink struct {
 	begun   bool     // a transaction is open
 	rows    bool     // it holds rows
 	staging bool     // the epoch's rows wait in temporary tables
+	stages  int      // temporary tables named
 	opened  bool     // counted by the backend
 	targets map[string][]*target
 	emptied *Emptied
@@ -41,6 +42,7 @@ type target struct {
 	suffix string
 	stage  string // temporary table, quoted; made at the first use
 	staged bool   // the stage holds rows of this epoch
+	number int    // of the stage, ascending
 }
 
 var (
@@ -360,15 +362,15 @@ func (s *Sink) drop() {
 }
 
 // Prepare ends the epoch: every insert of it was accepted. Rows are durable with Decide.
-func (s *Sink) Prepare(_ context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+func (s *Sink) Prepare(ctx context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+	op := fmt.Sprintf("prepare epoch %d of table %s", epoch.Number, s.config.Table)
+	if err := s.rehearse(ctx, op); err != nil {
+		return connector.Prepared{}, err
+	}
 	var staged []Name // Decide empties their tables
 	if s.config.Mode == Replace {
-		for _, known := range s.targets {
-			for _, t := range known {
-				if t.staged {
-					staged = append(staged, t.name)
-				}
-			}
+		for _, t := range s.stagedTargets() {
+			staged = append(staged, t.name)
 		}
 	}
 	token, err := s.emptied.Token(epoch.Number, staged...)
@@ -426,28 +428,12 @@ func (s *Sink) Commit(ctx context.Context, epoch connector.Epoch, _ []byte) erro
 	return s.Decide(ctx, epoch)
 }
 
-// Recover has nothing to publish or discard: the database rolled back what was not committed. It
-// refuses a catalog that is ahead of the database.
+// Recover has nothing to publish or discard: the database rolled back what was not committed.
 func (s *Sink) Recover(_ context.Context, epoch connector.Epoch, token []byte) error {
-	number := epoch.Number
-	if token == nil {
-		number = 0
+	if err := s.epochs.Recover(epoch, token); err != nil {
+		return err
 	}
-	if last := s.epochs.Last(); last < number {
-		return &connector.Error{
-			Op: "recover table " + s.config.Table, Class: connector.Permanent,
-			Err: fmt.Errorf("the database committed epoch %d of run %s, the catalog epoch %d",
-				last, s.task.Run, number),
-			Hint: "one of the two was restored from a backup; start with --fresh",
-		}
-	}
-	if err := s.emptied.Restore(token); err != nil {
-		return &connector.Error{
-			Op: "recover table " + s.config.Table, Class: connector.Permanent, Err: err,
-		}
-	}
-	s.epochs.Restore(number)
-	return nil
+	return s.emptied.Restore(token)
 }
 
 // Close rolls an open epoch back.

@@ -245,9 +245,11 @@ func TestEpochs(t *testing.T) {
 	if _, err := claim(1); fault.ClassOf(err) != fault.Permanent {
 		t.Errorf("lower fence: %v", err)
 	}
-	second.Restore(0) // another sink decided and went back
-	if err := second.Advance(ctx, conn, 1); err != nil {
-		t.Errorf("epoch 1 written again: %v", err)
+	for number, token := range map[uint64][]byte{0: nil, 2: {}} {
+		err := second.Recover(connector.Epoch{Number: number}, token)
+		if fault.ClassOf(err) != fault.Permanent || !strings.Contains(err.Error(), "--fresh") {
+			t.Errorf("a catalog at epoch %d beside a database at 1: %v", number, err)
+		}
 	}
 }
 

@@ -2,10 +2,13 @@ package sqlkit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
 )
 
 const stageOperation = "tapeline_operation"
@@ -53,21 +56,34 @@ func (s *Sink) ensureStage(ctx context.Context, t *target) error {
 		return nil
 	}
 	d := s.backend.Dialect
-	stages := 0
-	for _, known := range s.targets {
-		for _, other := range known {
-			if other.stage != "" {
-				stages++
-			}
-		}
-	}
-	stage := "temp." + d.Quote(fmt.Sprintf("tapeline_stage_%d", stages))
+	s.stages++
+	stage := "temp." + d.Quote(fmt.Sprintf("tapeline_stage_%d", s.stages))
 	_, err := s.data.Exec(ctx, fmt.Sprintf("CREATE TABLE %s AS SELECT %s, 0 AS %s FROM %s WHERE 0",
 		stage, d.QuoteList(t.schema.Names()), stageOperation, d.QuoteName(t.name)))
 	if err == nil {
-		t.stage = stage
+		t.stage, t.number = stage, s.stages
 	}
 	return err
+}
+
+// rehearse publishes and takes it back, so that the tables' constraints refuse rows before the epoch
+// is decided.
+func (s *Sink) rehearse(ctx context.Context, op string) error {
+	if !s.staging {
+		return nil
+	}
+	if err := s.beginTransaction(ctx, op); err != nil {
+		return err
+	}
+	s.begun = false // staged rows have no transaction open
+	err := s.runPublishing(ctx)
+	_, rollback := s.data.Exec(ctx, "ROLLBACK")
+	if err = errors.Join(err, rollback); err != nil {
+		s.drop()
+		return fmt.Errorf("%w: %w", connector.ErrEpochLost, s.backend.Classify(op, err))
+	}
+	s.rows = true
+	return nil
 }
 
 // publish moves staged rows into their tables, inside the epoch's transaction.
@@ -75,31 +91,51 @@ func (s *Sink) publish(ctx context.Context) error {
 	if !s.staging {
 		return nil
 	}
-	for _, known := range s.targets {
-		for _, t := range known {
-			if !t.staged {
-				continue
-			}
-			for _, sql := range s.publishing(t) {
-				if _, err := s.data.Exec(ctx, sql); err != nil {
-					return fmt.Errorf("insert into %s: %w", t.name, err)
-				}
-			}
-			t.staged = false
-			if s.config.Mode == Replace {
-				s.emptied.Add(t.name)
-			}
+	if err := s.runPublishing(ctx); err != nil {
+		return err
+	}
+	for _, t := range s.stagedTargets() {
+		t.staged = false
+		if s.config.Mode == Replace {
+			s.emptied.Add(t.name)
 		}
 	}
 	return nil
 }
 
+func (s *Sink) runPublishing(ctx context.Context) error {
+	emptied := map[Name]bool{} // two schemas may share a table
+	for _, t := range s.stagedTargets() {
+		for _, sql := range s.publishing(t, emptied[t.name]) {
+			if _, err := s.data.Exec(ctx, sql); err != nil {
+				return fmt.Errorf("insert into %s: %w", t.name, err)
+			}
+		}
+		emptied[t.name] = true
+	}
+	return nil
+}
+
+// stagedTargets returns the targets whose stage holds rows, in the order they were met.
+func (s *Sink) stagedTargets() []*target {
+	var out []*target
+	for _, known := range s.targets {
+		for _, t := range known {
+			if t.staged {
+				out = append(out, t)
+			}
+		}
+	}
+	slices.SortFunc(out, func(x, y *target) int { return x.number - y.number })
+	return out
+}
+
 // publishing returns the statements for one table: of each key, the last operation counts.
-func (s *Sink) publishing(t *target) []string {
+func (s *Sink) publishing(t *target, emptied bool) []string {
 	d := s.backend.Dialect
 	table, columns := d.QuoteName(t.name), d.QuoteList(t.schema.Names())
 	var out []string
-	if s.config.Mode == Replace && !s.emptied.Has(t.name) {
+	if s.config.Mode == Replace && !emptied && !s.emptied.Has(t.name) {
 		out = append(out, "DELETE FROM "+table)
 	}
 	condition := "true"

@@ -1,7 +1,5 @@
 package plan
 
-import "slices"
-
 // Guarantee is what a sink promises about each row.
 type Guarantee struct {
 	Sink    string `json:"sink"`
@@ -13,15 +11,10 @@ type Guarantee struct {
 // Guarantees returns the guarantee of each sink, in the order of the plan.
 func (p *Plan) Guarantees() []Guarantee {
 	var out []Guarantee
-	decided := false
-	for _, s := range slices.Backward(p.Stages) {
-
-		if s.Sink == nil {
-			continue
+	for _, s := range p.Stages {
+		if s.Sink != nil {
+			out = append(out, p.guarantee(s))
 		}
-		g := guarantee(s, decided)
-		decided = decided || s.Sink.SinkSpec.Decides
-		out = append([]Guarantee{g}, out...)
 	}
 	for _, s := range p.Stages {
 		if s.Source == nil || s.Source.SourceSpec.Resumable {
@@ -36,20 +29,24 @@ func (p *Plan) Guarantees() []Guarantee {
 	return out
 }
 
-// guarantee: the last stage with a deciding sink decides, as the engine opens sinks from the end.
-func guarantee(s *Stage, decided bool) Guarantee {
+func (p *Plan) guarantee(s *Stage) Guarantee {
 	n := s.Sink
 	g := Guarantee{Sink: n.ID}
 	switch spec := n.SinkSpec; {
-	case spec.Decides && !decided:
+	case s.Decides:
 		g.Level, g.Visible = "exactly-once", "at each checkpoint"
 		g.Why = "the checkpoint is committed in the data's own transaction"
-	case spec.Decides && n.KeyedUpserts:
-		g.Level, g.Visible = "effectively-once", "at each checkpoint"
-		g.Why = "another sink decides the checkpoint; repeated rows replace themselves by key"
 	case spec.Decides:
-		g.Level, g.Visible = "at-least-once", "at each checkpoint"
-		g.Why = "another sink decides the checkpoint; after a crash in between rows are repeated"
+		g.Level, g.Visible = "exactly-once", "at each checkpoint, after its commit"
+		by := "the catalog"
+		if d := p.decider(); d != nil {
+			by = "sink " + d.Sink.ID
+		}
+		g.Why = by + " decides the checkpoint; this sink's transaction follows, and a redo file brings " +
+			"its rows back after a crash in between"
+		if s.Writers > 1 {
+			g.Visible += ", writer by writer"
+		}
 	case spec.Transactions:
 		g.Level, g.Visible = "exactly-once", "when the run ends"
 		g.Why = "rows are staged and published by the committed checkpoint"

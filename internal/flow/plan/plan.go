@@ -129,6 +129,7 @@ type Stage struct {
 	Outputs  []*Edge // edges it feeds
 	Workers  int     // upper bound of parallel workers
 	Writers  int     // parallel sink writers
+	Decides  bool    // its sink decides the workflow's checkpoints
 }
 
 // Nodes returns the stage's nodes in data order.
@@ -196,7 +197,20 @@ func New(w *Workflow) (*Plan, error) {
 		s.Workers = workersOf(s, w.Execution.Parallelism)
 		s.Writers = writersOf(s)
 	}
+	if s := p.decider(); s != nil {
+		s.Decides = true
+	}
 	return p, nil
+}
+
+// decider returns the stage whose sink decides the checkpoints, nil when the catalog does.
+func (p *Plan) decider() *Stage {
+	for _, s := range slices.Backward(p.Stages) {
+		if s.Sink != nil && s.Sink.SinkSpec.Decides && s.Writers == 1 {
+			return s
+		}
+	}
+	return nil
 }
 
 func (s *Stage) add(n *Node) {
@@ -230,7 +244,7 @@ func workersOf(s *Stage, parallelism int) int {
 // writersOf: several writers only where the connector allows it.
 func writersOf(s *Stage) int {
 	// Upserts of one key must keep their order, so a keyed sink has one writer.
-	if s.Sink == nil || !s.Sink.SinkSpec.Parallel || s.Sink.SinkSpec.Decides || s.Sink.KeyedUpserts {
+	if s.Sink == nil || !s.Sink.SinkSpec.Parallel || s.Sink.KeyedUpserts {
 		return 1
 	}
 	return max(1, s.Sink.Parallelism)

@@ -115,24 +115,38 @@ func TestGuaranteesNameTheWeakestLink(t *testing.T) {
 	file := node("file", Destination, "a")
 	file.SinkSpec.Transactions = true
 	plain := node("http", Destination, "a")
-	levels := func() []string {
-		p, err := New(&Workflow{Name: "w", Nodes: []*Node{source, deciding, second, file, plain}})
+	several := node("pg3", Destination, "a")
+	several.SinkSpec, several.Parallelism = deciding.SinkSpec, 2
+	several.SinkSpec.Parallel = true
+	guarantees := func() []string {
+		p, err := New(&Workflow{
+			Name: "w", Nodes: []*Node{source, deciding, second, file, plain, several},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var out []string
 		for _, g := range p.Guarantees() {
-			out = append(out, g.Sink+" "+g.Level)
+			by, _, _ := strings.Cut(g.Why, ";")
+			if g.Sink == "file" || g.Sink == "http" {
+				by = g.Visible
+			}
+			out = append(out, g.Sink+" "+g.Level+", "+by)
 		}
 		return out
 	}
-	want := []string{"pg at-least-once", "pg2 exactly-once", "file exactly-once", "http at-least-once"}
-	if got := levels(); !slices.Equal(got, want) {
+	want := []string{
+		"pg exactly-once, sink pg2 decides the checkpoint",
+		"pg2 exactly-once, the checkpoint is committed in the data's own transaction",
+		"file exactly-once, when the run ends", "http at-least-once, at once",
+		"pg3 exactly-once, sink pg2 decides the checkpoint",
+	}
+	if got := guarantees(); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	source.SourceSpec.Resumable = false
-	for _, level := range levels() {
-		if !strings.HasSuffix(level, "at-least-once") {
+	for _, level := range guarantees() {
+		if !strings.Contains(level, " at-least-once, ") {
 			t.Errorf("a source that starts over gives %s", level)
 		}
 	}

@@ -45,7 +45,7 @@ type event struct {
 	epoch     connector.Epoch
 	positions map[string]partitionPosition // source took the barrier here
 	passed    bool                         // the barrier left the task
-	prepared  []connector.Prepared
+	prepared  []prepared
 	states    []stateSnapshot
 	rows      map[string][3]int64 // node -> counters at the barrier
 	settled   bool
@@ -88,7 +88,7 @@ func (a *attempt) run(ctx context.Context) (err error) {
 			t.close()
 		}
 		if a.deadSink != nil {
-			if closeErr := a.deadSink.sink.Close(); closeErr != nil {
+			if closeErr := a.deadSink.close(); closeErr != nil {
 				a.log.Warn("dead letter sink did not close", "error", closeErr)
 			}
 		}
@@ -229,7 +229,14 @@ func (a *attempt) openDead(ctx context.Context) error {
 		return nil
 	}
 	epoch := connector.Epoch{Number: a.manifest.Epoch, Final: a.manifest.Final}
-	if err := a.deadSink.tx.Recover(ctx, epoch, a.manifest.DeadToken); err != nil {
+	if d, ok := sink.(connector.Decider); ok {
+		a.deadSink.follows = a.follower(d, n, 0)
+		err = a.deadSink.follows.recover(ctx, epoch, a.manifest.DeadToken, a.manifest.DeadRedo,
+			redoWrite(ctx, sink))
+	} else {
+		err = a.deadSink.tx.Recover(ctx, epoch, a.manifest.DeadToken)
+	}
+	if err != nil {
 		return nodeError(n, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
 	}
 	return nil
@@ -260,6 +267,14 @@ func (a *attempt) restoredToken(n *plan.Node, index int) (connector.Epoch, []byt
 	return epoch, tokens[index]
 }
 
+// restoredRedo returns what the manifest says of a follower's rows, nil when it says nothing.
+func (a *attempt) restoredRedo(n *plan.Node, index int) *redoObject {
+	if redo := a.manifest.Redo[n.ID]; index < len(redo) {
+		return redo[index]
+	}
+	return nil
+}
+
 func (a *attempt) budgetOf(n *plan.Node) *connector.Budget { return a.workflow.batcher(n).budget }
 
 // observe feeds the adaptive batch size of the sources behind a finished chunk.
@@ -281,12 +296,17 @@ func (a *attempt) refuse(epoch uint64, rows []deadRow, rowsIn int64) error {
 		return err
 	}
 	if a.dead.large() {
-		select {
-		case a.early <- struct{}{}:
-		default: // one is asked for already
-		}
+		a.hurry()
 	}
 	return nil
+}
+
+// hurry asks for a checkpoint before its time.
+func (a *attempt) hurry() {
+	select {
+	case a.early <- struct{}{}:
+	default: // one is asked for already
+	}
 }
 
 // post sends an event to the workflow; after the attempt's end nobody needs it.

@@ -156,6 +156,7 @@ func (a *attempt) gather(
 	next := &manifest{
 		Version: manifestVersion, Epoch: epoch.Number, Final: epoch.Final,
 		Positions: map[string]map[string]partitionPosition{}, Tokens: map[string][][]byte{},
+		Redo:   map[string][]*redoObject{},
 		States: map[string]stateHistory{}, Fingerprints: a.workflow.fingerprints(),
 		Rows: map[string][3]int64{}, Began: a.manifest.Began, Schemas: a.workflow.targetSchemas(),
 	}
@@ -175,6 +176,9 @@ func (a *attempt) gather(
 		for _, p := range r.prepared {
 			id := r.task.stage.Sink.ID
 			next.Tokens[id] = append(next.Tokens[id], p.Token)
+			if p.redo != nil {
+				next.Redo[id] = append(next.Redo[id], p.redo)
+			}
 			syncs = append(syncs, p.Sync)
 		}
 		maps.Copy(next.Rows, r.rows)
@@ -191,7 +195,7 @@ func (a *attempt) gather(
 		if err != nil {
 			return nil, err
 		}
-		next.DeadToken = prepared.Token
+		next.DeadToken, next.DeadRedo = prepared.Token, prepared.redo
 		syncs = append(syncs, prepared.Sync)
 	}
 	next.DeadAsked, next.DeadOther = a.dead.covered(epoch.Number)
@@ -246,8 +250,8 @@ func (a *attempt) publish(ctx context.Context, epoch connector.Epoch, next *mani
 			return err
 		}
 	}
-	if a.deadSink != nil && a.deadSink.tx != nil {
-		if err := a.deadSink.tx.Commit(ctx, epoch, next.DeadToken); err != nil {
+	if a.deadSink != nil {
+		if err := a.deadSink.publish(ctx, epoch, next.DeadToken); err != nil {
 			return fmt.Errorf("publish dead letters of epoch %d: %w", epoch.Number, err)
 		}
 	}

@@ -250,39 +250,66 @@ func (d *deadLetters) covered(n uint64) (asked, other int64) {
 
 // deadSink is the sink of dead letters, driven by the workflow instead of a task.
 type deadSink struct {
-	sink connector.Sink
-	tx   connector.Transactional
+	sink    connector.Sink
+	tx      connector.Transactional
+	follows *follower // it could decide
 }
 
-// prepare writes an epoch's rows and returns the sink's token.
+// prepare writes an epoch's rows and returns the sink's answer.
 func (s *deadSink) prepare(
 	ctx context.Context, d *deadLetters, epoch connector.Epoch,
-) (connector.Prepared, error) {
+) (prepared, error) {
 	rows, err := d.take(epoch.Number)
-	if err != nil {
-		return connector.Prepared{}, err
+	if err == nil && rows != nil {
+		err = s.write(ctx, connector.Chunk{Batch: rows})
 	}
-	if rows != nil {
-		chunk := connector.Chunk{Batch: rows}
-		if encoder, ok := s.sink.(connector.Encoder); ok {
-			if chunk, err = encoder.NewEncode()(chunk); err != nil {
-				return connector.Prepared{}, fmt.Errorf("encode dead letters: %w", err)
-			}
-		}
-		if err := s.sink.Write(ctx, chunk); err != nil {
-			return connector.Prepared{}, fmt.Errorf("write dead letters: %w", err)
-		}
+	if err != nil {
+		return prepared{}, err
 	}
 	if s.tx != nil {
-		prepared, err := s.tx.Prepare(ctx, epoch)
-		if d, ok := s.tx.(connector.Decider); ok && err == nil {
-			// As with any second decider: committing after the manifest could lose the rows.
-			err = d.Decide(ctx, epoch)
+		answer, err := s.tx.Prepare(ctx, epoch)
+		if s.follows != nil && err == nil {
+			return s.follows.seal(answer), nil
 		}
-		return prepared, err
+		return prepared{Prepared: answer}, err
 	}
 	if f, ok := s.sink.(connector.Flusher); ok {
-		return connector.Prepared{}, f.Flush(ctx)
+		return prepared{}, f.Flush(ctx)
 	}
-	return connector.Prepared{}, nil
+	return prepared{}, nil
+}
+
+func (s *deadSink) write(ctx context.Context, chunk connector.Chunk) error {
+	if encoder, ok := s.sink.(connector.Encoder); ok {
+		var err error
+		if chunk, err = encoder.NewEncode()(chunk); err != nil {
+			return fmt.Errorf("encode dead letters: %w", err)
+		}
+	}
+	err := s.sink.Write(ctx, chunk)
+	if s.follows != nil {
+		err = s.follows.keep(chunk, err)
+	}
+	if err != nil {
+		return fmt.Errorf("write dead letters: %w", err)
+	}
+	return nil
+}
+
+// publish makes a committed epoch's dead letters visible.
+func (s *deadSink) publish(ctx context.Context, epoch connector.Epoch, token []byte) error {
+	switch {
+	case s.follows != nil:
+		return s.follows.commit(ctx, epoch, token)
+	case s.tx != nil:
+		return s.tx.Commit(ctx, epoch, token)
+	}
+	return nil
+}
+
+func (s *deadSink) close() error {
+	if s.follows != nil {
+		s.follows.log.close()
+	}
+	return s.sink.Close()
 }

@@ -24,7 +24,9 @@ type manifest struct {
 	Decider      string                                  `json:",omitempty"` // sink that decides; "": the catalog
 	Schemas      []targetSchema                          `json:",omitempty"`
 	Tokens       map[string][][]byte                     // sink -> token per writer
+	Redo         map[string][]*redoObject                `json:",omitempty"` // following sink -> per writer
 	DeadToken    []byte                                  `json:",omitempty"`
+	DeadRedo     *redoObject                             `json:",omitempty"`
 	States       map[string]stateHistory                 `json:",omitempty"`
 	Fingerprints map[string]string                       // source or stateful node -> fingerprint
 	Rows         map[string][3]int64                     // node -> rows in, rows out, rejected

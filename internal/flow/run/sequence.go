@@ -166,10 +166,10 @@ func (t *task) barrier(ctx context.Context, epoch connector.Epoch) error {
 			report.states = append(report.states, *s)
 		}
 	}
-	decides := false
-	report.prepared = make([]connector.Prepared, len(t.writers))
+	waits := false
+	report.prepared = make([]prepared, len(t.writers))
 	for _, w := range t.writers {
-		decides = decides || w.decider != nil
+		waits = waits || w.waits()
 	}
 	err := t.eachWriter(ctx, func(ctx context.Context, w *writer) error {
 		var err error
@@ -187,10 +187,9 @@ func (t *task) barrier(ctx context.Context, epoch connector.Epoch) error {
 		e.barrier(epoch)
 	}
 	t.attempt.post(ctx, report)
-	if !decides {
+	if !waits {
 		return nil
 	}
-	// Rows of the next epoch belong to the next data transaction, so the decider waits.
 	before := time.Now()
 	select {
 	case s := <-t.settled:

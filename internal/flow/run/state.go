@@ -19,7 +19,8 @@ const (
 )
 
 func isStateObject(name string) bool {
-	return strings.HasSuffix(name, baseSuffix) || strings.HasSuffix(name, incrementSuffix)
+	return strings.HasSuffix(name, baseSuffix) || strings.HasSuffix(name, incrementSuffix) ||
+		strings.HasSuffix(name, redoSuffix)
 }
 
 // stateSnapshot is what one operator's state changed in an epoch.

@@ -21,7 +21,7 @@ type writer struct {
 	sink    connector.Sink
 	tx      connector.Transactional // nil: not transactional
 	decider connector.Decider       // set when this sink decides the workflow's epochs
-	alone   connector.Decider       // a second decider: commits by itself before the manifest
+	follows *follower               // set when it could, and another decides
 	encoder connector.Encoder
 	key     []string
 	tokens  map[uint64][]byte // prepared, not yet settled
@@ -49,23 +49,38 @@ func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
 	if u, ok := sink.(connector.Upserter); ok {
 		w.key = u.Key()
 	}
-	if d, ok := sink.(connector.Decider); ok {
-		if t.attempt.decider == nil && t.stage.Writers == 1 {
-			w.decider, t.attempt.decider = d, w
-		} else {
-			w.alone = d
-		}
-	}
 	if err := sink.Open(ctx, t.attempt.sinkTask(n, index, t.stage.Writers)); err != nil {
 		return w, nodeError(n, fmt.Errorf("open: %w", err))
 	}
-	if w.tx != nil {
-		epoch, token := t.attempt.restoredToken(n, index)
-		if err := w.tx.Recover(ctx, epoch, token); err != nil {
-			return w, nodeError(n, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
-		}
+	if err := w.recover(ctx); err != nil {
+		return w, err
 	}
 	return w, nodeError(n, t.attempt.workflow.evolveSink(ctx, n, sink))
+}
+
+// recover brings the sink to the restored epoch.
+func (w *writer) recover(ctx context.Context) error {
+	if w.tx == nil {
+		return nil
+	}
+	a := w.task.attempt
+	epoch, token := a.restoredToken(w.node, w.index)
+	var err error
+	if d, ok := w.tx.(connector.Decider); ok {
+		follows := a.follower(d, w.node, w.index)
+		if w.task.stage.Decides {
+			w.decider, a.decider = d, w
+		} else {
+			w.follows = follows
+		}
+		err = follows.recover(ctx, epoch, token, a.restoredRedo(w.node, w.index), redoWrite(ctx, d))
+	} else {
+		err = w.tx.Recover(ctx, epoch, token)
+	}
+	if err != nil {
+		return nodeError(w.node, fmt.Errorf("recover epoch %d: %w", epoch.Number, err))
+	}
+	return nil
 }
 
 // add writes a chunk, or holds it back until enough rows for a good Write are there. done is
@@ -183,6 +198,11 @@ func (w *writer) write(ctx context.Context, chunk connector.Chunk) error {
 	err := w.task.attempt.workflow.retry(ctx, w.node, func(ctx context.Context) error {
 		return w.sink.Write(ctx, chunk)
 	})
+	if w.follows != nil {
+		if err = w.follows.keep(chunk, err); w.follows.large() {
+			w.task.attempt.hurry()
+		}
+	}
 	w.meter.Busy(before)
 	var partial *connector.PartialError
 	switch {
@@ -238,38 +258,41 @@ func (w *writer) reject(rows []deadRow) error {
 	return w.task.attempt.refuse(w.task.epoch, rows, w.task.attempt.workflow.sourceRows())
 }
 
+// prepared is a sink's answer to a barrier, as the manifest takes it.
+type prepared struct {
+	connector.Prepared
+	redo *redoObject
+}
+
 // prepare ends the epoch at the sink.
-func (w *writer) prepare(ctx context.Context, epoch connector.Epoch) (connector.Prepared, error) {
+func (w *writer) prepare(ctx context.Context, epoch connector.Epoch) (prepared, error) {
 	if err := w.flush(ctx); err != nil {
-		return connector.Prepared{}, err
+		return prepared{}, err
 	}
 	before := time.Now()
 	defer w.meter.Busy(before)
 	if epoch.Final && w.index == 0 && w.task.given == 0 && w.meter.RowsIn.Load() == 0 {
 		if err := w.writeHeader(ctx); err != nil {
-			return connector.Prepared{}, err
+			return prepared{}, err
 		}
 	}
 	if w.tx == nil {
 		if f, ok := w.sink.(connector.Flusher); ok {
 			if err := f.Flush(ctx); err != nil {
-				return connector.Prepared{}, nodeError(w.node, fmt.Errorf("flush: %w", err))
+				return prepared{}, nodeError(w.node, fmt.Errorf("flush: %w", err))
 			}
 		}
-		return connector.Prepared{}, nil
+		return prepared{}, nil
 	}
-	prepared, err := w.tx.Prepare(ctx, epoch)
+	answer, err := w.tx.Prepare(ctx, epoch)
 	if err != nil {
-		return prepared, nodeError(w.node, fmt.Errorf("prepare epoch %d: %w", epoch.Number, err))
+		return prepared{}, nodeError(w.node, fmt.Errorf("prepare epoch %d: %w", epoch.Number, err))
 	}
-	w.tokens[epoch.Number] = prepared.Token
-	if w.alone != nil {
-		// Committing after the manifest could lose rows in a crash, before it can only repeat them.
-		if err := w.alone.Decide(ctx, epoch); err != nil {
-			return prepared, nodeError(w.node, fmt.Errorf("commit epoch %d: %w", epoch.Number, err))
-		}
+	w.tokens[epoch.Number] = answer.Token
+	if w.follows != nil {
+		return w.follows.seal(answer), nil
 	}
-	return prepared, nil
+	return prepared{Prepared: answer}, nil
 }
 
 // settle decides or publishes a prepared epoch.
@@ -288,13 +311,24 @@ func (w *writer) settle(ctx context.Context, s settlement) error {
 	}
 	token := w.tokens[s.epoch.Number]
 	delete(w.tokens, s.epoch.Number)
-	if err := w.tx.Commit(ctx, s.epoch, token); err != nil {
+	publish := w.tx.Commit
+	if w.follows != nil {
+		publish = w.follows.commit
+	}
+	if err := publish(ctx, s.epoch, token); err != nil {
 		return nodeError(w.node, fmt.Errorf("publish epoch %d: %w", s.epoch.Number, err))
 	}
 	return nil
 }
 
+// waits reports whether rows after a barrier must wait until its epoch is committed, as they belong
+// to the next data transaction.
+func (w *writer) waits() bool { return w.decider != nil || w.follows != nil }
+
 func (w *writer) close() {
+	if w.follows != nil {
+		w.follows.log.close()
+	}
 	if err := w.sink.Close(); err != nil {
 		w.task.attempt.log.Warn("sink did not close", "node", w.node.ID, "error", err)
 	}
