@@ -20,7 +20,7 @@ func backend(c Connection) sqlkit.Backend {
 		Dialect:  sqlkit.MySQL,
 		Connect:  func(ctx context.Context) (*sqlkit.Session, error) { return connect(ctx, c) },
 		Classify: classify, Describe: describe, DescribeQuery: describeQuery,
-		Expression: expression, Insert: insert, Begin: "START TRANSACTION",
+		Expression: expression, Ordering: ordering, Insert: insert, Begin: "START TRANSACTION",
 		Cancel: func(ctx context.Context, s *sqlkit.Session) { kill(ctx, c, s.ID) },
 	}
 }

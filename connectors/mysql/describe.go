@@ -22,7 +22,7 @@ func describe(ctx context.Context, s *sqlkit.Session, name sqlkit.Name) (sqlkit.
 	if err != nil {
 		return out, classify(op, err)
 	}
-	nullable := map[string]bool{}
+	nullable, sorts := map[string]bool{}, map[string]string{}
 	json := jsonColumns(ctx, s, name)
 	for _, row := range found {
 		column := sqlkit.Column{
@@ -34,7 +34,7 @@ func describe(ctx context.Context, s *sqlkit.Session, name sqlkit.Name) (sqlkit.
 		if json[column.Name] {
 			column.Type = batch.Of(batch.JSON)
 		}
-		nullable[column.Name] = !column.NotNull
+		nullable[column.Name], sorts[column.Name] = !column.NotNull, ordering(column)
 		out.Columns = append(out.Columns, column)
 	}
 	// PRIMARY sorts before other names by the first expression.
@@ -46,6 +46,9 @@ func describe(ctx context.Context, s *sqlkit.Session, name sqlkit.Name) (sqlkit.
 		return out, classify(op, err)
 	}
 	out.Key = firstKey(found, nullable)
+	for i, column := range out.Key {
+		out.Key[i] = sorts[column]
+	}
 	return out, nil
 }
 
@@ -63,7 +66,7 @@ func firstKey(found [][]string, nullable map[string]bool) []string {
 		if nullable[row[1]] || row[1] == "" {
 			usable = false
 		}
-		key = append(key, sqlkit.MySQL.Quote(row[1]))
+		key = append(key, row[1])
 	}
 	if !usable {
 		return nil
@@ -191,6 +194,20 @@ func decimalOf(arguments string) batch.Type {
 		return batch.Of(batch.String)
 	}
 	return batch.DecimalOf(precision, scale)
+}
+
+// ordering sorts by what comparisons see: an ENUM is sorted by its number and compared by its text, a
+// FLOAT is printed with six digits.
+func ordering(c sqlkit.Column) string {
+	quoted := sqlkit.MySQL.Quote(c.Name)
+	word, _, _ := strings.Cut(c.Declared, "(")
+	switch word {
+	case "enum", "set", "bit":
+		return quoted + " + 0"
+	case "float", "float unsigned":
+		return "CAST(" + quoted + " AS DOUBLE)"
+	}
+	return quoted
 }
 
 // expression makes the server spell values exactly: FLOAT as text is rounded to six digits, BIT and

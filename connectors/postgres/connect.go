@@ -43,6 +43,7 @@ func connect(ctx context.Context, c Connection, node string) (*session, error) {
 		"datestyle":                       "ISO",
 		"intervalstyle":                   "postgres",
 		"extra_float_digits":              "1",
+		"timezone":                        "UTC", // of times whose text has no offset
 		"synchronize_seqscans":            "off", // positions rely on physical order
 		"max_parallel_workers_per_gather": "0",
 	}

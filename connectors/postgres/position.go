@@ -1,27 +1,30 @@
 package postgres
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/sqlkit"
 )
 
 const positionVersion = 1
 
 // position names the last row read. Which members are set depends on the scan's order.
 type position struct {
-	Version  int      `json:"v"`
-	Order    order    `json:"order"`
-	Relation uint32   `json:"relation,omitempty"` // physical: the table or partition
-	Block    uint32   `json:"block,omitempty"`
-	Offset   uint16   `json:"offset,omitempty"`
-	Values   []string `json:"values,omitempty"` // sorted: of the ordering columns
-	Skip     int64    `json:"skip,omitempty"`   // rows read of those that are equal in order
-	Rows     int64    `json:"rows"`             // read so far, for places in messages
-	Done     bool     `json:"done,omitempty"`
+	Version     int      `json:"v"`
+	Order       order    `json:"order"`
+	Relation    uint32   `json:"relation,omitempty"` // physical: the table or partition
+	Block       uint32   `json:"block,omitempty"`
+	Offset      uint16   `json:"offset,omitempty"`
+	Values      []string `json:"values,omitempty"` // sorted: of the ordering columns
+	sqlkit.Ties          // of the incremental column
+	Skip        int64    `json:"skip,omitempty"` // rows read of those that are equal in order
+	Rows        int64    `json:"rows"`           // read so far, for places in messages
+	Done        bool     `json:"done,omitempty"`
 }
 
 // order says in which order rows come, and so how a position finds the next one.
@@ -48,6 +51,9 @@ func parsePosition(p connector.Position, want order) (position, error) {
 	case out.Order != want:
 		return out, fmt.Errorf("position of a %s scan, the configuration asks for a %s one: "+
 			"start with --fresh", out.Order, want)
+	}
+	if want == sorted {
+		out.Resume()
 	}
 	return out, nil
 }
@@ -93,4 +99,23 @@ func lastFrame(frames []byte, rows int) []byte {
 		frames = frames[size:]
 	}
 	return frames
+}
+
+// equalTail returns the frames at the end of a block whose field i equals the last one's. A block of
+// rows in that order needs no more than one pass.
+func equalTail(frames []byte, rows, i int) (tail []byte, count int, err error) {
+	var before []byte
+	for n := range rows {
+		field, err := fieldAt(frames, i)
+		if err != nil {
+			return nil, 0, err
+		}
+		if n == 0 || !bytes.Equal(field, before) {
+			tail, count, before = frames, 0, field
+		}
+		count++
+		size, _ := frameSize(frames)
+		frames = frames[size:]
+	}
+	return tail, count, nil
 }

@@ -216,7 +216,8 @@ func (p *plan) after(c *sourceConfig, at position) []string {
 			return []string{first + " IS NOT NULL"}
 		}
 		value := &p.sort[0]
-		return []string{first + " > " + value.constant(sqlkit.InitialText(c.Incremental.InitialValue))}
+		initial := sqlkit.InitialText(c.Incremental.InitialValue, value.oid != oidTimestamp)
+		return []string{first + " > " + value.constant(initial)}
 	}
 	if !p.ties {
 		return []string{first + " >= " + p.sort[0].constant(at.Values[0])}
@@ -226,7 +227,14 @@ func (p *plan) after(c *sourceConfig, at position) []string {
 		columns[i] = p.sort[i].ordering()
 		values[i] = p.sort[i].constant(at.Values[i])
 	}
-	return []string{sqlkit.Postgres.After(columns, values)}
+	ties := sqlkit.Ties{Keys: make([][]string, len(at.Keys)), Ordered: at.Ordered}
+	for i, key := range at.Keys {
+		ties.Keys[i] = make([]string, len(key))
+		for k, text := range key {
+			ties.Keys[i][k] = p.sort[k+1].constant(text)
+		}
+	}
+	return []string{sqlkit.Postgres.After(columns, values, ties)}
 }
 
 // constant leaves the type of other than the known types to the comparison's other side.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -237,9 +238,7 @@ func (s *source) advance(frames []byte, rows int) error {
 		return nil
 	}
 	if s.plan.ties {
-		values, err := s.cursorAt(lastFrame(frames, rows))
-		s.at.Values = values
-		return err
+		return s.advanceTies(frames, rows)
 	}
 	// Without a tie-breaker the rows that share the last value are counted.
 	for range rows {
@@ -258,6 +257,37 @@ func (s *source) advance(frames []byte, rows int) error {
 	return nil
 }
 
+// advanceTies names the last row, and the rows that share its first value while they are few.
+func (s *source) advanceTies(frames []byte, rows int) error {
+	if len(s.plan.sort) == 1 {
+		values, err := s.cursorAt(lastFrame(frames, rows))
+		s.at.Values = values
+		return err
+	}
+	tail, count, err := equalTail(frames, rows, len(s.plan.columns))
+	if err != nil {
+		return err
+	}
+	last, err := s.cursorAt(lastFrame(tail, count))
+	if err != nil {
+		return err
+	}
+	if count < rows || len(s.at.Values) == 0 || s.at.Values[0] != last[0] {
+		s.at.Reset()
+	}
+	s.at.Values = last
+	for n := 0; n < count && !s.at.Ordered; n++ {
+		values, err := s.cursorAt(tail)
+		if err != nil {
+			return err
+		}
+		s.at.Add(values[1:])
+		size, _ := frameSize(tail)
+		tail = tail[size:]
+	}
+	return nil
+}
+
 // cursorAt returns the ordering columns of one row as text.
 func (s *source) cursorAt(frame []byte) ([]string, error) {
 	values := make([]string, len(s.plan.sort))
@@ -269,19 +299,27 @@ func (s *source) cursorAt(frame []byte) ([]string, error) {
 		if field == nil {
 			return nil, fmt.Errorf("%w: %s is NULL", errNoCursor, s.plan.sort[i].name)
 		}
-		var builder columnBuilder
-		builder.start(&s.plan.sort[i].codec, 1, len(field))
-		if err := builder.value(0, field); err != nil {
+		if values[i], err = s.plan.sort[i].cursor(field); err != nil {
 			return nil, fmt.Errorf("ordering column %s: %w", s.plan.sort[i].name, err)
 		}
-		values[i] = cursorText(builder.column())
 	}
 	return values, nil
 }
 
-// cursorText is the text the server reads back as the same value.
-func cursorText(c *batch.Column) string {
-	return string(appendInput(nil, c, 0))
+// cursor is the text the server reads back as the same value.
+func (c *column) cursor(field []byte) (string, error) {
+	var builder columnBuilder
+	builder.start(&c.codec, 1, len(field))
+	err := builder.value(0, field)
+	switch {
+	case errors.Is(err, errNotFinite) && field[0]&0x80 == 0:
+		return "infinity", nil
+	case errors.Is(err, errNotFinite):
+		return "-infinity", nil
+	case err != nil:
+		return "", err
+	}
+	return string(appendInput(nil, builder.column(), 0)), nil
 }
 
 // finishCopy goes on to the next relation, or ends.

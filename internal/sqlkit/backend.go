@@ -23,6 +23,8 @@ type Backend struct {
 	DescribeQuery func(ctx context.Context, s *Session, query string) (Table, error)
 	// Expression returns the select-list form of a column.
 	Expression func(c Column) string
+	// Ordering returns what orders a column as its values compare; nil: the column itself.
+	Ordering func(c Column) string
 	// Insert writes rows of dense columns; the statement ends before VALUES. suffix follows them.
 	Insert func(ctx context.Context, s *Session, w Rows) error
 	// Exclusive: one connection does everything, as a second writer would wait for the first.

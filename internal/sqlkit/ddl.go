@@ -88,25 +88,3 @@ func (d Dialect) OnConflict(columns, key []string) string {
 	}
 	return " ON CONFLICT (" + d.QuoteList(key) + ") DO UPDATE SET " + strings.Join(sets, ", ")
 }
-
-// After returns the condition that rows lie after the given values in the order of the columns:
-// columns and values are SQL text of equal number.
-func (d Dialect) After(columns, values []string) string {
-	if len(columns) == 1 {
-		return columns[0] + " > " + values[0]
-	}
-	if d != MySQL {
-		return "(" + strings.Join(columns, ", ") + ") > (" + strings.Join(values, ", ") + ")"
-	}
-	// MySQL uses an index for the expanded form alone.
-	var alternatives []string
-	for i := range columns {
-		var terms []string
-		for k := range i {
-			terms = append(terms, columns[k]+" = "+values[k])
-		}
-		terms = append(terms, columns[i]+" > "+values[i])
-		alternatives = append(alternatives, "("+strings.Join(terms, " AND ")+")")
-	}
-	return "(" + strings.Join(alternatives, " OR ") + ")"
-}

@@ -40,27 +40,29 @@ func (d Dialect) Value(v driver.Value) string {
 	return d.Literal(fmt.Sprint(v))
 }
 
-// initial returns a configured value as a literal: a timestamp as the databases spell it.
+// initial returns a configured value as a literal: an instant as the databases spell it, in UTC.
 func (d Dialect) initial(v any) string {
+	if at, ok := Moment(v); ok {
+		return d.Value(at)
+	}
 	switch v := v.(type) {
 	case int:
 		return strconv.Itoa(v)
 	case uint64, int64, float64, bool:
 		return d.Value(v)
-	case time.Time:
-		return d.Value(v.UTC())
-	case string:
-		if at, err := time.Parse(time.RFC3339Nano, v); err == nil {
-			return d.Value(at.UTC())
-		}
 	}
-	return d.Literal(InitialText(v))
+	return d.Literal(fmt.Sprint(v))
 }
 
-// InitialText returns a configured initial_value as text.
-func InitialText(v any) string {
-	if at, ok := v.(time.Time); ok {
+// InitialText returns a configured initial_value as text; an instant in UTC, without its offset where
+// the column has no zone.
+func InitialText(v any, zoned bool) string {
+	at, ok := Moment(v)
+	switch {
+	case ok && zoned:
 		return at.Format(time.RFC3339Nano)
+	case ok:
+		return at.Format("2006-01-02T15:04:05.999999999")
 	}
 	return fmt.Sprint(v)
 }

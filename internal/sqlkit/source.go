@@ -3,12 +3,10 @@ package sqlkit
 import (
 	"context"
 	"database/sql/driver"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +25,7 @@ type Source struct {
 	table   Table // columns to deliver
 	schema  *batch.Schema
 	sort    []string // ordering expressions, also at the end of the select list
+	digits  []bool   // those that are exact decimals
 	unique  bool     // the ordering has no ties
 	at      place
 	rows    driver.Rows
@@ -38,18 +37,6 @@ type Source struct {
 	closed bool
 	cancel context.CancelFunc
 }
-
-// place names the last row read.
-type place struct {
-	Version int      `json:"v"`
-	Sort    []string `json:"sort,omitempty"`
-	Values  []string `json:"values,omitempty"` // SQL literals of the ordering expressions
-	Skip    int64    `json:"skip,omitempty"`   // rows read of those that are equal in order
-	Rows    int64    `json:"rows"`
-	Done    bool     `json:"done,omitempty"`
-}
-
-const placeVersion = 1
 
 var (
 	_ connector.Source     = (*Source)(nil)
@@ -70,18 +57,15 @@ func (s *Source) Open(ctx context.Context, _ connector.Partition, p connector.Po
 	if err := s.plan(ctx); err != nil {
 		return err
 	}
-	s.at = place{Sort: s.sort}
-	if p != nil {
-		if err := json.Unmarshal(p, &s.at); err != nil || s.at.Version != placeVersion {
-			return s.fail("position %q is of another version", p)
-		}
-		if !slices.Equal(s.at.Sort, s.sort) {
-			return s.fail("the position is ordered by %v, the configuration by %v: start with --fresh",
-				s.at.Sort, s.sort)
-		}
+	if err := s.resume(p); err != nil || s.at.Done {
+		return err
 	}
-	if s.at.Done {
-		return nil
+	query, err := s.query(ctx)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		s.warnOfNulls(ctx)
 	}
 	// The query outlives Open: it ends with Close.
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -90,7 +74,7 @@ func (s *Source) Open(ctx context.Context, _ connector.Partition, p connector.Po
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
-	rows, err := s.session.Query(running, s.query())
+	rows, err := s.session.Query(running, query)
 	if ctx.Err() != nil {
 		s.stopServer()
 		return context.Cause(ctx)
@@ -144,16 +128,7 @@ func (s *Source) plan(ctx context.Context) error {
 	if err := s.choose(all); err != nil {
 		return err
 	}
-	s.sort, s.unique = all.Key, len(all.Key) > 0
-	if column := s.config.Incremental.Column; column != "" {
-		if !slices.ContainsFunc(all.Columns, func(c Column) bool { return c.Name == column }) {
-			return s.fail("incremental.column: no column %q", column)
-		}
-		quoted := s.backend.Dialect.Quote(column)
-		s.sort = append([]string{quoted}, slices.DeleteFunc(slices.Clone(all.Key),
-			func(key string) bool { return key == quoted })...)
-	}
-	return nil
+	return s.order(all)
 }
 
 // choose keeps the configured columns.
@@ -177,59 +152,12 @@ func (s *Source) choose(all Table) error {
 	return nil
 }
 
-func (s *Source) query() string {
-	d := s.backend.Dialect
-	var list, conditions []string
-	for _, c := range s.table.Columns {
-		list = append(list, s.backend.Expression(c))
-	}
-	list = append(list, s.sort...)
-	from := "(" + strings.TrimRight(s.config.Query, "; \n\t") + ") AS query"
-	if s.config.Table != "" {
-		name, _ := ParseName(s.config.Table) // parsed before
-		from = d.QuoteName(name)
-	}
-	switch {
-	case len(s.at.Values) > 0 && s.unique:
-		conditions = append(conditions, d.After(s.sort, s.at.Values))
-	case len(s.at.Values) > 0:
-		conditions = append(conditions, s.sort[0]+" >= "+s.at.Values[0])
-	case s.config.Incremental.InitialValue != nil:
-		conditions = append(conditions, s.sort[0]+" > "+d.initial(s.config.Incremental.InitialValue))
-	case s.config.Incremental.Column != "":
-		conditions = append(conditions, s.sort[0]+" IS NOT NULL")
-	}
-	if s.config.Where != "" {
-		conditions = append(conditions, "("+s.config.Where+")")
-	}
-	sql := "SELECT " + strings.Join(list, ", ") + " FROM " + from
-	if len(conditions) > 0 {
-		sql += " WHERE " + strings.Join(conditions, " AND ")
-	}
-	if len(s.sort) > 0 {
-		sql += " ORDER BY " + strings.Join(s.sort, ", ")
-		// Rows that are counted must come in one order each time: only equal rows may change places.
-		var sqlSb212 strings.Builder
-		for i := range s.table.Columns {
-			if s.unique {
-				break
-			}
-			sqlSb212.WriteString(", " + strconv.Itoa(i+1))
-		}
-		sql += sqlSb212.String()
-	}
-	if s.at.Skip > 0 {
-		sql += " LIMIT 9223372036854775807 OFFSET " + strconv.FormatInt(s.at.Skip, 10)
-	}
-	return sql
-}
-
 // Read fills one batch. Rows with a value that is not of the column's type are refused.
 func (s *Source) Read(ctx context.Context) (connector.Chunk, error) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if s.at.Done || s.rows == nil {
-		return connector.Chunk{Position: s.end()}, io.EOF
+		return connector.Chunk{Position: s.position(true)}, io.EOF
 	}
 	limits := s.env.Budget.Limits()
 	most := limits.Rows
@@ -260,7 +188,7 @@ func (s *Source) Read(ctx context.Context) (connector.Chunk, error) {
 		s.advance()
 	}
 	if n == 0 {
-		return connector.Chunk{Position: s.end()}, io.EOF
+		return connector.Chunk{Position: s.position(true)}, io.EOF
 	}
 	return s.chunk(b, n, size, bad)
 }
@@ -343,39 +271,11 @@ func AppendText(a *batch.Appender, text string) error {
 	return a.Any(text)
 }
 
-// advance moves the position to the row just read.
-func (s *Source) advance() {
-	s.at.Rows++
-	if len(s.sort) == 0 {
-		s.at.Skip++
-		return
-	}
-	if s.unique {
-		return // taken at the chunk's end
-	}
-	values := s.literals()
-	if len(s.at.Values) > 0 && s.at.Values[0] == values[0] {
-		s.at.Skip++
-		return
-	}
-	s.at.Values, s.at.Skip = values, 1
-}
-
-// literals returns the ordering values of the current row.
-func (s *Source) literals() []string {
-	values := s.values[len(s.table.Columns):]
-	out := make([]string, len(values))
-	for i, v := range values {
-		out[i] = s.backend.Dialect.Value(v)
-	}
-	return out
-}
-
 func (s *Source) chunk(
 	b *batch.Builder, n, sizeBytes int, bad []batch.RowError,
 ) (connector.Chunk, error) {
 	if s.unique {
-		s.at.Values = s.literals()
+		s.at.Values = s.literals(0)
 	}
 	out, err := b.Batch()
 	if err != nil {
@@ -386,11 +286,8 @@ func (s *Source) chunk(
 		origin.Name = "query"
 	}
 	out = out.WithOrigin(origin)
-	// Done is for the end alone: the engine asks once more.
-	at := s.at
-	at.Done = false
 	chunk := connector.Chunk{
-		Table: s.config.Table, Position: at.encode(), Bytes: sizeBytes, Release: func() {},
+		Table: s.config.Table, Position: s.position(false), Bytes: sizeBytes, Release: func() {},
 	}
 	if len(bad) > 0 {
 		chunk.Rejected = Rejected(out, bad)
@@ -421,19 +318,6 @@ func Rejected(b *batch.Batch, bad []batch.RowError) []connector.Rejected {
 		})
 	}
 	return out
-}
-
-func (p place) encode() connector.Position {
-	p.Version = placeVersion
-	text, _ := json.Marshal(p) // plain members always marshal
-	return text
-}
-
-// end is the position after the last row; an incremental source goes on from there.
-func (s *Source) end() connector.Position {
-	at := s.at
-	at.Done = s.config.Incremental.Column == ""
-	return at.encode()
 }
 
 // Ack does nothing: the table keeps its rows.

@@ -88,11 +88,32 @@ func TestCreateTable(t *testing.T) {
 
 func TestAfter(t *testing.T) {
 	columns, values := []string{"a", "b"}, []string{"1", "'x'"}
-	if got := Postgres.After(columns, values); got != "(a, b) > (1, 'x')" {
-		t.Error(got)
-	}
-	if got := MySQL.After(columns, values); got != "((a > 1) OR (a = 1 AND b > 'x'))" {
-		t.Error(got)
+	none, few := Ties{}, Ties{Keys: [][]string{{"'v'"}, {"'x'"}}}
+	many := Ties{Keys: few.Keys, Ordered: true}
+	wide := Ties{Keys: [][]string{{"2", "'v'"}, {"3", "'x'"}}}
+	for _, c := range []struct {
+		d               Dialect
+		columns, values []string
+		ties            Ties
+		want            string
+	}{
+		{Postgres, columns[:1], values[:1], none, "a > 1"},
+		{Postgres, columns, values, none, "(a, b) > (1, 'x')"},
+		{MySQL, columns, values, none, "((a > 1) OR (a = 1 AND b > 'x'))"},
+		{MySQL, columns, values, few, "a >= 1 AND NOT (a = 1 AND b IN ('v', 'x'))"},
+		{Postgres, columns, values, many, "(a, b) > (1, 'x') AND NOT (a = 1 AND b IN ('v', 'x'))"},
+		{
+			Postgres, append(columns, "c"), append(values, "'y'"), wide,
+			"a >= 1 AND NOT (a = 1 AND (b, c) IN ((2, 'v'), (3, 'x')))",
+		},
+		{
+			SQLite, append(columns, "c"), append(values, "'y'"), wide,
+			"a >= 1 AND NOT (a = 1 AND (b, c) IN (VALUES (2, 'v'), (3, 'x')))",
+		},
+	} {
+		if got := c.d.After(c.columns, c.values, c.ties); got != c.want {
+			t.Errorf("%s: %s, want %s", c.d, got, c.want)
+		}
 	}
 }
 
