@@ -20,7 +20,8 @@ func backend(c Connection) sqlkit.Backend {
 		Dialect:  sqlkit.MySQL,
 		Connect:  func(ctx context.Context) (*sqlkit.Session, error) { return connect(ctx, c) },
 		Classify: classify, Describe: describe, DescribeQuery: describeQuery,
-		Expression: expression, Ordering: ordering, Insert: insert, Begin: "START TRANSACTION",
+		Expression: expression, Ordering: ordering, Insert: insert, NotNull: notNull,
+		Begin:  "START TRANSACTION",
 		Cancel: func(ctx context.Context, s *sqlkit.Session) { kill(ctx, c, s.ID) },
 	}
 }
@@ -123,6 +124,12 @@ func classify(op string, err error) error {
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, engine.ErrInvalidConn):
 	}
 	return out
+}
+
+func notNull(err error) bool {
+	const columnNeedsValue = 1364
+	server, ok := errors.AsType[*engine.MySQLError](err)
+	return ok && server.Number == columnNeedsValue
 }
 
 // classOf maps a server's error number to a class and a remedy.

@@ -15,7 +15,8 @@ import (
 func describe(ctx context.Context, s *sqlkit.Session, name sqlkit.Name) (sqlkit.Table, error) {
 	var out sqlkit.Table
 	op := "describe table " + name.String()
-	found, err := collect(ctx, s, `SELECT column_name, column_type, is_nullable, extra
+	found, err := collect(ctx, s, `SELECT column_name, column_type, is_nullable, extra,
+		column_default IS NULL AND is_nullable = 'NO' AND extra NOT LIKE '%auto_increment%'
 		FROM information_schema.columns
 		WHERE table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND table_name = ?
 		ORDER BY ordinal_position`, name.Schema, name.Table)
@@ -29,6 +30,7 @@ func describe(ctx context.Context, s *sqlkit.Session, name sqlkit.Name) (sqlkit.
 			Name: row[0], Declared: row[1], NotNull: row[2] == "NO",
 			Computed: strings.Contains(strings.ToUpper(row[3]), "GENERATED") &&
 				!strings.Contains(strings.ToUpper(row[3]), "DEFAULT_GENERATED"),
+			Required: row[4] == "1",
 		}
 		column.Type = typeOf(column.Declared)
 		if json[column.Name] {

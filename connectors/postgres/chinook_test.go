@@ -18,6 +18,7 @@ import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/connectors/mysql"
 	"github.com/tapeline/tapeline/connectors/sqlite"
+	"github.com/tapeline/tapeline/internal/sqlkit/sqltest"
 	"github.com/tapeline/tapeline/internal/testenv"
 )
 
@@ -115,7 +116,7 @@ func TestChinook(t *testing.T) {
 			}
 			replace := with(prefix + "{table}")
 			replace["Mode"] = "replace"
-			sink, err := to.connector.Sink.New(testEnv(1), configure(to.connector.Sink.Config, replace))
+			sink, err := to.connector.Sink.New(sqltest.Env(1), configure(to.connector.Sink.Config, replace))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +130,7 @@ func TestChinook(t *testing.T) {
 			want := map[string][]string{}
 			total := 0
 			for _, table := range tables {
-				source, err := newSource(testEnv(500), f.sourceConfig(table))
+				source, err := newSource(sqltest.Env(500), f.sourceConfig(table))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -147,7 +148,7 @@ func TestChinook(t *testing.T) {
 				t.Errorf("%d tables of %d rows", len(tables), total)
 			}
 			for _, table := range tables {
-				source, err := to.connector.Source.New(testEnv(500),
+				source, err := to.connector.Source.New(sqltest.Env(500),
 					configure(to.connector.Source.Config, with(prefix+table)))
 				if err != nil {
 					t.Fatal(err)

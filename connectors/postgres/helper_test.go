@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/sqlkit"
+	"github.com/tapeline/tapeline/internal/sqlkit/sqltest"
 	"github.com/tapeline/tapeline/internal/testenv"
 )
 
@@ -74,13 +74,6 @@ func (f *fixture) texts(sql string) []string {
 	return out
 }
 
-func testEnv(rows int) connector.Env {
-	return connector.Env{
-		Log: slog.New(slog.DiscardHandler), Node: "node", Workflow: "flow",
-		Budget: connector.NewBudget(connector.Limits{Rows: rows, Bytes: 1 << 20}),
-	}
-}
-
 func (f *fixture) sourceConfig(table string) *sourceConfig {
 	return &sourceConfig{
 		Connection: f.connection, Numeric: "decimal(38,10)", NonFinite: "reject",
@@ -98,7 +91,7 @@ func (f *fixture) sinkConfig(table string, key ...string) *sinkConfig {
 // open returns an opened source.
 func (f *fixture) open(config *sourceConfig, rows int, at connector.Position) *source {
 	f.Helper()
-	made, err := newSource(testEnv(rows), config)
+	made, err := newSource(sqltest.Env(rows), config)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -133,18 +126,9 @@ func (f *fixture) readAll(s *source) ([]connector.Chunk, connector.Position) {
 
 func (f *fixture) openSink(config *sinkConfig, task connector.Task) *sink {
 	f.Helper()
-	s, err := f.tryOpenSink(config, task)
+	made, err := newSink(sqltest.Env(1000), config)
 	if err != nil {
 		f.Fatal(err)
-	}
-	return s
-}
-
-func (f *fixture) tryOpenSink(config *sinkConfig, task connector.Task) (*sink, error) {
-	f.Helper()
-	made, err := newSink(testEnv(1000), config)
-	if err != nil {
-		return nil, err
 	}
 	if task.Run == "" {
 		task.Run = "run"
@@ -153,9 +137,11 @@ func (f *fixture) tryOpenSink(config *sinkConfig, task connector.Task) (*sink, e
 		task.Node = "node"
 	}
 	task.Count = max(task.Count, 1)
-	s := made.(*sink)
-	f.Cleanup(func() { _ = s.Close() })
-	return s, s.Open(f.Context(), task)
+	f.Cleanup(func() { _ = made.Close() })
+	if err := made.Open(f.Context(), task); err != nil {
+		f.Fatal(err)
+	}
+	return made.(*sink)
 }
 
 func (f *fixture) write(s *sink, b *batch.Batch) {
@@ -181,22 +167,4 @@ func (f *fixture) commit(s *sink, epoch uint64) {
 	if err := s.Commit(f.Context(), connector.Epoch{Number: epoch}, nil); err != nil {
 		f.Fatal(err)
 	}
-}
-
-// people returns a batch of ids from..to-1 with names.
-func people(t testing.TB, from, to int, name string) *batch.Batch {
-	t.Helper()
-	b := batch.NewBuilder(batch.NewSchema(
-		batch.Field{Name: "id", Type: batch.Of(batch.Int64)},
-		batch.Field{Name: "name", Type: batch.Of(batch.String), Nullable: true},
-	))
-	for i := from; i < to; i++ {
-		b.Column(0).Int(int64(i))
-		b.Column(1).Text(name)
-	}
-	out, err := b.Batch()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -177,6 +178,10 @@ func (s *sink) write(ctx context.Context, out *frames) error {
 		s.saved = true
 		return nil
 	case errors.As(err, &refused) && refused.Severity != "FATAL":
+		if refused.Code == "23502" && !slices.Contains(out.target.names(), refused.ColumnName) {
+			missing := sqlkit.Missing(out.target.name, []string{refused.ColumnName})
+			err = &connector.Error{Op: op, Class: connector.Schema, Err: missing}
+		}
 		return s.undo(ctx, op, err)
 	case ctx.Err() != nil:
 		return s.broken(op, context.Cause(ctx))

@@ -86,6 +86,9 @@ func (s *source) Open(ctx context.Context, part connector.Partition, p connector
 			}
 		}
 	}
+	if p == nil {
+		s.warnOfNulls(ctx)
+	}
 	if s.wire, err = newWire(ctx, s.session.conn); err != nil {
 		return classify("open "+s.name(), err)
 	}
@@ -120,6 +123,26 @@ func (s *source) name() string {
 		return "table " + s.config.Table
 	}
 	return "query"
+}
+
+// warnOfNulls says that some rows will never be read. It is a courtesy, in a savepoint of its own.
+func (s *source) warnOfNulls(ctx context.Context) {
+	if s.plan.order != sorted || s.config.Table == "" || !s.plan.sort[0].nullable {
+		return
+	}
+	column := s.plan.sort[0].ordering()
+	sql := "SELECT 1 FROM " + s.plan.from + " AS s WHERE " + column + " IS NULL"
+	if s.config.Where != "" {
+		sql += " AND (" + s.config.Where + ")"
+	}
+	if s.session.run(ctx, "SAVEPOINT nulls") != nil {
+		return
+	}
+	if _, found, err := s.session.Int(ctx, sql+" LIMIT 1"); err == nil && found {
+		s.env.Log.Warn("rows without a value in incremental.column are not read",
+			"table", s.config.Table, "column", s.config.Incremental.Column)
+	}
+	_ = s.session.run(ctx, "ROLLBACK TO SAVEPOINT nulls") // a failure shows at the COPY
 }
 
 func (s *source) startCopy(ctx context.Context) error {

@@ -13,26 +13,8 @@ import (
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/fault"
+	"github.com/tapeline/tapeline/internal/sqlkit/sqltest"
 )
-
-// ids returns the first column of all chunks.
-func ids(chunks []connector.Chunk) []int64 {
-	var out []int64
-	for _, chunk := range chunks {
-		for i := range chunk.Batch.Len() {
-			out = append(out, chunk.Batch.Column(0).Int(chunk.Batch.Row(i)))
-		}
-	}
-	return out
-}
-
-func sequence(from, to int64) []int64 {
-	var out []int64
-	for i := from; i < to; i++ {
-		out = append(out, i)
-	}
-	return out
-}
 
 // TestResume reopens each kind of scan at every position it handed out.
 func TestResume(t *testing.T) {
@@ -62,20 +44,20 @@ func TestResume(t *testing.T) {
 			config := f.sourceConfig("")
 			configure(config)
 			all, end := f.readAll(f.open(config, 37, nil))
-			got := ids(all)
-			if want := sequence(0, 500); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+			got := sqltest.IDs(all)
+			if want := sqltest.Sequence(0, 500); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 				t.Fatalf("read %v", got)
 			}
 			seen := 0
 			for _, chunk := range all {
 				seen += chunk.Batch.Len()
 				rest, _ := f.readAll(f.open(config, 100, chunk.Position))
-				if !slices.Equal(ids(rest), got[seen:]) {
-					t.Fatalf("after %s: read %v", chunk.Position, ids(rest))
+				if !slices.Equal(sqltest.IDs(rest), got[seen:]) {
+					t.Fatalf("after %s: read %v", chunk.Position, sqltest.IDs(rest))
 				}
 			}
 			if rest, _ := f.readAll(f.open(config, 100, end)); len(rest) != 0 {
-				t.Errorf("after the end %s: read %v", end, ids(rest))
+				t.Errorf("after the end %s: read %v", end, sqltest.IDs(rest))
 			}
 		})
 	}
@@ -96,15 +78,15 @@ func TestIncrementalRuns(t *testing.T) {
 			}
 			first, end := f.readAll(f.open(config, 10, nil))
 			want := map[string][]int64{
-				"at": sequence(10, 100), "amount": sequence(0, 100),
-				"id": append(sequence(0, 100), 1000),
+				"at": sqltest.Sequence(10, 100), "amount": sqltest.Sequence(0, 100),
+				"id": append(sqltest.Sequence(0, 100), 1000),
 			}[column]
-			if diff := cmp.Diff(want, ids(first)); diff != "" {
+			if diff := cmp.Diff(want, sqltest.IDs(first)); diff != "" {
 				t.Fatal(diff)
 			}
 			f.exec(`INSERT INTO log VALUES (2000, '2030-01-01', 2000)`)
 			second, _ := f.readAll(f.open(config, 10, end))
-			if diff := cmp.Diff([]int64{2000}, ids(second)); diff != "" {
+			if diff := cmp.Diff([]int64{2000}, sqltest.IDs(second)); diff != "" {
 				t.Error(diff)
 			}
 			f.exec(`DELETE FROM log WHERE id = 2000`)
@@ -117,7 +99,7 @@ func TestPartitions(t *testing.T) {
 	f.exec(`CREATE TABLE wide AS SELECT i::int8 AS id, repeat(md5(i::text), 30) AS pad
 		FROM generate_series(0, 19999) AS i`)
 	config := f.sourceConfig("wide")
-	made, err := newSource(testEnv(1000), config)
+	made, err := newSource(sqltest.Env(1000), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +109,7 @@ func TestPartitions(t *testing.T) {
 	}
 	var got []int64
 	for _, part := range parts {
-		s, err := newSource(testEnv(1000), config)
+		s, err := newSource(sqltest.Env(1000), config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,14 +117,14 @@ func TestPartitions(t *testing.T) {
 			t.Fatal(err)
 		}
 		chunks, _ := f.readAll(s.(*source))
-		if n := len(ids(chunks)); n < 3000 || n > 7000 {
+		if n := len(sqltest.IDs(chunks)); n < 3000 || n > 7000 {
 			t.Errorf("partition %s has %d rows", part.ID, n)
 		}
-		got = append(got, ids(chunks)...)
+		got = append(got, sqltest.IDs(chunks)...)
 		_ = s.Close()
 	}
 	slices.Sort(got)
-	if !slices.Equal(got, sequence(0, 20000)) {
+	if !slices.Equal(got, sqltest.Sequence(0, 20000)) {
 		t.Errorf("parts together have %d rows", len(got))
 	}
 }
@@ -154,7 +136,7 @@ func TestRejectedRows(t *testing.T) {
 		(2, 2, 'infinity', NULL), (3, 1e-11, NULL, NULL), (4, 1e30, NULL, NULL),
 		(5, NULL, NULL, '{{1},{2}}'), (6, 6, '-infinity', NULL)`)
 	chunks, _ := f.readAll(f.open(f.sourceConfig("odd"), 100, nil))
-	if diff := cmp.Diff([]int64{0}, ids(chunks)); diff != "" {
+	if diff := cmp.Diff([]int64{0}, sqltest.IDs(chunks)); diff != "" {
 		t.Error(diff)
 	}
 	if got := len(chunks[0].Rejected); got != 6 {
@@ -167,7 +149,7 @@ func TestRejectedRows(t *testing.T) {
 	config := f.sourceConfig("odd")
 	config.NonFinite = "null"
 	chunks, _ = f.readAll(f.open(config, 100, nil))
-	if diff := cmp.Diff([]int64{0, 1, 2, 6}, ids(chunks)); diff != "" {
+	if diff := cmp.Diff([]int64{0, 1, 2, 6}, sqltest.IDs(chunks)); diff != "" {
 		t.Error(diff)
 	}
 	config.Numeric = "string"
@@ -210,8 +192,8 @@ func TestBackendKilledWhileReading(t *testing.T) {
 		t.Fatalf("read after the kill: %v", err)
 	}
 	rest, _ := f.readAll(f.open(config, 5000, chunk.Position))
-	if want := sequence(read, 50000); !slices.Equal(ids(rest), want) {
-		t.Errorf("after %d rows the resumed source reads %d", read, len(ids(rest)))
+	if want := sqltest.Sequence(read, 50000); !slices.Equal(sqltest.IDs(rest), want) {
+		t.Errorf("after %d rows the resumed source reads %d", read, len(sqltest.IDs(rest)))
 	}
 }
 
@@ -252,7 +234,7 @@ func TestReadStops(t *testing.T) {
 func TestDiscover(t *testing.T) {
 	f := newFixture(t)
 	f.exec(`CREATE TABLE t (id int PRIMARY KEY, n numeric(12,2), tags text[], at timestamptz)`)
-	s, err := newSource(testEnv(10), f.sourceConfig("t"))
+	s, err := newSource(sqltest.Env(10), f.sourceConfig("t"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +246,7 @@ func TestDiscover(t *testing.T) {
 	if schema.String() != want {
 		t.Errorf("schema %s, want %s", schema, want)
 	}
-	missing, err := newSource(testEnv(10), f.sourceConfig("nowhere"))
+	missing, err := newSource(sqltest.Env(10), f.sourceConfig("nowhere"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func (s *sink) prepare(
 	}
 	name, err := sqlkit.Expand(s.config.Table, table)
 	if err == nil {
-		err = sqlkit.Postgres.CheckNames(schema)
+		err = sqlkit.Postgres.CheckNames(name, schema)
 	}
 	if err == nil {
 		err = s.config.CheckKey(schema)

@@ -23,7 +23,8 @@ func backend(path string, write bool) sqlkit.Backend {
 			return connect(ctx, path, write)
 		},
 		Classify: classify, Describe: describe, DescribeQuery: describeQuery,
-		Expression: expression, Insert: insert, Exclusive: true, Begin: "BEGIN IMMEDIATE",
+		Expression: expression, Insert: insert, NotNull: notNull, Exclusive: true,
+		Begin: "BEGIN IMMEDIATE",
 	}
 }
 
@@ -93,6 +94,12 @@ func classify(op string, err error) error {
 	return out
 }
 
+func notNull(err error) bool {
+	const constraintNotNull = 1299
+	native, ok := errors.AsType[*engine.Error](err)
+	return ok && native.Code() == constraintNotNull
+}
+
 // describe returns a table's columns; its key is the rowid or the primary key.
 func describe(ctx context.Context, s *sqlkit.Session, name sqlkit.Name) (sqlkit.Table, error) {
 	var out sqlkit.Table
@@ -101,7 +108,7 @@ func describe(ctx context.Context, s *sqlkit.Session, name sqlkit.Name) (sqlkit.
 	if schema == "" {
 		schema = "main"
 	}
-	rows, err := s.Query(ctx, `SELECT name, type, "notnull", pk, hidden
+	rows, err := s.Query(ctx, `SELECT name, type, "notnull", pk, hidden, dflt_value IS NULL
 		FROM pragma_table_xinfo(?, ?)`, name.Table, schema)
 	if err != nil {
 		return out, classify(op, err)
@@ -116,6 +123,7 @@ func describe(ctx context.Context, s *sqlkit.Session, name sqlkit.Name) (sqlkit.
 		column := sqlkit.Column{
 			Name: row[0].(string), Declared: row[1].(string), NotNull: row[2] == int64(1),
 			Computed: row[4].(int64) > 1,
+			Required: row[2] == int64(1) && row[3] == int64(0) && row[5] == int64(1),
 		}
 		column.Type = typeOf(column.Declared)
 		used[strings.ToLower(column.Name)] = true

@@ -27,6 +27,8 @@ type Backend struct {
 	Ordering func(c Column) string
 	// Insert writes rows of dense columns; the statement ends before VALUES. suffix follows them.
 	Insert func(ctx context.Context, s *Session, w Rows) error
+	// NotNull reports whether a driver's error says that a column needs a value.
+	NotNull func(err error) bool
 	// Exclusive: one connection does everything, as a second writer would wait for the first.
 	Exclusive bool
 	// Contended reports whether another sink of this process writes to the same file; rows then
@@ -55,6 +57,7 @@ type Column struct {
 	Type     batch.Type // what its values become; String for unknown ones
 	NotNull  bool
 	Computed bool
+	Required bool // rows must give it a value: not null, and nothing else fills it
 }
 
 // Table is a table or query.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tapeline/tapeline/batch"
 )
@@ -36,11 +37,14 @@ func (d Dialect) AddColumn(name Name, f batch.Field) string {
 	return "ALTER TABLE " + d.QuoteName(name) + " ADD COLUMN " + d.columnDefinition(f, false)
 }
 
-// CheckNames refuses a schema that no table can have: no columns, or one name twice. MySQL and
-// SQLite compare names without case.
-func (d Dialect) CheckNames(schema *batch.Schema) error {
+// CheckNames refuses what no table can have: no columns, one name twice, or a name that the server
+// would cut. MySQL and SQLite compare names without case.
+func (d Dialect) CheckNames(table Name, schema *batch.Schema) error {
 	if schema.Len() == 0 {
 		return fmt.Errorf("the rows have no columns")
+	}
+	if err := d.checkLength("table", table.Table); err != nil {
+		return fmt.Errorf("%w: choose a shorter one", err)
 	}
 	seen := map[string]string{}
 	for _, f := range schema.Fields() {
@@ -54,9 +58,32 @@ func (d Dialect) CheckNames(schema *batch.Schema) error {
 		if f.Name == "" {
 			return fmt.Errorf("a column has no name; name it with a select")
 		}
+		if err := d.checkLength("column", f.Name); err != nil {
+			return fmt.Errorf("%w: rename it with a select", err)
+		}
 		seen[folded] = f.Name
 	}
 	return nil
+}
+
+// checkLength: PostgreSQL cuts longer names without a word, so that two may become one.
+func (d Dialect) checkLength(what, name string) error {
+	n, most, unit := len(name), 63, "bytes"
+	if d == MySQL {
+		n, most, unit = utf8.RuneCountInString(name), 64, "characters"
+	}
+	if d == SQLite || n <= most {
+		return nil
+	}
+	return fmt.Errorf("the name of %s %.20q... has %d %s, %s allows %d", what, name, n, unit, d, most)
+}
+
+// Missing returns the reason why rows cannot be written that lack columns which need a value, with
+// the remedy.
+func Missing(table Name, columns []string) error {
+	return fmt.Errorf("column %s of table %s is NOT NULL without a default, and the rows do not have it; "+
+		"add it with a compute operator, or give it a default",
+		`"`+strings.Join(columns, `", "`)+`"`, table)
 }
 
 func contains(names []string, name string) bool {

@@ -38,6 +38,7 @@ type target struct {
 	name   Name
 	schema *batch.Schema
 	want   []batch.Type
+	lacks  []string // columns that need a value, unless a trigger gives it
 	prefix string
 	suffix string
 	stage  string // temporary table, quoted; made at the first use
@@ -250,6 +251,9 @@ func (s *Sink) write(
 	}
 	if s.staging {
 		apply = s.applyStage
+		if err := s.ensureStage(ctx, t); err != nil {
+			return s.backend.Classify(op, err)
+		}
 	} else if err := s.begin(ctx, t); err != nil {
 		return err
 	}
@@ -262,6 +266,9 @@ func (s *Sink) write(
 			s.rows = true
 			return nil
 		}
+	}
+	if len(t.lacks) > 0 && s.backend.NotNull(err) {
+		err = &connector.Error{Op: op, Class: connector.Schema, Err: Missing(t.name, t.lacks)}
 	}
 	return s.undo(ctx, op, err)
 }

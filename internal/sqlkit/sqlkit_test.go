@@ -81,7 +81,7 @@ func TestCreateTable(t *testing.T) {
 		}
 	}
 	twice := batch.NewSchema(batch.Field{Name: "a"}, batch.Field{Name: "A"})
-	if Postgres.CheckNames(twice) != nil || MySQL.CheckNames(twice) == nil {
+	if Postgres.CheckNames(Name{}, twice) != nil || MySQL.CheckNames(Name{}, twice) == nil {
 		t.Error("names are compared without case by MySQL alone")
 	}
 }

@@ -14,12 +14,22 @@ import (
 const stageOperation = "tapeline_operation"
 
 // applyStage keeps a chunk's rows in a temporary table of this connection, which no other waits
-// for. The table's constraints are checked by publish.
+// for. The target takes them first, for the time of the chunk, so that its constraints refuse rows
+// here; what they say of several chunks together is seen by rehearse.
 func (s *Sink) applyStage(
 	ctx context.Context, t *target, columns []*batch.Column, inserts, deletes []int32,
 ) error {
-	if err := s.ensureStage(ctx, t); err != nil {
-		return err
+	// A table that is still to be emptied would refuse for the sake of its old rows.
+	if s.config.Mode != Replace || s.emptied.Has(t.name) {
+		if _, err := s.data.Exec(ctx, "SAVEPOINT trial"); err != nil {
+			return err
+		}
+		if err := s.apply(ctx, t, columns, inserts, deletes); err != nil {
+			return err // the chunk's savepoint takes it back
+		}
+		if _, err := s.data.Exec(ctx, "ROLLBACK TO SAVEPOINT trial"); err != nil {
+			return err
+		}
 	}
 	names := s.backend.Dialect.QuoteList(append(t.schema.Names(), stageOperation))
 	for _, part := range []struct {
@@ -51,6 +61,7 @@ func (s *Sink) applyStage(
 }
 
 // ensureStage makes the temporary table with the target's column types and none of its constraints.
+// It comes before the chunk's savepoint, which would take the table back with a refused chunk.
 func (s *Sink) ensureStage(ctx context.Context, t *target) error {
 	if t.stage != "" {
 		return nil
@@ -104,14 +115,14 @@ func (s *Sink) publish(ctx context.Context) error {
 }
 
 func (s *Sink) runPublishing(ctx context.Context) error {
-	emptied := map[Name]bool{} // two schemas may share a table
+	emptied := map[Name]bool{} // two schemas, or spellings, may share a table
 	for _, t := range s.stagedTargets() {
-		for _, sql := range s.publishing(t, emptied[t.name]) {
+		for _, sql := range s.publishing(t, emptied[s.emptied.key(t.name)]) {
 			if _, err := s.data.Exec(ctx, sql); err != nil {
 				return fmt.Errorf("insert into %s: %w", t.name, err)
 			}
 		}
-		emptied[t.name] = true
+		emptied[s.emptied.key(t.name)] = true
 	}
 	return nil
 }

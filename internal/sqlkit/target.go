@@ -23,7 +23,7 @@ func (s *Sink) prepare(
 	}
 	name, err := Expand(s.config.Table, table)
 	if err == nil {
-		err = s.backend.Dialect.CheckNames(schema)
+		err = s.backend.Dialect.CheckNames(name, schema)
 	}
 	if err == nil {
 		err = s.config.CheckKey(schema)
@@ -113,6 +113,12 @@ func (s *Sink) match(name Name, schema *batch.Schema, found Table) (*target, err
 			return nil, Conflict(name, f.Name, f.Type, c.Declared)
 		}
 		t.want = append(t.want, want)
+	}
+	for _, c := range found.Columns {
+		given := func(name string) bool { return strings.EqualFold(name, c.Name) }
+		if c.Required && !slices.ContainsFunc(schema.Names(), given) {
+			t.lacks = append(t.lacks, c.Name)
+		}
 	}
 	t.prefix = "INSERT INTO " + d.QuoteName(name) + " (" + d.QuoteList(schema.Names()) + ") VALUES "
 	if s.config.Keyed() {
