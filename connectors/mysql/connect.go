@@ -145,7 +145,13 @@ func classOf(number uint16) (connector.Class, string) {
 		return connector.Schema, ""
 	case 1153:
 		return connector.Data, "raise max_allowed_packet on the server"
-	case 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1927, 3024:
+	case 1040, 1203, 1226:
+		return connector.Transient, "the server is short of connections"
+	case 1205:
+		return connector.Transient, "another transaction holds a lock: see innodb_lock_wait_timeout"
+	case 1969, 3024:
+		return connector.Transient, "the server cancelled the statement: see its statement time limit"
+	case 1053, 1158, 1159, 1160, 1161, 1213, 1290, 1317, 1927:
 		return connector.Transient, ""
 	case 1048, 1062, 1216, 1217, 1264, 1265, 1292, 1300, 1366, 1367, 1406, 1411, 1416, 1451, 1452,
 		1586, 1690, 3140, 3819, 4025:

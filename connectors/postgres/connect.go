@@ -165,8 +165,10 @@ func classOf(code string) (connector.Class, string) {
 		return connector.Permanent, "create the database or correct connection_string"
 	case "3F000":
 		return connector.Schema, "create the schema"
-	case "40001", "40P01", "55P03", "55006", "25P03":
+	case "40001", "40P01", "55006", "25P03":
 		return connector.Transient, ""
+	case "55P03":
+		return connector.Transient, "another transaction holds a lock: see lock_timeout"
 	case "57014":
 		return connector.Transient, "the server cancelled the statement: see statement_timeout"
 	}

@@ -33,7 +33,7 @@ func (s *sink) Decide(ctx context.Context, epoch connector.Epoch) error {
 			}
 			s.data = data
 		}
-		if err := s.data.run(ctx, "BEGIN"); err != nil {
+		if err := s.data.run(ctx, beginEpoch); err != nil {
 			s.drop()
 			return classify(op, err)
 		}

@@ -189,6 +189,11 @@ func (s *sink) write(ctx context.Context, out *frames) error {
 	return s.broken(op, err)
 }
 
+// beginEpoch opens a data transaction. It waits a minute for locks unless the connection says
+// otherwise: another transaction of this process, which waits for this one, may hold them.
+const beginEpoch = "BEGIN; SELECT set_config('lock_timeout', '60s', true) " +
+	"WHERE current_setting('lock_timeout') = '0'"
+
 // begin opens the epoch's transaction at its first rows, so that an idle sink holds no locks.
 func (s *sink) begin(ctx context.Context, t *target) error {
 	op := "write table " + t.name.String()
@@ -200,7 +205,7 @@ func (s *sink) begin(ctx context.Context, t *target) error {
 			}
 			s.data = data
 		}
-		if err := s.data.run(ctx, "BEGIN"); err != nil {
+		if err := s.data.run(ctx, beginEpoch); err != nil {
 			s.drop()
 			return classify(op, err)
 		}
@@ -209,10 +214,7 @@ func (s *sink) begin(ctx context.Context, t *target) error {
 	if s.config.Mode != sqlkit.Replace || s.emptied.Has(t.name) {
 		return nil
 	}
-	// A reader of the same table would make TRUNCATE wait for ever.
-	sql := "SET LOCAL lock_timeout = '30s'; TRUNCATE " + sqlkit.Postgres.QuoteName(t.name) +
-		"; SET LOCAL lock_timeout TO DEFAULT"
-	if err := s.data.run(ctx, sql); err != nil {
+	if err := s.data.run(ctx, "TRUNCATE "+sqlkit.Postgres.QuoteName(t.name)); err != nil {
 		// Rows of other tables in this epoch go with the transaction.
 		lost := s.saved
 		_ = s.data.run(ctx, "ROLLBACK")

@@ -76,6 +76,7 @@ func classify(op string, err error) error {
 	const (
 		codeError, codeBusy, codeLocked, codeReadOnly, codeFull = 1, 5, 6, 8, 13
 		codeCantOpen, codeTooBig, codeConstraint, codeMismatch  = 14, 18, 19, 20
+		codeCorrupt, codeNotDatabase                            = 11, 26
 	)
 	switch native.Code() & 0xff {
 	case codeBusy, codeLocked:
@@ -88,6 +89,8 @@ func classify(op string, err error) error {
 		out.Class, out.Hint = connector.Auth, "the file or its folder is read-only"
 	case codeCantOpen:
 		out.Hint = "check the path and its permissions"
+	case codeCorrupt, codeNotDatabase:
+		out.Hint = "the file is damaged, or no SQLite database"
 	case codeFull:
 		out.Hint = "the disk is full: free space"
 	}
