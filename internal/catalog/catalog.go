@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/tapeline/tapeline/internal/vfs"
-	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+	"modernc.org/sqlite" // also the database/sql driver "sqlite"
 )
 
 // FileName is the database's name within the state folder.
@@ -21,6 +21,9 @@ const keptCheckpoints = 3
 
 // ErrNotFound is wrapped when a run, workflow or savepoint does not exist.
 var ErrNotFound = errors.New("not in the catalog")
+
+// ErrCorrupt is wrapped when the file is damaged, or no catalog.
+var ErrCorrupt = errors.New("the catalog is damaged")
 
 // Catalog is an open control database. Several processes may have it open. Safe for concurrent
 // use.
@@ -45,8 +48,12 @@ func Open(dir string) (*Catalog, error) {
 	// One connection: SQLite has one writer anyway, and waiting in the pool costs no polling.
 	db.SetMaxOpenConns(1)
 	c := &Catalog{db: db, process: thisProcess()}
-	if err := c.migrate(context.Background()); err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", name, err), db.Close())
+	err = c.check(context.Background())
+	if err == nil {
+		err = c.migrate(context.Background())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", name, explain(err)), db.Close())
 	}
 	if err := (vfs.OS{}).SyncDir(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", name, err), db.Close())
@@ -70,8 +77,43 @@ func source(name string) string {
 // Close closes the database. Leases that are not released expire.
 func (c *Catalog) Close() error { return c.db.Close() }
 
+// check reads the file's structure, so that a damaged one is refused before it is written.
+func (c *Catalog) check(ctx context.Context) error {
+	var verdict string
+	if err := c.db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
+		return err
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("%w: %s%s", ErrCorrupt, verdict, restoreHint)
+	}
+	return nil
+}
+
+const restoreHint = " (restore the state folder from a backup; without one, move it aside: workflows " +
+	"then start anew)"
+
+// explain says what can be done about an error of the database.
+func explain(err error) error {
+	native, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return err
+	}
+	const codeInputOutput, codeCorrupt, codeFull, codeNotDatabase = 10, 11, 13, 26
+	switch native.Code() & 0xff {
+	case codeCorrupt, codeNotDatabase:
+		return fmt.Errorf("%w: %w%s", ErrCorrupt, err, restoreHint)
+	case codeFull, codeInputOutput:
+		return fmt.Errorf("%w (is the disk full? nothing is lost: free space and run again)", err)
+	}
+	return err
+}
+
 // write runs change in one transaction. Synced when it returns nil.
 func (c *Catalog) write(ctx context.Context, change func(tx *sql.Tx) error) error {
+	return explain(c.transact(ctx, change))
+}
+
+func (c *Catalog) transact(ctx context.Context, change func(tx *sql.Tx) error) error {
 	tx, err := c.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
