@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	nethttp "net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +25,7 @@ type client struct {
 	maxBytes int64
 	http     *nethttp.Client
 	base     *url.URL
+	secrets  []string  // never printed, also when a server repeats them
 	free     time.Time // rate limit: when the next request may go
 }
 
@@ -51,9 +55,39 @@ func newClient(cfg ClientConfig) (*client, error) {
 	if c.maxBytes == 0 {
 		c.maxBytes = defaultPageBytes
 	}
+	c.keep(cfg.Auth.Bearer, cfg.Auth.Password, cfg.Auth.Key)
+	if cfg.Auth.Username != "" {
+		basic := cfg.Auth.Username + ":" + cfg.Auth.Password
+		c.keep(base64.StdEncoding.EncodeToString([]byte(basic)))
+	}
+	c.keep(slices.Collect(maps.Values(cfg.Headers))...)
+	if password, ok := base.User.Password(); ok {
+		c.keep(password)
+	}
 	transport := nethttp.DefaultTransport.(*nethttp.Transport).Clone()
 	c.http = &nethttp.Client{Transport: transport, CheckRedirect: c.redirect}
 	return c, nil
+}
+
+// keep notes secrets; what is shorter stands in any text.
+func (c *client) keep(values ...string) {
+	const shortest = 4
+	for _, value := range values {
+		if len(value) >= shortest {
+			c.secrets = append(c.secrets, value)
+		}
+	}
+}
+
+// excerpt is the beginning of an answer for people, without secrets that the server repeats.
+func (c *client) excerpt(body io.Reader) string {
+	const shown, read = 300, 4 << 10                  // a secret is found though it ends beyond what is shown
+	data, _ := io.ReadAll(io.LimitReader(body, read)) // what there is will do
+	text := string(data)
+	for _, secret := range c.secrets {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	return text[:min(len(text), shown)]
 }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
@@ -128,9 +162,7 @@ func (c *client) do(ctx context.Context, method string, r request) (*answer, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode/100 != 2 {
-		const shown = 300
-		excerpt, _ := io.ReadAll(io.LimitReader(response.Body, shown)) // what there is will do
-		return nil, statusError(op, response, excerpt)
+		return nil, statusError(op, response, c.excerpt(response.Body))
 	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, c.maxBytes+1))
 	if err != nil {
@@ -216,7 +248,7 @@ func (c *client) failure(ctx context.Context, op string, err error) error {
 }
 
 // statusError classifies a status that is no success.
-func statusError(op string, response *nethttp.Response, excerpt []byte) *connector.Error {
+func statusError(op string, response *nethttp.Response, excerpt string) *connector.Error {
 	text := response.Status
 	if len(excerpt) > 0 {
 		text += fmt.Sprintf(": %q", excerpt)

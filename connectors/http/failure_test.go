@@ -208,3 +208,28 @@ func TestAuthHeaders(t *testing.T) {
 		}
 	}
 }
+
+// TestServersThatRepeatSecrets: an answer that quotes the request is shown without its secrets.
+func TestServersThatRepeatSecrets(t *testing.T) {
+	base := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		w.WriteHeader(nethttp.StatusUnauthorized)
+		fmt.Fprintf(w, "not you: %s, %s, %s, %s", r.Header.Get("Authorization"), r.Header.Get("X-Key"),
+			r.Header.Get("X-Own"), r.URL.RawQuery)
+	})
+	for name, auth := range map[string]AuthConfig{
+		"bearer": {Bearer: "SECRET1"}, "basic": {Username: "u", Password: "SECRET2"},
+		"key": {Header: "X-Key", Key: "SECRET3"},
+	} {
+		cfg := sourceConfig(func(c *SourceConfig) {
+			c.URL, c.Auth = base, auth
+			c.Headers, c.Query = map[string]string{"X-Own": "SECRET4"}, map[string]string{"q": "SECRET5"}
+		})
+		err := read(t, open(t, cfg, env(usual(), "r"), nil), all).err
+		if err == nil || !strings.Contains(err.Error(), "not you: ") {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if strings.Contains(err.Error(), "SECRET") || strings.Contains(err.Error(), "dTpTRUNSRVQy") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

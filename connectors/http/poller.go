@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"maps"
 	nethttp "net/http"
+	"slices"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
@@ -46,6 +48,7 @@ func newPoller(env connector.Env, cfg *SourceConfig) (connector.Source, error) {
 	if s.client, err = newClient(cfg.ClientConfig); err != nil {
 		return nil, problem("configure http source", []error{err})
 	}
+	s.client.keep(slices.Collect(maps.Values(cfg.Query))...)
 	if s.format, err = newFormat(&s.cfg); err != nil {
 		return nil, err
 	}
