@@ -88,7 +88,7 @@ const page = `**Source.** One SELECT is one consistent snapshot (InnoDB). A tabl
 primary key, or of another unique key without NULL, so reading continues exactly behind any
 position. Tables without one, views and queries are resumed by skipping the rows already read: give
 a query an ORDER BY that is total. With ` + "`incremental.column`" + ` rows come ordered by that column,
-then by key.
+then by key. ` + sqlkit.IncrementalDoc + `
 
 Types: TINYINT(1) is bool, DECIMAL up to 38 digits exact (wider ones text), DATETIME a wall time,
 TIMESTAMP an instant, BIT an integer, geometry its text. Zero dates and times beyond a day refuse

@@ -68,9 +68,10 @@ const page = `Rows leave and enter the server by binary ` + "`COPY`" + `, from a
 in physical order and a position is the last row's ctid: after a crash reading continues behind
 that row, in a new snapshot. Rows updated in between may have moved: they can be read twice or
 missed; rows that nobody touched come exactly once. With ` + "`incremental.column`" + ` rows come
-ordered by that column, then by the primary key (without one: by ctid, for views by count), and the
-end of a run is the start of the next. Rows that become visible later with a lower value are not
-seen. A ` + "`query`" + ` is resumed by running it again and skipping the rows already read: give it an
+ordered by that column, then by the primary key (without one: by ctid, for views by count). ` +
+	sqlkit.IncrementalDoc + `
+
+A ` + "`query`" + ` is resumed by running it again and skipping the rows already read: give it an
 ORDER BY that is total.
 
 Types: ` + "`numeric(p,s)`" + ` up to 38 digits is exact; other numerics become what ` + "`numeric`" + `

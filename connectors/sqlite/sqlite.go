@@ -94,8 +94,9 @@ func fromURL(text string) (map[string]any, error) {
 
 const page = `**Source.** One SELECT is one consistent snapshot. A table is read in the order of its rowid (of
 its primary key when it is WITHOUT ROWID), so reading continues exactly behind any position. With
-` + "`incremental.column`" + ` rows come ordered by that column, then by rowid. Views and queries are
-resumed by skipping the rows already read: give a query an ORDER BY that is total.
+` + "`incremental.column`" + ` rows come ordered by that column, then by rowid. ` + sqlkit.IncrementalDoc + `
+
+Views and queries are resumed by skipping the rows already read: give a query an ORDER BY that is total.
 
 Declared types decide: INT is int64, REAL float64, DECIMAL(p,s) and NUMERIC(p,s) decimal, BOOLEAN,
 DATE, TIME, DATETIME, TIMESTAMP, JSON, BLOB, text else. A value that does not read as its column's
@@ -104,6 +105,6 @@ type refuses its row.
 **Sink.** One transaction per epoch, committed together with the epoch's number in the table
 ` + "`tapeline_epochs`" + `: exactly once. A missing file or table is created. Decimals of more than 15
 digits are kept as text, since SQLite's numbers are 64-bit floats. With ` + "`key`" + ` rows of equal key
-are replaced and deletes honoured. SQLite has one writer: rows of several sinks on one file wait in
-temporary tables until the commit, which also is where their constraints are checked; writing many
-tables by one sink with ` + "`table: \"{table}\"`" + ` is faster.`
+are replaced and deletes honoured. SQLite has one writer: rows of several sinks on one file are
+tried out and then wait in temporary tables until the commit; writing many tables by one sink with
+` + "`table: \"{table}\"`" + ` is faster.`

@@ -13,6 +13,15 @@ type Incremental struct {
 	InitialValue any    `yaml:"initial_value" doc:"first run: only rows after it; none: all rows"`
 }
 
+// IncrementalDoc is the part of a source's page about incremental reading.
+const IncrementalDoc = `The end of a run is the start of the next. A position names the rows read that
+share the newest value, so that others of that value are read once, whenever they are committed; of
+more than 1000 such rows, and of views and queries, only those that sort later are. Rows committed
+with a lower value than one read before are not seen: let the column grow with the commits (a time
+taken when a long transaction began does not). Rows without a value are not read; the log says so
+when a table has any. An ` + "`initial_value`" + ` with an offset is an instant, which a column without
+zone holds in UTC.`
+
 // SourceConfig is what every SQL source accepts.
 type SourceConfig struct {
 	Table       string      `yaml:"table" doc:"table to read, also schema.table; or give query"`
