@@ -21,7 +21,6 @@ import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/filetest"
 	"github.com/tapeline/tapeline/internal/vfs"
-	"github.com/tapeline/tapeline/internal/vfs/simfs"
 )
 
 func newEnv(fsys vfs.FS, limits connector.Limits) connector.Env {
@@ -412,19 +411,8 @@ func FuzzRead(f *testing.F) {
 		if cut {
 			data = data[:len(data)*2/3]
 		}
-		system := simfs.New()
-		file, err := system.Create("a.xlsx")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := file.Write(data); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := read(t, newEnv(system, plenty()), SourceConfig{Path: "a.xlsx"}, nil); err != nil {
-			if _, ok := errors.AsType[*connector.Error](err); !ok {
-				t.Errorf("unclassified: %v", err)
-			}
-		}
+		cfg := SourceConfig{Path: "a.xlsx", SampleRows: defaultSampleRows}
+		filetest.Fuzz(t, Connector(), &cfg, "a.xlsx", data)
 	})
 }
 
