@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,8 +12,27 @@ import (
 
 // SourceConfig is the configuration of a parquet source.
 type SourceConfig struct {
-	Path    string   `yaml:"path" required:"true" doc:"file to read, or a glob (*, ?, [a-z]; ** for any depth) whose files are read in the order of their names" example:"data/*.parquet"`
-	Columns []string `yaml:"columns" doc:"columns to read, in this order; others are not even loaded. Default all" example:"[id, price]"`
+	Path         string         `yaml:"path" required:"true" doc:"file to read, or a glob (*, ?, [a-z]; ** for any depth) whose files are read in the order of their names" example:"data/*.parquet"`
+	Columns      []string       `yaml:"columns" doc:"columns to read, in this order; others are not even loaded. Default all" example:"[id, price]"`
+	MaxPageBytes connector.Size `yaml:"max_page_bytes" doc:"largest page, uncompressed, that is read: as much memory is taken for it, whatever the size of the file. At most 512MB. Default 256MB"`
+}
+
+// defaultMaxPageBytes is what one page may take unless the configuration says otherwise.
+const defaultMaxPageBytes = 256 << 20
+
+func (c *SourceConfig) maxPageBytes() int64 {
+	return cmp.Or(int64(c.MaxPageBytes), defaultMaxPageBytes)
+}
+
+func (c *SourceConfig) validate() error {
+	var problems []error
+	if c.Path == "" {
+		problems = append(problems, errors.New("path: required"))
+	}
+	if c.MaxPageBytes < 0 || c.MaxPageBytes > maxTextBytes {
+		problems = append(problems, fmt.Errorf("max_page_bytes: %d is not between 1 and %d", c.MaxPageBytes, maxTextBytes))
+	}
+	return invalid(problems)
 }
 
 // SinkConfig is the configuration of a parquet sink.

@@ -13,11 +13,12 @@ import (
 
 // node is one field of a file's schema and how its column is assembled from levels and values.
 type node struct {
-	field    batch.Field
-	level    file.LevelInfo
-	children []*node
-	leaf     leaf // nil with children
-	column   int  // of the leaf in the file
+	field     batch.Field
+	level     file.LevelInfo
+	children  []*node
+	leaf      leaf  // nil with children
+	column    int   // of the leaf in the file
+	sizeBytes int64 // of its open chunk, uncompressed
 }
 
 // newNode returns the tree of a field.

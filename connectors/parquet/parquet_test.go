@@ -415,6 +415,22 @@ func TestNoRows(t *testing.T) {
 	}
 }
 
+// TestLargePage: a page above the bound is refused by the setting that bounds it.
+func TestLargePage(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.parquet")
+	cfg := SinkConfig{Path: path, RowGroupRows: 1000, Dictionary: "never"}
+	writeAll(t, newEnv(vfs.OS{}, plenty()), cfg, []*batch.Batch{epochRows(1)})
+	_, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path, MaxPageBytes: 100}, connector.Partition{}, nil)
+	var e *connector.Error
+	if !errors.As(err, &e) || e.Code != "parquet_large_page" || e.Path != "max_page_bytes" || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Connector().Source.New(newEnv(vfs.OS{}, plenty()), &SourceConfig{Path: path, MaxPageBytes: 1 << 30}); err == nil {
+		t.Error("a page of more than a batch's text may take is allowed")
+	}
+}
+
 // TestManyRowGroups: a run of more checkpoints than a row group's number can count ends well.
 func TestManyRowGroups(t *testing.T) {
 	t.Parallel()

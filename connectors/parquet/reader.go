@@ -26,19 +26,22 @@ type open struct {
 	size  int64
 	pages *file.Reader
 	nodes []*node
+
+	maxPageBytes int64
 }
 
 // openFile reads a file's footer. It may panic on damaged ones.
-func openFile(f *container.File) (*open, error) {
+func openFile(f *container.File, maxPageBytes int64) (*open, error) {
 	properties := parquet.NewReaderProperties(memory.DefaultAllocator)
 	// Pages are read one at a time, not a whole column chunk at once.
 	properties.BufferedStreamEnabled = true
 	properties.BufferSize = 64 << 10
+	properties.MaxCompressedPageSize, properties.MaxUncompressedPageSize = maxPageBytes, maxPageBytes
 	pages, err := openPages(f, properties)
 	if err != nil {
 		return nil, err
 	}
-	o := &open{name: f.Name(), size: f.SizeBytes, pages: pages}
+	o := &open{name: f.Name(), size: f.SizeBytes, pages: pages, maxPageBytes: maxPageBytes}
 	footer := pages.MetaData()
 	manifest, err := pqarrow.NewSchemaManifest(footer.Schema, storedSchema(footer.KeyValueMetadata()), nil)
 	if err != nil {
@@ -257,6 +260,7 @@ func (r *reader) enterLeaf(group *file.RowGroupReader, n *node) error {
 	if err != nil {
 		return err
 	}
+	n.sizeBytes = metadata.TotalUncompressedSize()
 	return n.leaf.open(chunk)
 }
 
@@ -282,7 +286,7 @@ func (r *reader) load(rows int) ([]*batch.Column, error) {
 			columns[i] = batch.NullColumn(r.schema.Field(i).Type, rows)
 			continue
 		}
-		if err := n.leaves(func(n *node) error { return n.leaf.load(rows) }); err != nil {
+		if err := n.leaves(func(n *node) error { return r.loadLeaf(n, rows) }); err != nil {
 			return nil, err
 		}
 		column, err := n.build(rows)
@@ -295,6 +299,21 @@ func (r *reader) load(rows int) ([]*batch.Column, error) {
 		columns[i] = column
 	}
 	return columns, nil
+}
+
+// loadLeaf reads one leaf column. Where the column is larger than a page may be, that is said to be
+// what may be wrong: arrow-go's refusal of a page is no error of its own.
+func (r *reader) loadLeaf(n *node, rows int) error {
+	err := n.leaf.load(rows)
+	if err == nil || n.sizeBytes <= r.maxPageBytes {
+		return err
+	}
+	return &connector.Error{
+		Op:    fmt.Sprintf("read %s row group %d", r.name, r.next.Unit),
+		Class: connector.Data, Code: "parquet_large_page", Path: "max_page_bytes", Err: err,
+		Hint: fmt.Sprintf("pages of more than %d bytes are not read: if the file is sound, raise max_page_bytes "+
+			"or write it with smaller pages", r.maxPageBytes),
+	}
 }
 
 // Close closes what arrow-go holds; the file is closed by its owner.

@@ -29,10 +29,7 @@ var (
 )
 
 func newSource(env connector.Env, cfg *SourceConfig) (connector.Source, error) {
-	if cfg.Path == "" {
-		return nil, invalid([]error{errors.New("path: required")})
-	}
-	return &source{env: env, cfg: cfg}, nil
+	return &source{env: env, cfg: cfg}, cfg.validate()
 }
 
 // Check reports whether the files are there and the first one can be read.
@@ -71,7 +68,7 @@ func (s *source) inspect(name string, look func(o *open) error) error {
 		return err
 	}
 	err = container.Guard(name, func() error {
-		o, err := openFile(f)
+		o, err := openFile(f, s.cfg.maxPageBytes())
 		if err != nil {
 			return err
 		}
@@ -176,7 +173,7 @@ func (s *source) Open(_ context.Context, partition connector.Partition, at conne
 	s.walk = container.NewWalk(container.Config{
 		FS: s.env.FS, Pieces: pieces, Budget: s.env.Budget,
 		Open: func(_ context.Context, f *container.File, from container.Cursor, to int64) (container.Reader, error) {
-			o, err := openFile(f)
+			o, err := openFile(f, s.cfg.maxPageBytes())
 			if err != nil {
 				return nil, err
 			}

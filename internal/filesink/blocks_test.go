@@ -278,7 +278,7 @@ func TestExpandNames(t *testing.T) {
 		}
 	}
 	for pattern, want := range map[string]string{
-		"*.tsv": "*.tsv", "no/*.csv": "does not exist", "gone.csv": "no such file", "x": "is a folder", "a[.csv": "needs its ]",
+		"*.tsv": "*.tsv", "no/*.csv": ", which does not exist", "gone.csv": "no such file", "x": "is a folder", "a[.csv": "needs its ]",
 	} {
 		_, err := (&SourceConfig{Path: filepath.Join(dir, pattern)}).Expand(vfs.OS{})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir) {

@@ -37,13 +37,13 @@ func (c *SourceConfig) Expand(fsys vfs.FS) ([]string, error) {
 		return nil, openError("list "+folder, err)
 	}
 	if len(found) == 0 {
-		what := "no file there matches"
+		what := ""
 		if err != nil {
-			what = "the folder does not exist"
+			what = ", which does not exist"
 		}
 		return nil, &connector.Error{
 			Op: "glob " + c.Path, Class: connector.Permanent, Path: "path",
-			Err: fmt.Errorf("no file matches %q in folder %q: %s", rest, folder, what),
+			Err: fmt.Errorf("no file matches %q in folder %q%s", rest, folder, what),
 		}
 	}
 	slices.Sort(found)
