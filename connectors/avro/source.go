@@ -54,40 +54,16 @@ func (s *source) files() ([]string, error) {
 }
 
 func (s *source) discover(name string) (*batch.Schema, error) {
-	f, err := container.OpenFile(s.env.FS, name)
-	if err != nil {
-		return nil, err
-	}
 	var schema *batch.Schema
-	err = container.Guard(name, func() error {
+	err := container.Inspect(s.env.FS, name, func(f *container.File) error {
 		h, err := readHeader(f)
 		if err != nil {
 			return err
 		}
-		schema, err = s.project(batch.NewSchema(h.fields...), name)
+		schema, err = container.Project(batch.NewSchema(h.fields...), s.cfg.Columns, name)
 		return err
 	})
-	return schema, errors.Join(err, f.Close())
-}
-
-// project narrows a schema to the configured columns.
-func (s *source) project(all *batch.Schema, name string) (*batch.Schema, error) {
-	if len(s.cfg.Columns) == 0 {
-		return all, nil
-	}
-	fields := make([]batch.Field, len(s.cfg.Columns))
-	for i, column := range s.cfg.Columns {
-		at := all.Index(column)
-		if at < 0 {
-			return nil, &connector.Error{
-				Op: "read " + name, Class: connector.Schema, Path: fmt.Sprintf("columns[%d]", i),
-				Err: fmt.Errorf("the file has no column %q; it has %s",
-					column, strings.Join(all.Names(), ", ")),
-			}
-		}
-		fields[i] = all.Field(at)
-	}
-	return batch.NewSchema(fields...), nil
+	return schema, err
 }
 
 // Open expands the path and reads the first file's schema.
@@ -117,11 +93,10 @@ func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Pos
 
 // sameColumns refuses files with columns that the first file lacks.
 func (s *source) sameColumns(name string, h *header) error {
-	for _, f := range h.fields {
-		if len(s.cfg.Columns) == 0 && s.schema.Index(f.Name) < 0 {
-			return otherColumns(name, fmt.Errorf("column %q is not in the first file, which has %s",
-				f.Name, strings.Join(s.schema.Names(), ", ")))
-		}
+	column := container.Unknown(s.schema, batch.NewSchema(h.fields...))
+	if column != "" && len(s.cfg.Columns) == 0 {
+		return otherColumns(name, fmt.Errorf("column %q is not in the first file, which has %s",
+			column, strings.Join(s.schema.Names(), ", ")))
 	}
 	return nil
 }

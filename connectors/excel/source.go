@@ -72,12 +72,8 @@ func (s *source) files() ([]string, error) {
 }
 
 func (s *source) discover(name string) (*batch.Schema, error) {
-	f, err := container.OpenFile(s.env.FS, name)
-	if err != nil {
-		return nil, err
-	}
 	var schema *batch.Schema
-	err = container.Guard(name, func() error {
+	err := container.Inspect(s.env.FS, name, func(f *container.File) error {
 		sh, err := s.openSheet(f)
 		if err != nil {
 			return err
@@ -85,7 +81,7 @@ func (s *source) discover(name string) (*batch.Schema, error) {
 		schema, err = s.inspect(sh)
 		return errors.Join(err, sh.close())
 	})
-	return schema, errors.Join(err, f.Close())
+	return schema, err
 }
 
 func (s *source) openSheet(f *container.File) (*sheet, error) {

@@ -3,7 +3,6 @@ package parquet
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -55,7 +54,7 @@ func (s *source) files() ([]string, error) {
 func (s *source) discover(name string) (*batch.Schema, error) {
 	var schema *batch.Schema
 	err := s.inspect(name, func(o *open) (err error) {
-		schema, err = s.project(o.schema(), name)
+		schema, err = container.Project(o.schema(), s.cfg.Columns, name)
 		return err
 	})
 	return schema, err
@@ -63,38 +62,13 @@ func (s *source) discover(name string) (*batch.Schema, error) {
 
 // inspect opens a file for as long as look looks at it.
 func (s *source) inspect(name string, look func(o *open) error) error {
-	f, err := container.OpenFile(s.env.FS, name)
-	if err != nil {
-		return err
-	}
-	err = container.Guard(name, func() error {
+	return container.Inspect(s.env.FS, name, func(f *container.File) error {
 		o, err := openFile(f, s.cfg.maxPageBytes())
 		if err != nil {
 			return err
 		}
 		return look(o)
 	})
-	return errors.Join(err, f.Close())
-}
-
-// project narrows a schema to the configured columns.
-func (s *source) project(all *batch.Schema, name string) (*batch.Schema, error) {
-	if len(s.cfg.Columns) == 0 {
-		return all, nil
-	}
-	fields := make([]batch.Field, len(s.cfg.Columns))
-	for i, column := range s.cfg.Columns {
-		at := all.Index(column)
-		if at < 0 {
-			return nil, &connector.Error{
-				Op: "read " + name, Class: connector.Schema, Path: fmt.Sprintf("columns[%d]", i),
-				Err: fmt.Errorf("the file has no column %q; it has %s",
-					column, strings.Join(all.Names(), ", ")),
-			}
-		}
-		fields[i] = all.Field(at)
-	}
-	return batch.NewSchema(fields...), nil
 }
 
 // Partitions divides the row groups of all files into parts of about as many rows.
@@ -188,20 +162,16 @@ func (s *source) Open(_ context.Context, partition connector.Partition, at conne
 
 // sameColumns refuses files with columns that the first file lacks.
 func (s *source) sameColumns(o *open) error {
-	if len(s.cfg.Columns) > 0 {
+	column := container.Unknown(s.schema, o.schema())
+	if column == "" || len(s.cfg.Columns) > 0 {
 		return nil
 	}
-	for _, n := range o.nodes {
-		if s.schema.Index(n.field.Name) < 0 {
-			return &connector.Error{
-				Op: "read " + o.name, Class: connector.Schema, Code: "parquet_other_columns",
-				Err: fmt.Errorf("column %q is not in the first file, which has %s",
-					n.field.Name, strings.Join(s.schema.Names(), ", ")),
-				Hint: "name the wanted columns in columns, or read these files by a source of their own",
-			}
-		}
+	return &connector.Error{
+		Op: "read " + o.name, Class: connector.Schema, Code: "parquet_other_columns",
+		Err: fmt.Errorf("column %q is not in the first file, which has %s",
+			column, strings.Join(s.schema.Names(), ", ")),
+		Hint: "name the wanted columns in columns, or read these files by a source of their own",
 	}
-	return nil
 }
 
 // Read returns the next rows.
