@@ -16,7 +16,6 @@ import (
 type fixture struct {
 	*sqltest.Database
 	connection Connection
-	session    *sqlkit.Session
 }
 
 func newFixture(t testing.TB) *fixture { return newFixtureOf(t, 0) }
@@ -49,21 +48,11 @@ func newFixtureOf(t testing.TB, n int) *fixture {
 		_, _ = admin.Exec(ctx, "DROP DATABASE "+name)
 		_ = admin.Close()
 	})
-	return &fixture{&sqltest.Database{
+	d := &sqltest.Database{
 		TB: t, Dialect: sqlkit.MySQL, Connector: Connector(),
 		Config: func(part any) any { return config(c, part) },
-		Do: func(sql string) error {
-			_, err := s.Exec(t.Context(), sql)
-			return err
-		},
-		Ask: func(sql string) ([][]any, error) {
-			rows, err := s.Query(t.Context(), sql)
-			if err != nil {
-				return nil, err
-			}
-			return sqlkit.Collect(rows)
-		},
-	}, c, s}
+	}
+	return &fixture{d.On(s), c}
 }
 
 // config completes a part of a config.

@@ -3,6 +3,7 @@ package mysql
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,20 +14,6 @@ import (
 	"github.com/tapeline/tapeline/internal/sqlkit"
 	"github.com/tapeline/tapeline/internal/sqlkit/sqltest"
 )
-
-// expectFault checks class and words of a failure.
-func expectFault(t *testing.T, what string, err error, class fault.Class, words ...string) {
-	t.Helper()
-	if fault.ClassOf(err) != class || err == nil {
-		t.Errorf("%s: class %s, want %s: %v", what, fault.ClassOf(err), class, err)
-		return
-	}
-	for _, word := range words {
-		if !strings.Contains(err.Error(), word) {
-			t.Errorf("%s: %v does not say %q", what, err, word)
-		}
-	}
-}
 
 // TestLoginFaults: no message holds the password.
 func TestLoginFaults(t *testing.T) {
@@ -57,7 +44,7 @@ func TestLoginFaults(t *testing.T) {
 		{"wrong password", "hunter2 wrong", f.connection.Schema, fault.Auth, "check user"},
 	} {
 		_, err := login(c.password, c.schema)
-		expectFault(t, c.what, err, c.class, c.words)
+		sqltest.ExpectFault(t, c.what, err, c.class, c.words)
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the password is printed: %v", c.what, err)
 		}
@@ -66,11 +53,11 @@ func TestLoginFaults(t *testing.T) {
 	// The server counts a closed connection for a while.
 	f.Exec("ALTER USER " + user + " WITH MAX_USER_CONNECTIONS 9")
 	_, err = login("hunter2", "mysql")
-	expectFault(t, "foreign database", err, fault.Auth, "grants")
+	sqltest.ExpectFault(t, "foreign database", err, fault.Auth, "grants")
 	refused := parsed.Clone()
 	refused.Addr = "127.0.0.1:1"
 	_, err = connect(t.Context(), Connection{ConnectionString: refused.FormatDSN()})
-	expectFault(t, "no server", err, fault.Transient, "127.0.0.1:1")
+	sqltest.ExpectFault(t, "no server", err, fault.Transient, "127.0.0.1:1")
 }
 
 // TestServerFaults: what the server raises while rows are written, by the condition's own number. The
@@ -96,7 +83,7 @@ func TestServerFaults(t *testing.T) {
 		9999: {fault.Permanent, "raised"},
 	} {
 		err := s.Try("", sqltest.People(t, 10, 20, fmt.Sprint("E", number)))
-		expectFault(t, fmt.Sprint(number), err, want.class, want.words, "people")
+		sqltest.ExpectFault(t, strconv.Itoa(number), err, want.class, want.words, "people")
 		if errors.Is(err, connector.ErrEpochLost) {
 			t.Errorf("%d: the epoch was lost", number)
 		}
@@ -120,7 +107,7 @@ func TestLockWait(t *testing.T) {
 	}
 	f.Exec("START TRANSACTION", "UPDATE people SET name = 'other' WHERE id = 2")
 	err := s.Try("", sqltest.People(t, 2, 3, "new"))
-	expectFault(t, "lock", err, fault.Transient, "innodb_lock_wait_timeout", "people")
+	sqltest.ExpectFault(t, "lock", err, fault.Transient, "innodb_lock_wait_timeout", "people")
 	if errors.Is(err, connector.ErrEpochLost) {
 		t.Errorf("the epoch was lost: %v", err)
 	}
@@ -139,7 +126,7 @@ func TestLockWait(t *testing.T) {
 	if !errors.Is(err, connector.ErrEpochLost) {
 		t.Errorf("deadlock: %v", err)
 	}
-	expectFault(t, "deadlock", err, fault.Transient, "people")
+	sqltest.ExpectFault(t, "deadlock", err, fault.Transient, "people")
 	f.Exec("COMMIT")
 	s.Put("", sqltest.People(t, 1, 3, "again"))
 	s.Checkpoint(1)

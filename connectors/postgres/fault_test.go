@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -23,20 +22,6 @@ func (f *fixture) with(setting, value string) Connection {
 	query.Set(setting, value)
 	parsed.RawQuery = query.Encode()
 	return Connection{ConnectionString: parsed.String(), Schema: f.connection.Schema}
-}
-
-// expectFault checks class and words of a failure.
-func expectFault(t *testing.T, what string, err error, class fault.Class, words ...string) {
-	t.Helper()
-	if fault.ClassOf(err) != class || err == nil {
-		t.Errorf("%s: class %s, want %s: %v", what, fault.ClassOf(err), class, err)
-		return
-	}
-	for _, word := range words {
-		if !strings.Contains(err.Error(), word) {
-			t.Errorf("%s: %v does not say %q", what, err, word)
-		}
-	}
 }
 
 // TestLoginFaults: no message holds the password.
@@ -78,7 +63,7 @@ func TestLoginFaults(t *testing.T) {
 			password, _ = parsed.User.Password()
 		}
 		_, err := login(c.user, password, c.database)
-		expectFault(t, c.what, err, c.class, c.words)
+		sqltest.ExpectFault(t, c.what, err, c.class, c.words)
 		if err != nil && (strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), password)) {
 			t.Errorf("%s: the password is printed: %v", c.what, err)
 		}
@@ -110,7 +95,7 @@ func TestServerFaults(t *testing.T) {
 		"P0001": {fault.Permanent, "raised"},
 	} {
 		err := s.Write(t.Context(), connector.Chunk{Batch: sqltest.People(t, 10, 20, "E"+code)})
-		expectFault(t, code, err, want.class, want.words, "people")
+		sqltest.ExpectFault(t, code, err, want.class, want.words, "people")
 		if errors.Is(err, connector.ErrEpochLost) {
 			t.Errorf("%s: the epoch was lost", code)
 		}
@@ -129,7 +114,7 @@ func TestTimeouts(t *testing.T) {
 	s := f.openSink(config, connector.Task{})
 	f.exec("BEGIN; LOCK TABLE people IN SHARE MODE")
 	chunk := connector.Chunk{Batch: sqltest.People(t, 0, 10, "a")}
-	expectFault(t, "lock", s.Write(t.Context(), chunk), fault.Transient, "lock_timeout", "people")
+	sqltest.ExpectFault(t, "lock", s.Write(t.Context(), chunk), fault.Transient, "lock_timeout", "people")
 	f.exec("ROLLBACK")
 	f.write(s, chunk.Batch)
 	f.commit(s, 1)
@@ -138,12 +123,12 @@ func TestTimeouts(t *testing.T) {
 	config = f.sinkConfig("slow")
 	config.Connection = f.with("statement_timeout", "50")
 	s = f.openSink(config, connector.Task{Node: "slow"})
-	expectFault(t, "statement", s.Write(t.Context(), chunk), fault.Transient, "statement_timeout", "slow")
+	sqltest.ExpectFault(t, "statement", s.Write(t.Context(), chunk), fault.Transient, "statement_timeout", "slow")
 
 	plain := f.openSink(f.sinkConfig("people"), connector.Task{Node: "plain"})
 	f.write(plain, chunk.Batch)
 	rows, err := plain.data.rows(t.Context(), "SHOW lock_timeout")
-	if err != nil || fmt.Sprintf("%s", rows[0][0]) != "1min" {
+	if err != nil || string(rows[0][0]) != "1min" {
 		t.Errorf("a data transaction waits %s for locks: %v", rows[0][0], err)
 	}
 }

@@ -22,21 +22,11 @@ func newFixture(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	return &fixture{&sqltest.Database{
+	d := &sqltest.Database{
 		TB: t, Dialect: sqlkit.SQLite, Connector: Connector(),
 		Config: func(part any) any { return config(Connection{path}, part) },
-		Do: func(sql string) error {
-			_, err := s.Exec(t.Context(), sql)
-			return err
-		},
-		Ask: func(sql string) ([][]any, error) {
-			rows, err := s.Query(t.Context(), sql)
-			if err != nil {
-				return nil, err
-			}
-			return sqlkit.Collect(rows)
-		},
-	}, path}
+	}
+	return &fixture{d.On(s), path}
 }
 
 // config completes a part of a config.

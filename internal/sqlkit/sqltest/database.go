@@ -13,6 +13,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/sqlkit"
 )
 
@@ -27,6 +28,22 @@ type Database struct {
 	Do func(sql string) error
 	// Ask returns a query's rows; nil values are NULL.
 	Ask func(sql string) ([][]any, error)
+}
+
+// On makes a driver's connection answer Do and Ask.
+func (d *Database) On(s *sqlkit.Session) *Database {
+	d.Do = func(sql string) error {
+		_, err := s.Exec(d.Context(), sql)
+		return err
+	}
+	d.Ask = func(sql string) ([][]any, error) {
+		rows, err := s.Query(d.Context(), sql)
+		if err != nil {
+			return nil, err
+		}
+		return sqlkit.Collect(rows)
+	}
+	return d
 }
 
 // Exec runs statements, one after the other.
@@ -194,7 +211,7 @@ func (s *Writer) Try(table string, b *batch.Batch) error {
 		}
 		chunk = encoded
 	}
-	err := s.Decider.Write(s.d.Context(), chunk)
+	err := s.Write(s.d.Context(), chunk)
 	if chunk.Release != nil {
 		chunk.Release()
 	}
@@ -254,6 +271,20 @@ func (d *Database) ReadBack(table string) (out [][]any) {
 		}
 	}
 	return out
+}
+
+// ExpectFault checks class and words of a failure.
+func ExpectFault(t testing.TB, what string, err error, class fault.Class, words ...string) {
+	t.Helper()
+	if err == nil || fault.ClassOf(err) != class {
+		t.Errorf("%s: class %s, want %s: %v", what, fault.ClassOf(err), class, err)
+		return
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: %v does not say %q", what, err, word)
+		}
+	}
 }
 
 // People returns a batch of ids from..to-1 with one name.
