@@ -24,7 +24,22 @@ func TestMain(m *testing.M) {
 	if os.Getenv("TAPELINE_CHILD") == "1" {
 		os.Exit(tapeline.Main(os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	os.Exit(runTests(m))
+}
+
+// productDir names the folder of a binary that several tests share.
+const productDir = "TAPELINE_TEST_PRODUCT"
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "tapeline-product")
+	if err != nil {
+		panic(err.Error())
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Setenv(productDir, dir); err != nil {
+		panic(err.Error())
+	}
+	return m.Run()
 }
 
 // child is the real binary on a state folder of its own.

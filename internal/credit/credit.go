@@ -12,6 +12,7 @@ type Pool struct {
 	mu       sync.Mutex
 	capacity int64
 	held     int64
+	most     int64     // ever held
 	waiters  list.List // of *waiter, longest waiting first
 	waited   time.Duration
 }
@@ -37,7 +38,7 @@ func (p *Pool) Acquire(ctx context.Context, n int64) error {
 	}
 	p.mu.Lock()
 	if p.waiters.Len() == 0 && p.fits(n) {
-		p.held += n
+		p.take(n)
 		p.mu.Unlock()
 		return nil
 	}
@@ -79,7 +80,7 @@ func (p *Pool) TryAcquire(n int64) bool {
 	if p.waiters.Len() > 0 || !p.fits(n) {
 		return false
 	}
-	p.held += n
+	p.take(n)
 	return true
 }
 
@@ -91,7 +92,7 @@ func (p *Pool) Charge(n int64) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.held += n
+	p.take(n)
 }
 
 // Release gives n credits back. Giving back more than is held is a bug and panics.
@@ -128,6 +129,13 @@ func (p *Pool) Held() int64 {
 	return p.held
 }
 
+// Most returns the most credits that were ever held at once.
+func (p *Pool) Most() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most
+}
+
 // Waited returns the time that requests have spent waiting, summed over all of them, those that
 // still wait included.
 func (p *Pool) Waited() time.Duration {
@@ -138,6 +146,12 @@ func (p *Pool) Waited() time.Duration {
 		total += time.Since(place.Value.(*waiter).since)
 	}
 	return total
+}
+
+// take grants n credits. Needs mu.
+func (p *Pool) take(n int64) {
+	p.held += n
+	p.most = max(p.most, p.held)
 }
 
 // fits reports whether n credits are free, or n is to be granted alone. Needs mu.
@@ -152,7 +166,7 @@ func (p *Pool) wake() {
 		if !p.fits(w.n) {
 			return
 		}
-		p.held += w.n
+		p.take(w.n)
 		p.waited += time.Since(w.since)
 		p.waiters.Remove(place)
 		close(w.ready)

@@ -238,6 +238,9 @@ func TestChargeIsHeldAboveTheCapacity(t *testing.T) {
 		t.Fatalf("%d held after a charge of 15", p.Held())
 	}
 	p.Release(15)
+	if p.Most() != 15 {
+		t.Errorf("at most %d were held, want 15", p.Most())
+	}
 	if !p.TryAcquire(10) {
 		t.Error("nothing is free after the charge was released")
 	}

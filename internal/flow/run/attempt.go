@@ -24,7 +24,7 @@ type attempt struct {
 	epoch    uint64    // its number
 	tasks    []*task
 	inbox    *mailbox[*event]
-	memory   *credit.Pool // bytes of source data in flight
+	memory   *credit.Pool // bytes of rows in flight, and of what is made of them
 	dead     *deadLetters
 	deadSink *deadSink
 	decider  *writer
@@ -61,12 +61,9 @@ var (
 )
 
 func newAttempt(w *Workflow) *attempt {
-	memory := w.plan.Workflow.Execution.MemoryBytes
-	if memory <= 0 {
-		memory = defaultMemoryBytes
-	}
 	return &attempt{
-		workflow: w, log: w.log, memory: credit.New(memory), dead: w.dead,
+		workflow: w, log: w.log, dead: w.dead,
+		memory:    credit.New(rowBytes(w.plan.Workflow.Execution.MemoryBytes)),
 		inbox:     newMailbox[*event](Address{Workflow: w.name}, 64),
 		early:     make(chan struct{}, 1),
 		exhausted: map[*task]bool{}, drained: map[*task]bool{}, satisfied: map[*task]bool{},
@@ -282,8 +279,8 @@ func (a *attempt) observe(t *task, j *job) {
 	if t.stage.Source == nil {
 		return
 	}
-	if held := a.memory.Held(); held > a.workflow.inFlight.Load() {
-		a.workflow.inFlight.Store(held)
+	if most := a.memory.Most(); most > a.workflow.inFlight.Load() {
+		a.workflow.inFlight.Store(most)
 	}
 	latency := time.Since(j.entered)
 	t.meters[0].Latency.Record(latency)

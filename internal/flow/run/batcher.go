@@ -11,7 +11,8 @@ import (
 const (
 	defaultBatchRows  = 16384
 	defaultBatchBytes = 1 << 20
-	defaultRowBytes   = 64 // until the first batch is seen
+	leastBatchBytes   = 4 << 10 // asked for by size; a row larger than that is still read
+	defaultRowBytes   = 64      // until the first batch is seen
 	defaultRate       = 0.2
 	windowChunks      = 8 // chunks between two decisions
 )
@@ -67,8 +68,7 @@ func newBatcher(bounds plan.Batching, nodeRows int) *batcher {
 func (b *batcher) apply() {
 	bytes := b.bounds.MaxBytes
 	if b.adapts {
-		const least = 4 << 10
-		bytes = min(max(int(b.rows*b.rowSize), least), b.bounds.MaxBytes)
+		bytes = min(max(int(b.rows*b.rowSize), leastBatchBytes), b.bounds.MaxBytes)
 	}
 	b.budget.Set(connector.Limits{Rows: int(b.rows), Bytes: bytes, Age: b.bounds.Linger})
 }

@@ -81,8 +81,6 @@ type Config struct {
 	MemoryBytes int64
 }
 
-const defaultMemoryBytes = 256 << 20
-
 // Cluster runs the workflows of a process: it places them by the cores and memory they declare and
 // queues what does not fit.
 type Cluster struct {
@@ -183,7 +181,7 @@ func (w *Workflow) needs() needs {
 		n.cores = min(w.lastReport.Cores, w.cluster.config.Cores)
 	}
 	if n.bytes == 0 {
-		n.bytes = w.lastReport.InFlightBytes
+		n.bytes = w.lastReport.InFlightBytes * collected
 	}
 	return n
 }

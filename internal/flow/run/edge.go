@@ -19,6 +19,7 @@ type item struct {
 	input   int // index of the reader or edge
 	chunk   connector.Chunk
 	rows    int    // logical rows of a decoded chunk; 0 while undecoded
+	grant   *grant // the memory it holds
 	release func() // returns memory and credits; called once by whoever is done with the chunk
 	barrier *connector.Epoch
 	end     bool // reader only: io.EOF
@@ -60,7 +61,9 @@ func (e *edge) send(ctx context.Context, chunk connector.Chunk, l *lease) error 
 		l.drop()
 	}
 	// The inbox holds a place for every chunk credit of every edge, so this does not block.
-	e.inbox <- &item{input: e.input, chunk: chunk, rows: chunk.Batch.Len(), release: done}
+	e.inbox <- &item{
+		input: e.input, chunk: chunk, rows: chunk.Batch.Len(), grant: l.grant, release: done,
+	}
 	return nil
 }
 

@@ -5,12 +5,13 @@ import "sync/atomic"
 // lease counts the users of one chunk's memory; the last one to drop it frees memory and credits.
 type lease struct {
 	users atomic.Int32
+	grant *grant
 	free  []func()
 }
 
 // newLease returns a lease with one user.
-func newLease(free ...func()) *lease {
-	l := &lease{free: free}
+func newLease(g *grant, free ...func()) *lease {
+	l := &lease{grant: g, free: free}
 	l.users.Store(1)
 	return l
 }

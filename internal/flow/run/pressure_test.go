@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
 
@@ -27,6 +29,18 @@ func (s *gatedSink) Write(ctx context.Context, c connector.Chunk) error {
 		return context.Cause(ctx)
 	}
 	return s.tableSink.Write(ctx, c)
+}
+
+// waitUntilStill returns when a count has begun and made no progress over many looks.
+func waitUntilStill(count *atomic.Int64) {
+	for same, last := 0, int64(-1); same < 50; {
+		if now := count.Load(); now != last || now == 0 {
+			same, last = 0, now
+		} else {
+			same++
+		}
+		<-time.After(time.Millisecond)
+	}
 }
 
 // A stalled branch of a fan-out blocks the source within the memory budget; nothing is lost when
@@ -62,15 +76,7 @@ func TestStalledBranchBlocksTheSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The source has stopped when it made no progress over many looks.
-	for same, last := 0, int64(-1); same < 50; {
-		if now := produced.Load(); now != last || now == 0 {
-			same, last = 0, now
-		} else {
-			same++
-		}
-		<-time.After(time.Millisecond)
-	}
+	waitUntilStill(&produced)
 	if stalled := produced.Load(); stalled >= total/2 {
 		t.Errorf("the source went on to %d rows against a stalled branch", stalled)
 	}
@@ -83,5 +89,52 @@ func TestStalledBranchBlocksTheSource(t *testing.T) {
 	}
 	if report := w.Snapshot(); report.RowsOut != 2*total {
 		t.Errorf("%d rows out, want %d", report.RowsOut, 2*total)
+	}
+}
+
+// multiplier makes a column of so many bytes from each row.
+type multiplier int
+
+func (m multiplier) Bind(*batch.Schema) (op.Bound, error) { return m, nil }
+
+func (m multiplier) Apply(b *batch.Batch, out *op.Output) error {
+	text := batch.TextColumn(batch.Of(batch.String), make([]int32, b.Rows()+1),
+		make([]byte, int(m)*b.Rows()), nil)
+	schema := batch.NewSchema(numberSchema.Field(0),
+		batch.Field{Name: "text", Type: batch.Of(batch.String)})
+	out.Emit(b.WithColumns(schema, []*batch.Column{b.Column(0), text}))
+	return nil
+}
+
+// What operators make of the rows counts too, before it is made: a source whose rows grow a
+// hundredfold is held back by what they become.
+func TestGrowingRowsStayWithinTheMemory(t *testing.T) {
+	b, gate := newBed(t), make(chan struct{})
+	var produced atomic.Int64
+	const limit, step, grown = 8 << 20, 500, 800
+	w := startWorkflow(t, b, &plan.Workflow{
+		Name: "grow", Execution: plan.Execution{MemoryBytes: limit, Parallelism: 4},
+		Nodes: []*plan.Node{
+			sourceNode("in", func() *counter {
+				return &counter{to: 100 * step, step: step, fail: func(next int64) error {
+					produced.Store(next)
+					return nil
+				}}
+			}),
+			operatorNode("grow", multiplier(grown), "in"),
+			sinkNode("out", func() connector.Sink {
+				return &gatedSink{tableSink{table: newTable()}, gate}
+			}, "grow"),
+		},
+	})
+	waitUntilStill(&produced)
+	close(gate)
+	report, err := w.Wait()
+	if err != nil || report.RowsOut != 100*step {
+		t.Fatalf("%d rows, %v", report.RowsOut, err)
+	}
+	if most := report.InFlightBytes; most > rowBytes(limit) || most < rowBytes(limit)/2 {
+		t.Errorf("%d bytes were in flight behind a stalled sink, the memory for rows is %d",
+			most, rowBytes(limit))
 	}
 }

@@ -91,9 +91,10 @@ func (r *reader) read(ctx context.Context) (*item, error) {
 		return nil, nodeError(r.node, fmt.Errorf("read: %w", err))
 	}
 	it.chunk.Bytes = max(it.chunk.Bytes, 1)
-	memory, size := r.task.attempt.memory, int64(it.chunk.Bytes)
+	size := int64(it.chunk.Bytes)
 	before = time.Now()
-	if err := memory.Acquire(ctx, size); err != nil {
+	it.grant, err = acquire(ctx, r.task.attempt.memory, &r.task.growth, size)
+	if err != nil {
 		if it.chunk.Release != nil {
 			it.chunk.Release()
 		}
@@ -101,7 +102,7 @@ func (r *reader) read(ctx context.Context) (*item, error) {
 	}
 	r.meter.Blocked(before)
 	r.meter.Bytes.Add(size)
-	it.release = func() { memory.Release(size) }
+	it.release = it.grant.release
 	return it, nil
 }
 

@@ -22,7 +22,7 @@ type Report struct {
 	DeadLetters int64   `json:"dead_letters"`
 	Unasked     int64   `json:"dead_letters_unasked"`
 	// Cores and InFlightBytes were measured: computing seconds over wall seconds, and the most bytes of
-	// source data held at once. The next run is placed by them unless the document declares more.
+	// rows held at once. The next run is placed by them unless the document declares more.
 	Cores         float64          `json:"cores"`
 	InFlightBytes int64            `json:"in_flight_bytes_max"`
 	Nodes         []NodeReport     `json:"nodes"`

@@ -103,7 +103,7 @@ func (t *task) step(ctx context.Context, j *job) error {
 	if j.satisfied {
 		t.attempt.post(ctx, &event{task: t, satisfied: true})
 	}
-	l := newLease(j.chunk.Release, j.release)
+	l := newLease(j.grant, j.chunk.Release, j.release)
 	defer l.drop()
 	for _, p := range j.parts {
 		if err := t.emit(ctx, p, l); err != nil {

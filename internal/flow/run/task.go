@@ -21,6 +21,7 @@ type task struct {
 	inputs  []*edge
 	outputs []*edge
 	readers []*reader
+	growth  growth // of the readers' chunks
 	ordered []*orderedOperator
 	writers []*writer
 	lanes   []*lane  // one per writer when there are several

@@ -93,6 +93,7 @@ func (w *worker) process(j *job) (err error) {
 	}
 	// The job keeps the chunk's own Release; what is made of the chunk must not call it again.
 	j.chunk = chunk
+	input := chunk.Batch
 	chunk.Release = nil
 	w.current = append(w.current[:0], part{chunk: chunk})
 	for _, o := range w.chain {
@@ -106,33 +107,22 @@ func (w *worker) process(j *job) (err error) {
 		}
 	}
 	j.parts = append(j.parts, w.current...)
-	w.charge(j)
+	w.charge(j, input)
 	return nil
 }
 
-// charge takes credits for what operators made beyond the size of the source's bytes, until the job
-// is released.
-func (w *worker) charge(j *job) {
-	made := 0
-	for _, p := range j.parts {
-		if p.chunk.Batch == nil {
-			continue
-		}
-		for _, c := range p.chunk.Batch.Columns() {
-			made += c.MemoryBytes()
-		}
+// charge adds what decoding and operators made of a chunk to its grant, until the job is released.
+func (w *worker) charge(j *job, input *batch.Batch) {
+	made := madeBytes(input, j.parts)
+	if w.task.readers != nil {
+		// Values take the place of the source's bytes, as far as those go.
+		made += max(0, madeBytes(nil, []part{{chunk: j.chunk}})-int64(j.chunk.Bytes))
 	}
-	extra := int64(made - j.chunk.Bytes)
-	if extra <= 0 {
-		return
-	}
-	memory, release := w.task.attempt.memory, j.release
-	memory.Charge(extra)
+	j.grant.charge(made)
+	grant, release := j.grant, j.release
 	j.release = func() {
-		memory.Release(extra)
-		if release != nil {
-			release()
-		}
+		grant.uncharge(made)
+		release()
 	}
 }
 

@@ -52,7 +52,7 @@ type Workflow struct {
 	status      atomic.Pointer[Status]
 	checkpoints atomic.Int64
 	restarts    atomic.Int64
-	inFlight    atomic.Int64 // most bytes of source data held at once
+	inFlight    atomic.Int64 // most bytes of rows held at once
 	begun       time.Time
 
 	mu     sync.Mutex // written under it; the run's own goroutines read record and dead freely
@@ -83,7 +83,7 @@ func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
 	for _, n := range p.Workflow.Nodes {
 		w.meters[n] = &meter{node: n}
 		if n.Kind == plan.Source {
-			w.batchers[n] = newBatcher(p.Workflow.Execution.Batching, n.BatchSize)
+			w.batchers[n] = newBatcher(batching(p.Workflow.Execution), n.BatchSize)
 		}
 	}
 	w.setStatus(Created)

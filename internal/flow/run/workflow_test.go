@@ -421,7 +421,7 @@ func TestAckComesAfterCommit(t *testing.T) {
 // invariant: memory is freed once, after the last user
 func TestLeaseFreesAfterTheLastUser(t *testing.T) {
 	freed := 0
-	l := newLease(func() { freed++ }, nil)
+	l := newLease(nil, func() { freed++ }, nil)
 	l.share(2)
 	l.drop()
 	l.drop()

@@ -47,7 +47,7 @@ type Execution struct {
 	Parallelism        int             `yaml:"parallelism" min:"0" max:"1024" doc:"workers per stage" fallback:"0: as many as the machine has cores"`
 	CheckpointInterval time.Duration   `yaml:"checkpoint_interval" max:"24h" doc:"time between checkpoints; 0 takes one at the end only"`
 	RestartStrategy    RestartStrategy `yaml:"restart_strategy" doc:"what happens after a failure"`
-	MemoryLimit        connector.Size  `yaml:"memory_limit" doc:"bytes that rows in flight may take" fallback:"0: decided by the engine"`
+	MemoryLimit        connector.Size  `yaml:"memory_limit" doc:"memory for rows in flight and their garbage; a process takes about 64 MB besides" fallback:"256MiB"`
 	CPU                float64         `yaml:"cpu" min:"0" max:"4096" doc:"cores to use at most" fallback:"0: all"`
 	Linger             time.Duration   `yaml:"linger" max:"1h" doc:"longest wait of a row for its batch to fill"`
 	Vectorized         bool            `yaml:"vectorized" doc:"false forces the row interpreter for all expressions"`
