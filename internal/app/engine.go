@@ -20,6 +20,7 @@ type Engine struct {
 	Catalog *catalog.Catalog
 	Metrics *obs.Registry
 	cluster *run.Cluster
+	store   *store
 	dir     string
 }
 
@@ -30,15 +31,19 @@ func OpenEngine(parts *Parts, dir string, log *slog.Logger) (*Engine, error) {
 		return nil, fmt.Errorf("open state folder %s: %w", dir, err)
 	}
 	metrics := obs.NewRegistry()
+	leases := &store{catalog: c, log: log}
 	cluster := run.NewCluster(run.Config{
-		Catalog: &store{catalog: c, log: log}, FS: vfs.OS{}, Dir: dir, Log: log,
+		Catalog: leases, FS: vfs.OS{}, Dir: dir, Log: log,
 		Lookup: parts.lookup, Metrics: metrics,
 	})
-	return &Engine{Parts: parts, Catalog: c, Metrics: metrics, cluster: cluster, dir: dir}, nil
+	return &Engine{Parts: parts, Catalog: c, Metrics: metrics, cluster: cluster, store: leases, dir: dir}, nil
 }
 
 // Close closes the catalog; no workflow may run any more.
-func (e *Engine) Close() error { return e.Catalog.Close() }
+func (e *Engine) Close() error {
+	e.store.close()
+	return e.Catalog.Close()
+}
 
 // RunOptions say how a document is run.
 type RunOptions struct {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,17 +15,24 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/run"
 )
 
-// store gives the engine the catalog of a state folder.
+// store gives the engine the catalog of a state folder. One goroutine renews all leases held; it
+// runs while there are any.
 type store struct {
 	catalog *catalog.Catalog
 	log     *slog.Logger
+
+	mu   sync.Mutex
+	held map[*lease]bool
+	stop chan struct{} // ends the renewing; nil while nothing is held
+
+	renewing sync.WaitGroup
 }
 
 var _ run.Catalog = (*store)(nil)
 
 const leaseTTL = 30 * time.Second
 
-// Acquire takes the workflow's lease and renews it until it is released or lost.
+// Acquire takes the workflow's lease and keeps it renewed until it is released or lost.
 func (s *store) Acquire(
 	ctx context.Context, workflow string, lost func(error),
 ) (run.Lease, error) {
@@ -31,9 +40,54 @@ func (s *store) Acquire(
 	if err != nil {
 		return nil, err
 	}
-	l := &lease{store: s, workflow: workflow, held: held, stop: make(chan struct{})}
-	l.renewing.Go(func() { l.renew(lost) })
+	l := &lease{store: s, workflow: workflow, held: held, lost: lost}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held == nil {
+		s.held = map[*lease]bool{}
+	}
+	if s.held[l] = true; s.stop == nil {
+		stop := make(chan struct{})
+		s.stop = stop
+		s.renewing.Go(func() { s.renew(stop) })
+	}
 	return l, nil
+}
+
+// close returns when nothing is renewed any more; all leases have been released.
+func (s *store) close() { s.renewing.Wait() }
+
+// forget stops renewing a lease.
+func (s *store) forget(l *lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, l)
+	if len(s.held) == 0 && s.stop != nil {
+		close(s.stop)
+		s.stop = nil
+	}
+}
+
+// renew extends all leases, a third of their time apart, until stop is closed.
+func (s *store) renew(stop <-chan struct{}) {
+	ticker := time.NewTicker(leaseTTL / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		s.mu.Lock()
+		held := slices.Collect(maps.Keys(s.held))
+		s.mu.Unlock()
+		// Beside each other, they share transactions.
+		var all sync.WaitGroup
+		for _, l := range held {
+			all.Go(l.renew)
+		}
+		all.Wait()
+	}
 }
 
 // LastRun returns the newest run of a workflow.
@@ -67,34 +121,24 @@ func checkpoint(c *catalog.Checkpoint) *run.Checkpoint {
 	return &run.Checkpoint{Run: c.Run, Epoch: c.Epoch, Manifest: c.Manifest}
 }
 
-// lease is a held lease that renews itself.
+// lease is a held lease.
 type lease struct {
 	*store
 	workflow string
 	held     *catalog.Lease
-	stop     chan struct{}
-	renewing sync.WaitGroup
+	lost     func(error)
 }
 
 var _ run.Lease = (*lease)(nil)
 
-func (l *lease) renew(lost func(error)) {
-	ticker := time.NewTicker(leaseTTL / 3)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-l.stop:
-			return
-		case <-ticker.C:
-		}
-		err := l.held.Renew(context.Background())
-		switch {
-		case errors.Is(err, catalog.ErrFenced):
-			lost(err)
-			return
-		case err != nil:
-			l.log.Warn("lease was not renewed, will try again", "workflow", l.workflow, "error", err)
-		}
+func (l *lease) renew() {
+	err := l.held.Renew(context.Background())
+	switch {
+	case errors.Is(err, catalog.ErrFenced):
+		l.forget(l)
+		l.lost(err)
+	case err != nil:
+		l.log.Warn("lease was not renewed, will try again", "workflow", l.workflow, "error", err)
 	}
 }
 
@@ -139,8 +183,7 @@ func (l *lease) Drop(ctx context.Context, id string, epoch uint64) error {
 
 // Release ends the lease.
 func (l *lease) Release() {
-	close(l.stop)
-	l.renewing.Wait()
+	l.forget(l)
 	if err := l.held.Release(context.Background()); err != nil && !errors.Is(err, catalog.ErrFenced) {
 		l.log.Warn("lease was not released; it expires by itself", "workflow", l.workflow, "error", err)
 	}

@@ -30,6 +30,7 @@ var ErrCorrupt = errors.New("the catalog is damaged")
 type Catalog struct {
 	db      *sql.DB
 	process process
+	queue   queue // of writes
 }
 
 // Open opens the catalog in a state folder, making both when missing. Synced.
@@ -47,7 +48,9 @@ func Open(dir string) (*Catalog, error) {
 	}
 	// One connection: SQLite has one writer anyway, and waiting in the pool costs no polling.
 	db.SetMaxOpenConns(1)
-	c := &Catalog{db: db, process: thisProcess()}
+	c := &Catalog{
+		db: db, process: thisProcess(), queue: queue{turn: make(chan struct{}, 1)},
+	}
 	err = c.check(context.Background())
 	if err == nil {
 		err = c.migrate(context.Background())
@@ -106,22 +109,6 @@ func explain(err error) error {
 		return fmt.Errorf("%w (is the disk full? nothing is lost: free space and run again)", err)
 	}
 	return err
-}
-
-// write runs change in one transaction. Synced when it returns nil.
-func (c *Catalog) write(ctx context.Context, change func(tx *sql.Tx) error) error {
-	return explain(c.transact(ctx, change))
-}
-
-func (c *Catalog) transact(ctx context.Context, change func(tx *sql.Tx) error) error {
-	tx, err := c.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := change(tx); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	return tx.Commit()
 }
 
 // ignoreDone drops the error of rolling back what the end of a context rolled back before.

@@ -79,7 +79,8 @@ func (c *Catalog) Acquire(ctx context.Context, workflow, owner string, ttl time.
 // Token returns the fencing token: larger than that of any holder before.
 func (l *Lease) Token() int64 { return l.token }
 
-// Renew extends the lease by its ttl from now. ErrFenced: it is lost. Synced.
+// Renew extends the lease by its ttl from now; one that was released stays so. ErrFenced: it is
+// lost. Synced.
 func (l *Lease) Renew(ctx context.Context) error {
 	return l.setExpiry(ctx, "renew", time.Now().Add(l.ttl))
 }
@@ -91,7 +92,7 @@ func (l *Lease) Release(ctx context.Context) error {
 
 func (l *Lease) setExpiry(ctx context.Context, verb string, at time.Time) error {
 	return l.write(ctx, verb+" lease", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE leases SET expires = ? WHERE workflow = ?`,
+		_, err := tx.ExecContext(ctx, `UPDATE leases SET expires = ? WHERE workflow = ? AND expires <> 0`,
 			nanos(at), l.workflow)
 		return err
 	})

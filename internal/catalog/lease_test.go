@@ -55,6 +55,10 @@ func TestHeldLeaseIsRefused(t *testing.T) {
 	if err := l.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	// A renewal that was under way then must not take the lease back.
+	if err := l.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	next := acquire(t, other, time.Hour)
 	if next.Token() <= l.Token() {
 		t.Errorf("token %d after %d: want a larger one", next.Token(), l.Token())

@@ -141,8 +141,10 @@ func (c *Catalog) Workflow(ctx context.Context, name string) (Workflow, error) {
 
 // History returns at most limit runs, newest first; of all workflows when workflow is empty.
 func (c *Catalog) History(ctx context.Context, workflow string, limit int) ([]Run, error) {
-	return c.runs(ctx, `WHERE ?1 = '' OR workflow = ?1 ORDER BY sequence DESC LIMIT ?2`,
-		workflow, limit)
+	if workflow == "" {
+		return c.runs(ctx, `ORDER BY sequence DESC LIMIT ?`, limit)
+	}
+	return c.runs(ctx, `WHERE workflow = ? ORDER BY sequence DESC LIMIT ?`, workflow, limit)
 }
 
 // FindRun returns the run whose id begins with prefix. ErrNotFound: there is none; it is an error

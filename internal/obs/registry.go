@@ -30,7 +30,7 @@ func (c *Counter) Value() int64 { return c.value.Load() }
 type Registry struct {
 	mu    sync.Mutex
 	names map[string]*family
-	nodes map[nodeKey]*Node
+	nodes map[string][]node // by workflow
 }
 
 // family is all series of one name.
@@ -47,11 +47,14 @@ type series struct {
 	histogram *Histogram
 }
 
-type nodeKey struct{ workflow, node string }
+type node struct {
+	name string
+	*Node
+}
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	return &Registry{names: map[string]*family{}, nodes: map[nodeKey]*Node{}}
+	return &Registry{names: map[string]*family{}, nodes: map[string][]node{}}
 }
 
 // Counter returns the counter of that name and labels, making it when missing. Keep it: the call
@@ -83,21 +86,17 @@ func (r *Registry) Gauge(name, help string, read func() float64, labels ...Label
 }
 
 // AddNode makes a node's meter visible until RemoveWorkflow.
-func (r *Registry) AddNode(workflow, node string, n *Node) {
+func (r *Registry) AddNode(workflow, name string, n *Node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.nodes[nodeKey{workflow, node}] = n
+	r.nodes[workflow] = append(r.nodes[workflow], node{name, n})
 }
 
 // RemoveWorkflow forgets the meters of a workflow's nodes.
 func (r *Registry) RemoveWorkflow(workflow string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for key := range r.nodes {
-		if key.workflow == workflow {
-			delete(r.nodes, key)
-		}
-	}
+	delete(r.nodes, workflow)
 }
 
 // Sample is one figure at one moment.
@@ -132,8 +131,7 @@ func (r *Registry) each(visit func(help string, s Sample)) {
 			all = append(all, found{f.name, f.help, s})
 		}
 	}
-	nodes := make(map[nodeKey]*Node, len(r.nodes))
-	maps.Copy(nodes, r.nodes)
+	nodes := maps.Clone(r.nodes)
 	r.mu.Unlock()
 
 	for _, f := range all {
@@ -148,14 +146,16 @@ func (r *Registry) each(visit func(help string, s Sample)) {
 		}
 		visit(f.help, s)
 	}
-	for key, n := range nodes {
-		labels := []Label{{"workflow", key.workflow}, {"node", key.node}}
-		for _, figure := range n.figures() {
-			visit(figure.help, Sample{Name: figure.name, Labels: labels, Value: figure.value})
-		}
-		s := Sample{Name: "tapeline_flow_latency_seconds", Labels: labels}
-		if s.setQuantiles(&n.Latency); s.Value > 0 {
-			visit("time of a batch from its reading to its writing", s)
+	for workflow, all := range nodes {
+		for _, n := range all {
+			labels := []Label{{"workflow", workflow}, {"node", n.name}}
+			for _, figure := range n.figures() {
+				visit(figure.help, Sample{Name: figure.name, Labels: labels, Value: figure.value})
+			}
+			s := Sample{Name: "tapeline_flow_latency_seconds", Labels: labels}
+			if s.setQuantiles(&n.Latency); s.Value > 0 {
+				visit("time of a batch from its reading to its writing", s)
+			}
 		}
 	}
 }

@@ -76,12 +76,14 @@ func (a *attempt) run(ctx context.Context) (err error) {
 	ctx = a.group.Context()
 	defer func() {
 		a.group.Stop(err)
+		a.inbox.close()
+		for _, t := range a.tasks {
+			a.workflow.cluster.tasks.remove(&t.control)
+		}
 		if failure := a.group.Wait(); err == nil {
 			err = failure
 		}
-		a.inbox.close()
 		for _, t := range a.tasks {
-			a.workflow.cluster.tasks.remove(t.control)
 			t.close()
 		}
 		if a.deadSink != nil {
@@ -100,8 +102,7 @@ func (a *attempt) run(ctx context.Context) (err error) {
 		return errFinished // a crash came between the last commit and the record of the end
 	}
 	for _, t := range a.tasks {
-		a.workflow.cluster.tasks.add(t.control)
-		a.group.Go(t.stage.ID, t.loop)
+		a.workflow.cluster.tasks.add(&t.control)
 		for _, r := range t.readers {
 			if !r.ended {
 				r.prepare(ctx)
@@ -125,7 +126,7 @@ func (a *attempt) open(ctx context.Context) error {
 		byStage[s] = t
 		a.tasks = append(a.tasks, t)
 		for i, p := range s.Inputs {
-			e := newEdge(p, i, t.inbox)
+			e := newEdge(p, i, t)
 			t.inputs = append(t.inputs, e)
 			from := byStage[p.From]
 			from.outputs = append(from.outputs, e)
@@ -354,7 +355,7 @@ func (a *attempt) coordinate(ctx context.Context) error {
 			if err := a.startDrain(ctx); err != nil {
 				return err
 			}
-		case e := <-a.inbox.messages:
+		case e := <-a.inbox.receive():
 			a.note(ctx, e)
 		}
 	}
@@ -401,9 +402,10 @@ func (a *attempt) startDrain(ctx context.Context) error {
 // stopUnwanted ends the sources whose rows no task wants any more.
 func (a *attempt) stopUnwanted(ctx context.Context) {
 	for _, t := range a.tasks {
-		if t.stage.Source == nil || a.exhausted[t] || a.wanted(t.stage) {
+		if t.stage.Source == nil || t.unwanted || a.exhausted[t] || a.wanted(t.stage) {
 			continue
 		}
+		t.unwanted = true
 		if err := a.workflow.cluster.tasks.send(ctx, t.address, command{finish: true}); err != nil {
 			a.log.Warn("source was not stopped", "node", t.stage.ID, "error", err)
 		}

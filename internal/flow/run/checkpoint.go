@@ -141,7 +141,7 @@ func (a *attempt) barrier(ctx context.Context, epoch connector.Epoch) ([]*event,
 // next waits for one event and notes what it says besides.
 func (a *attempt) next(ctx context.Context) (*event, error) {
 	select {
-	case e := <-a.inbox.messages:
+	case e := <-a.inbox.receive():
 		a.note(ctx, e)
 		return e, nil
 	case <-ctx.Done():

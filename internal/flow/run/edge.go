@@ -30,14 +30,14 @@ type item struct {
 type edge struct {
 	plan   *plan.Edge
 	input  int // index among the receiver's inputs
-	inbox  chan *item
+	to     *task
 	chunks *credit.Pool
 	bytes  *credit.Pool
 }
 
-func newEdge(p *plan.Edge, input int, inbox chan *item) *edge {
+func newEdge(p *plan.Edge, input int, to *task) *edge {
 	return &edge{
-		plan: p, input: input, inbox: inbox,
+		plan: p, input: input, to: to,
 		chunks: credit.New(edgeChunks), bytes: credit.New(edgeBytes),
 	}
 }
@@ -61,7 +61,7 @@ func (e *edge) send(ctx context.Context, chunk connector.Chunk, l *lease) error 
 		l.drop()
 	}
 	// The inbox holds a place for every chunk credit of every edge, so this does not block.
-	e.inbox <- &item{
+	e.to.receive() <- &item{
 		input: e.input, chunk: chunk, rows: chunk.Batch.Len(), grant: l.grant, release: done,
 	}
 	return nil
@@ -70,5 +70,5 @@ func (e *edge) send(ctx context.Context, chunk connector.Chunk, l *lease) error 
 // barrier passes a barrier behind everything sent so far; its place in the inbox is reserved,
 // since one epoch is under way at a time.
 func (e *edge) barrier(epoch connector.Epoch) {
-	e.inbox <- &item{input: e.input, barrier: &epoch}
+	e.to.receive() <- &item{input: e.input, barrier: &epoch}
 }

@@ -39,27 +39,51 @@ func (e *SendError) Error() string { return fmt.Sprintf("send to %s: %v", e.To, 
 // Unwrap returns the reason.
 func (e *SendError) Unwrap() error { return e.Err }
 
-// mailbox is a bounded queue of messages of one type with a receiver that can stop.
+// mailbox is a bounded queue of messages of one type with a receiver that can stop. Its channels are
+// made when somebody first sends or receives, so that an idle one costs little.
 type mailbox[M any] struct {
 	address  Address
+	capacity int
+	wake     func() // called before each message: starts the receiver when it does not run; may be nil
+
+	mu       sync.Mutex
+	closed   bool
 	messages chan M
 	stopped  chan struct{}
-	stop     sync.Once
 }
 
+// newMailbox returns a mailbox; most have a place of their own in their owner instead.
 func newMailbox[M any](address Address, capacity int) *mailbox[M] {
-	return &mailbox[M]{
-		address: address, messages: make(chan M, capacity), stopped: make(chan struct{}),
+	return &mailbox[M]{address: address, capacity: capacity}
+}
+
+// open makes the channels. Needs mu.
+func (m *mailbox[M]) open() {
+	if m.messages == nil {
+		m.messages, m.stopped = make(chan M, m.capacity), make(chan struct{})
 	}
 }
 
-// send delivers m, waiting while the mailbox is full.
+// receive returns the queue.
+func (m *mailbox[M]) receive() <-chan M {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open()
+	return m.messages
+}
+
+// send delivers message, waiting while the mailbox is full.
 func (m *mailbox[M]) send(ctx context.Context, message M) error {
-	select {
-	case <-m.stopped:
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
 		return &SendError{m.address, ErrStopped}
-	default:
 	}
+	m.open()
+	if m.wake != nil {
+		m.wake() // under mu: not after close
+	}
+	m.mu.Unlock()
 	select {
 	case m.messages <- message:
 		return nil
@@ -71,7 +95,17 @@ func (m *mailbox[M]) send(ctx context.Context, message M) error {
 }
 
 // close makes all later sends fail; messages still queued are dropped.
-func (m *mailbox[M]) close() { m.stop.Do(func() { close(m.stopped) }) }
+func (m *mailbox[M]) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	m.closed = true
+	if m.stopped != nil {
+		close(m.stopped)
+	}
+}
 
 // directory finds mailboxes by address.
 type directory[M any] struct {

@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,9 +11,6 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
-
-// soak reports whether the full acceptance counts are asked for.
-func soak() bool { return os.Getenv("TAPELINE_SOAK") == "1" }
 
 // gatedSink takes a chunk for each token.
 type gatedSink struct {

@@ -108,7 +108,7 @@ func (r *reader) read(ctx context.Context) (*item, error) {
 
 func (r *reader) hand(ctx context.Context, it *item) error {
 	select {
-	case r.task.inbox <- it:
+	case r.task.receive() <- it:
 		return nil
 	case <-ctx.Done():
 		return r.stopped(ctx, context.Cause(ctx))
@@ -132,7 +132,7 @@ func (r *reader) finish() {
 	// The task's loop sends this, so the hand-over must not wait for the task's loop.
 	r.task.attempt.group.Go(r.node.ID+" end", func(ctx context.Context) error {
 		select {
-		case r.task.inbox <- &item{input: r.index, end: true}:
+		case r.task.receive() <- &item{input: r.index, end: true}:
 		case <-ctx.Done():
 		}
 		return nil

@@ -1,8 +1,6 @@
 package run
 
 import (
-	"context"
-	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -10,86 +8,6 @@ import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
-
-// idleWorkflow has ten tasks: five sources that never deliver, five sinks, joined all to all so
-// that nothing fuses.
-func idleWorkflow(name string, gate chan struct{}) *plan.Workflow {
-	w := &plan.Workflow{Name: name, Execution: plan.Execution{CheckpointInterval: time.Second}}
-	var sources []string
-	for i := range 5 {
-		id := fmt.Sprintf("in%d", i)
-		sources = append(sources, id)
-		w.Nodes = append(w.Nodes, sourceNode(id, func() *counter {
-			return &counter{to: 1, step: 1, gate: gate}
-		}))
-	}
-	for i := range 5 {
-		w.Nodes = append(w.Nodes, sinkNode(fmt.Sprintf("out%d", i), func() connector.Sink {
-			return &tableSink{table: newTable()}
-		}, sources[i], sources[(i+1)%5]))
-	}
-	return w
-}
-
-// Many idle workflows start and stop, each task with its mailbox and meters. The figures are
-// logged; `make soak` runs the full count.
-func TestIdleWorkflowsAreCheap(t *testing.T) {
-	workflows := 200
-	if soak() {
-		workflows = 5000
-	}
-	b := newBed(t)
-	gate := make(chan struct{})
-	ctx, cancel := context.WithCancel(t.Context())
-	before := memory()
-	begun := time.Now()
-	var started []*Workflow
-	for i := range workflows {
-		p, err := plan.New(idleWorkflow(fmt.Sprintf("idle%d", i), gate))
-		if err != nil {
-			t.Fatal(err)
-		}
-		w, err := b.cluster.Start(ctx, p, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		started = append(started, w)
-	}
-	tasks := func() int {
-		b.cluster.tasks.mu.RLock()
-		defer b.cluster.tasks.mu.RUnlock()
-		return len(b.cluster.tasks.boxes)
-	}
-	for tasks() < 10*workflows {
-		runtime.Gosched()
-	}
-	took := time.Since(begun)
-	used := memory() - before
-	t.Logf("%d workflows, %d tasks: started in %v, %d MiB, %d goroutines", workflows, tasks(), took,
-		used>>20, runtime.NumGoroutine())
-	perTask := int64(10 << 10)
-	if raceDetector {
-		perTask *= 2 // it keeps shadow state
-	}
-	if bytes := used / int64(10*workflows); bytes > perTask {
-		t.Errorf("%d bytes a task, want at most %d", bytes, perTask)
-	}
-	cancel()
-	for _, w := range started {
-		<-w.Done()
-	}
-	if left := tasks(); left != 0 {
-		t.Errorf("%d mailboxes are left", left)
-	}
-}
-
-// memory returns bytes of heap and stacks in use after a collection.
-func memory() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapInuse + m.StackInuse)
-}
 
 // Two workflows that declare the whole machine run one after the other; the second is queued.
 func TestWorkflowsThatDoNotFitWait(t *testing.T) {
@@ -129,5 +47,32 @@ func TestWorkflowsThatDoNotFitWait(t *testing.T) {
 	gate <- struct{}{}
 	if _, err := second.Wait(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A task to which nothing came has no goroutine but its readers', wherever it stands; a barrier
+// wakes it.
+func TestIdleTasksHaveNoGoroutine(t *testing.T) {
+	b, rows := newBed(t), newTable()
+	gate := make(chan struct{})
+	before := runtime.NumGoroutine()
+	w := startWorkflow(t, b, &plan.Workflow{Name: "idle", Nodes: []*plan.Node{
+		sourceNode("in", func() *counter {
+			return &counter{to: 1, step: 1, gate: gate}
+		}),
+		sinkNode("out", func() connector.Sink { return &decidingSink{tableSink{table: rows}} }, "in"),
+		sinkNode("more", func() connector.Sink { return &tableSink{table: newTable()} }, "in"),
+	}})
+	// The run and its reader; the goroutine that waited for its place ends soon.
+	const wanted = 2
+	for until := time.Now().Add(10 * time.Second); w.Status() != Running ||
+		runtime.NumGoroutine() > before+wanted; runtime.Gosched() {
+		if time.Now().After(until) {
+			t.Fatalf("%s with %d goroutines, want %d", w.Status(), runtime.NumGoroutine()-before, wanted)
+		}
+	}
+	w.Drain()
+	if report, err := w.Wait(); err != nil || report.Status != Stopped || report.Checkpoints != 1 {
+		t.Errorf("drained: %s with %d checkpoints, %v", report.Status, report.Checkpoints, err)
 	}
 }

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/tapeline/tapeline/connector"
@@ -10,14 +11,16 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
 
-// task runs one stage for one attempt. Its loop is one goroutine; readers have one each; workers
-// and the sequencer start with the first chunk, so that an idle task is one parked goroutine.
+// task runs one stage for one attempt. Its readers have a goroutine each. Its loop starts with the
+// first message, workers and sequencer with the first chunk: a task to which nothing came has no
+// goroutine but its readers.
 type task struct {
 	attempt *attempt
 	stage   *plan.Stage
 	address Address
-	control *mailbox[command]
-	inbox   chan *item
+	control mailbox[command]
+	running sync.Once  // starts the loop
+	inbox   chan *item // made by running
 	inputs  []*edge
 	outputs []*edge
 	readers []*reader
@@ -26,6 +29,8 @@ type task struct {
 	writers []*writer
 	lanes   []*lane  // one per writer when there are several
 	meters  []*meter // one per node of the stage, in data order
+
+	unwanted bool // workflow: it was told to finish
 
 	// The loop's own:
 	ended   int          // readers at their end
@@ -40,6 +45,9 @@ type task struct {
 	merged  int    // round robin over writers
 	given   int    // rows handed to them
 }
+
+// controlCommands may wait for a task's loop: a barrier, a drain and a finish.
+const controlCommands = 3
 
 // command is a message to a task's loop.
 type command struct {
@@ -83,26 +91,39 @@ func newTask(a *attempt, s *plan.Stage) *task {
 	t := &task{
 		attempt: a, stage: s,
 		address: Address{a.workflow.name, s.ID},
-		settled: make(chan settlement, 4),
 		epoch:   a.epoch + 1,
 	}
-	t.control = newMailbox[command](t.address, 4)
-	// Per edge: its chunk credits and one barrier.
-	t.inbox = make(chan *item, max(1, len(s.Inputs)*(edgeChunks+1)))
+	t.control = mailbox[command]{address: t.address, capacity: controlCommands, wake: t.run}
 	for _, n := range s.Nodes() {
 		t.meters = append(t.meters, a.workflow.meter(n))
 	}
 	return t
 }
 
+// run starts the loop when it does not run yet.
+func (t *task) run() {
+	t.running.Do(func() {
+		// Per edge: its chunk credits and one barrier.
+		t.inbox = make(chan *item, max(1, len(t.stage.Inputs)*(edgeChunks+1)))
+		t.attempt.group.Go(t.stage.ID, t.loop)
+	})
+}
+
+// receive returns the inbox of a task that runs.
+func (t *task) receive() chan<- *item {
+	t.run()
+	return t.inbox
+}
+
 // loop is the task: it numbers what comes in, in one order, and answers control messages.
 func (t *task) loop(ctx context.Context) error {
 	defer t.dropQueued()
+	control := t.control.receive()
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case c := <-t.control.messages:
+		case c := <-control:
 			if err := t.handle(ctx, c); err != nil {
 				return err
 			}
@@ -233,6 +254,7 @@ func (t *task) start() {
 	workers := t.stage.Workers
 	t.work = make(chan *job, workers)
 	t.order = make(chan *job, 2*workers+2)
+	t.settled = make(chan settlement, 1)
 	for range workers {
 		w := newWorker(t)
 		t.attempt.group.Go(t.stage.ID+" worker", w.loop)
