@@ -275,7 +275,7 @@ func (a *attempt) restoredRedo(n *plan.Node, index int) *redoObject {
 
 func (a *attempt) budgetOf(n *plan.Node) *connector.Budget { return a.workflow.batcher(n).budget }
 
-// observe feeds the adaptive batch size of the sources behind a finished chunk.
+// observe feeds the adaptive batch size of the source of a chunk that all sinks have taken.
 func (a *attempt) observe(t *task, j *job) {
 	if t.stage.Source == nil {
 		return
@@ -283,9 +283,8 @@ func (a *attempt) observe(t *task, j *job) {
 	if most := a.memory.Most(); most > a.workflow.inFlight.Load() {
 		a.workflow.inFlight.Store(most)
 	}
-	latency := time.Since(j.entered)
-	t.meters[0].Latency.Record(latency)
-	a.workflow.batcher(t.stage.Source).observe(j.chunk.Bytes, j.rows, latency)
+	t.meters[0].Latency.Record(time.Since(j.read))
+	a.workflow.batcher(t.stage.Source).observe(j.chunk.Bytes, j.rows, j.read)
 }
 
 // refuse files dead rows and asks for a checkpoint when many wait for one.

@@ -17,23 +17,25 @@ const (
 	windowChunks      = 8 // chunks between two decisions
 )
 
-// batcher adapts the batch size of one source: additive increase while the targets hold,
-// multiplicative decrease when latency is over its target. Without targets and bounds the size is
-// fixed. Safe for concurrent use.
+// batcher adapts the batch size of one source: down at once when latency is over its target, up
+// slowly below it, and without a latency target to where most rows pass. Without bounds and targets
+// the size is fixed. Safe for concurrent use.
 type batcher struct {
-	budget  *connector.Budget
-	bounds  plan.Batching
-	adapts  bool
+	budget *connector.Budget
+	bounds plan.Batching
+	adapts bool
+
 	mu      sync.Mutex
 	rows    float64
 	rowSize float64
+	climber climber
 
-	chunks  int
-	seen    int64 // rows in the window
-	worst   time.Duration
-	started time.Time
-	best    float64 // rows/s of the window before
-	up      bool
+	// The window: chunks of the present size.
+	begun  time.Time // chunks read before had another size
+	chunks int
+	seen   int64 // rows after the first chunk
+	since  time.Time
+	worst  time.Duration
 }
 
 func newBatcher(bounds plan.Batching, nodeRows int) *batcher {
@@ -57,8 +59,9 @@ func newBatcher(bounds plan.Batching, nodeRows int) *batcher {
 		bounds.MaxBytes = defaultBatchBytes
 	}
 	b := &batcher{
-		bounds: bounds, adapts: adapts, rows: float64(bounds.Initial), rowSize: defaultRowBytes,
-		up: true, budget: connector.NewBudget(connector.Limits{}),
+		bounds: bounds, adapts: adapts && bounds.Min < bounds.Max,
+		rows: float64(bounds.Initial), rowSize: defaultRowBytes,
+		budget: connector.NewBudget(connector.Limits{}),
 	}
 	b.apply()
 	return b
@@ -73,54 +76,103 @@ func (b *batcher) apply() {
 	b.budget.Set(connector.Limits{Rows: int(b.rows), Bytes: bytes, Age: b.bounds.Linger})
 }
 
-// observe learns from one chunk: its bytes, rows, and the time from read to written.
-func (b *batcher) observe(bytes, rows int, latency time.Duration) {
+// observe learns from one chunk that was written now: its bytes, rows, and when it was read.
+func (b *batcher) observe(bytes, rows int, read time.Time) {
 	if !b.adapts || rows == 0 {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rowSize += (float64(bytes)/float64(rows) - b.rowSize) / windowChunks
+	if read.Before(b.begun) {
+		return
+	}
+	now := time.Now()
 	if b.chunks == 0 {
-		b.started = time.Now()
-		b.seen, b.worst = 0, 0
+		b.since = now
 	} else {
 		b.seen += int64(rows)
 	}
-	b.worst = max(b.worst, latency)
+	b.worst = max(b.worst, now.Sub(read))
 	if b.chunks++; b.chunks <= windowChunks {
 		return
 	}
-	b.chunks = 0
-	b.decide(float64(b.seen) / max(time.Since(b.started).Seconds(), 1e-9))
+	before := b.rows
+	b.decide(float64(b.seen)/max(now.Sub(b.since).Seconds(), 1e-9), b.worst)
+	b.rows = min(max(b.rows, float64(b.bounds.Min)), float64(b.bounds.Max))
+	b.chunks, b.seen, b.worst = 0, 0, 0
+	if b.rows != before {
+		b.begun = now
+	}
 	b.apply()
 }
 
-// decide changes the size by at most the adaptation rate.
-func (b *batcher) decide(rate float64) {
-	step := b.bounds.AdaptationRate
-	target := b.bounds.LatencyTarget
+// decide changes the size after a window with so many rows a second and that worst latency.
+func (b *batcher) decide(rate float64, worst time.Duration) {
 	enough := b.bounds.ThroughputTarget > 0 && rate >= float64(b.bounds.ThroughputTarget)
-	switch {
-	case target > 0 && b.worst > target:
-		b.rows *= 1 - step
-	case target > 0 && b.worst < target/2 && !enough:
-		b.rows += step * float64(b.bounds.Initial)
-	case target > 0 || enough:
-	default:
-		const noise = 0.98
-		if rate < b.best*noise {
-			b.up = !b.up
+	target := b.bounds.LatencyTarget
+	if target <= 0 {
+		if !enough {
+			b.rows = b.climber.next(b.rows, rate, b.bounds)
 		}
-		if b.up {
-			b.rows += step * float64(b.bounds.Initial)
-		} else {
-			b.rows *= 1 - step
-		}
+		return
 	}
-	b.best = rate
-	b.rows = min(max(b.rows, float64(b.bounds.Min)), float64(b.bounds.Max))
+	// Latency is about proportional to the size; a part of the target is left for what is not.
+	const share, most = 0.8, 4
+	factor := share * float64(target) / float64(max(worst, 1))
+	switch {
+	case worst > target:
+		b.rows *= max(factor, 1.0/most)
+	case factor > 1 && !enough:
+		b.rows *= 1 + b.bounds.AdaptationRate*(min(factor, most)-1)
+	}
 }
 
 // size returns the rows asked of the source now.
 func (b *batcher) size() int { return b.budget.Limits().Rows }
+
+// climber looks for the size with the highest rate: it tries a larger or smaller one, stays when
+// that is clearly better, else returns, and rests the longer the more often nothing was better.
+type climber struct {
+	rate  float64 // at the size held
+	held  float64
+	down  bool // direction of the next or present try
+	tries bool // the window before was a try
+	fails int  // in a row
+	rest  int  // windows until the next try
+}
+
+const (
+	clearlyBetter = 1.03
+	longestRest   = 64 // windows
+)
+
+// next returns the size for the next window, after one of rows with the given rate.
+func (c *climber) next(rows, rate float64, bounds plan.Batching) float64 {
+	switch {
+	case !c.tries:
+		c.held = rows
+		if c.rate == 0 {
+			c.rate = rate
+		}
+		c.rate += (rate - c.rate) / 4
+		if c.rest--; c.rest > 0 {
+			return rows
+		}
+	case rate > c.rate*clearlyBetter:
+		c.rate, c.held, c.fails = rate, rows, 0
+	default:
+		c.tries, c.down = false, !c.down
+		c.fails++
+		if c.rest = 1; c.fails > 1 { // one in each direction
+			c.rest = min(1<<c.fails, longestRest)
+		}
+		return c.held
+	}
+	step := 1 + 2*bounds.AdaptationRate
+	if c.down {
+		step = 1 / step
+	}
+	c.tries = true
+	return min(max(c.held*step, float64(bounds.Min)), float64(bounds.Max))
+}

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -23,9 +24,9 @@ func throughput(rows int) float64 { return float64(rows) / cost(rows).Seconds() 
 func simulate(b *batcher, batches int) []int {
 	var sizes []int
 	for range batches {
-		rows := b.size()
+		rows, read := b.size(), time.Now()
 		<-time.After(cost(rows))
-		b.observe(64*rows, rows, cost(rows))
+		b.observe(64*rows, rows, read)
 		sizes = append(sizes, rows)
 	}
 	return sizes[batches/2:]
@@ -79,4 +80,41 @@ func TestFixedSizeStaysFixed(t *testing.T) {
 	if got := newBatcher(plan.Batching{Initial: 500, Min: 64, Max: 5000}, 1000).size(); got != 1000 {
 		t.Errorf("a source's own batch_size gives %d, want 1000", got)
 	}
+}
+
+// A size that no other beats is kept: the rate wobbles by a percent and the size is left alone.
+func TestFlatThroughputKeepsTheSize(t *testing.T) {
+	bounds := plan.Batching{Initial: 4096, Min: 64, Max: 65536, MaxBytes: 64 << 20, AdaptationRate: 0.2}
+	synctest.Test(t, func(t *testing.T) {
+		b, random := newBatcher(bounds, 0), rand.New(rand.NewPCG(1, 2))
+		initial := 0
+		for range 4000 {
+			rows, read := b.size(), time.Now()
+			<-time.After(time.Duration(float64(rows) * (1 + 0.01*random.Float64()) * float64(time.Microsecond)))
+			b.observe(64*rows, rows, read)
+			if rows == bounds.Initial {
+				initial++
+			}
+		}
+		if initial < 3000 {
+			t.Errorf("%d of 4000 batches had the initial size, want most: no other is better", initial)
+		}
+	})
+}
+
+// Over its target, latency comes down within a few windows, whatever the size was.
+func TestLatencyTargetIsReachedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const target = 10 * time.Millisecond
+		b := newBatcher(plan.Batching{Initial: 65536, Min: 64, LatencyTarget: target, MaxBytes: 64 << 20}, 0)
+		sizes := simulate(b, 10*(windowChunks+1))
+		for _, rows := range sizes {
+			if cost(rows) > target {
+				t.Fatalf("batches of %d rows take %v, the target is %v", rows, cost(rows), target)
+			}
+		}
+		if last := cost(sizes[len(sizes)-1]); last < target/2 {
+			t.Errorf("batches take %v: far below the target of %v", last, target)
+		}
+	})
 }

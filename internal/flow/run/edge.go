@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"time"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/credit"
@@ -18,9 +19,10 @@ const (
 type item struct {
 	input   int // index of the reader or edge
 	chunk   connector.Chunk
-	rows    int    // logical rows of a decoded chunk; 0 while undecoded
-	grant   *grant // the memory it holds
-	release func() // returns memory and credits; called once by whoever is done with the chunk
+	read    time.Time // by a reader
+	rows    int       // logical rows of a decoded chunk; 0 while undecoded
+	grant   *grant    // the memory it holds
+	release func()    // returns memory and credits; called once by whoever is done with the chunk
 	barrier *connector.Epoch
 	end     bool // reader only: io.EOF
 }

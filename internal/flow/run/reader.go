@@ -92,7 +92,7 @@ func (r *reader) read(ctx context.Context) (*item, error) {
 	}
 	it.chunk.Bytes = max(it.chunk.Bytes, 1)
 	size := int64(it.chunk.Bytes)
-	before = time.Now()
+	it.read = time.Now()
 	it.grant, err = acquire(ctx, r.task.attempt.memory, &r.task.growth, size)
 	if err != nil {
 		if it.chunk.Release != nil {
@@ -100,7 +100,7 @@ func (r *reader) read(ctx context.Context) (*item, error) {
 		}
 		return nil, err
 	}
-	r.meter.Blocked(before)
+	r.meter.Blocked(it.read)
 	r.meter.Bytes.Add(size)
 	it.release = it.grant.release
 	return it, nil

@@ -46,7 +46,7 @@ type NodeReport struct {
 	Retries        int64   `json:"retries"`
 	BatchRows      int     `json:"batch_rows,omitempty"` // sources: rows of a batch now
 	StateBytes     int64   `json:"state_bytes,omitempty"`
-	// Latency of batches from reading to hand-over behind the stage; sources only.
+	// Latency of batches from reading until the last sink took them; sources only.
 	LatencyP50 float64 `json:"latency_p50_seconds,omitempty"`
 	LatencyP99 float64 `json:"latency_p99_seconds,omitempty"`
 	// Warnings count rows of this process that passed though a rule warned, by rule.

@@ -103,14 +103,13 @@ func (t *task) step(ctx context.Context, j *job) error {
 	if j.satisfied {
 		t.attempt.post(ctx, &event{task: t, satisfied: true})
 	}
-	l := newLease(j.grant, j.chunk.Release, j.release)
+	l := newLease(j.grant, func() { t.attempt.observe(t, j) }, j.chunk.Release, j.release)
 	defer l.drop()
 	for _, p := range j.parts {
 		if err := t.emit(ctx, p, l); err != nil {
 			return err
 		}
 	}
-	t.attempt.observe(t, j)
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/op"
@@ -71,7 +70,6 @@ type job struct {
 	satisfied bool // a limit was reached
 	err       error
 	ready     chan struct{}
-	entered   time.Time
 }
 
 // count is what one node did to one job. Workers note it and the sequencer adds it up, so that the
@@ -201,7 +199,7 @@ func (t *task) handle(ctx context.Context, c command) error {
 // enqueue gives an item its number: its place in order. Positions of a barrier are taken here.
 func (t *task) enqueue(ctx context.Context, it *item) error {
 	t.start()
-	j := &job{item: *it, ready: make(chan struct{}), entered: time.Now()}
+	j := &job{item: *it, ready: make(chan struct{})}
 	if it.barrier != nil {
 		if t.readers != nil {
 			t.attempt.post(ctx, &event{task: t, epoch: *it.barrier, positions: t.positions()})
@@ -253,7 +251,7 @@ func (t *task) start() {
 	t.started = true
 	workers := t.stage.Workers
 	t.work = make(chan *job, workers)
-	t.order = make(chan *job, 2*workers+2)
+	t.order = make(chan *job, t.queued(workers))
 	t.settled = make(chan settlement, 1)
 	for range workers {
 		w := newWorker(t)
@@ -267,6 +265,15 @@ func (t *task) start() {
 		}
 	}
 	t.attempt.group.Go(t.stage.ID+" sequencer", t.sequence)
+}
+
+// queued is how many jobs wait in order: enough to keep workers busy beside a sink that takes its
+// time, fewer where latency counts, since each waits for all before it.
+func (t *task) queued(workers int) int {
+	if t.attempt.workflow.plan.Workflow.Execution.Batching.LatencyTarget > 0 {
+		return workers
+	}
+	return 2*workers + 2
 }
 
 // open makes operators and the sink of the stage and restores their state.

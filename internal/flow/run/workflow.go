@@ -376,11 +376,29 @@ func (w *Workflow) batcher(n *plan.Node) *batcher { return w.batchers[n] }
 
 // linger is how long rows may wait to be merged before a sink.
 func (w *Workflow) linger() time.Duration {
-	const usual = 50 * time.Millisecond
-	if linger := w.plan.Workflow.Execution.Batching.Linger; linger > 0 {
-		return linger
+	linger := 50 * time.Millisecond
+	b := w.plan.Workflow.Execution.Batching
+	if b.Linger > 0 {
+		linger = b.Linger
 	}
-	return usual
+	if b.LatencyTarget > 0 {
+		const share = 4 // of the target goes into waiting here
+		linger = min(linger, b.LatencyTarget/share)
+	}
+	return linger
+}
+
+// merged returns how many rows small chunks are merged to before a sink that likes so many. Where
+// latency counts it is the size that the batches were found to need.
+func (w *Workflow) merged(preferred int) int {
+	if w.plan.Workflow.Execution.Batching.LatencyTarget <= 0 {
+		return preferred
+	}
+	largest := 0
+	for _, b := range w.batchers {
+		largest = max(largest, b.size())
+	}
+	return min(preferred, largest)
 }
 
 // sourceRows returns how many rows the sources delivered.

@@ -98,7 +98,7 @@ func (w *writer) add(ctx context.Context, chunk connector.Chunk, done func()) er
 		}
 		chunk = aligned
 	}
-	preferred := w.node.SinkSpec.PreferredRows
+	preferred := w.task.attempt.workflow.merged(w.node.SinkSpec.PreferredRows)
 	if w.encoder != nil || preferred <= 0 || (chunk.Batch.Len() >= preferred && w.pendingRows == 0) {
 		defer done()
 		return w.writeChunk(ctx, chunk)
