@@ -86,6 +86,7 @@ func execution(d *spec.Document) plan.Execution {
 			Multiplier: e.RestartStrategy.Multiplier, Interval: e.RestartStrategy.Interval,
 			MaxFailures: e.RestartStrategy.MaxFailures,
 		},
+		Patient: d.Tree().Get("execution").Get("restart_strategy") != nil,
 		Batching: plan.Batching{
 			Initial: b.Initial, Min: b.Min, Max: b.Max, ThroughputTarget: b.ThroughputTarget,
 			LatencyTarget: b.LatencyTarget, AdaptationRate: b.AdaptationRate, Linger: e.Linger,

@@ -8,7 +8,7 @@ import (
 )
 
 // logger prints the engine's log: warnings, or everything with --verbose. The DDL of tables that a
-// sink makes is always shown.
+// sink makes is always shown, restarts as sentences.
 func (s *session) logger() *slog.Logger {
 	level := slog.LevelWarn
 	if s.verbose {
@@ -21,7 +21,7 @@ func (s *session) logger() *slog.Logger {
 	return slog.New(&ddlHandler{Handler: text, out: s.errors})
 }
 
-// ddlHandler prints records that carry DDL as the statement itself.
+// ddlHandler prints records that carry DDL as the statement itself, and restarts as sentences.
 type ddlHandler struct {
 	slog.Handler
 	out io.Writer
@@ -32,19 +32,23 @@ func (h *ddlHandler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelInfo
 }
 
-// Handle prints the record's DDL, or the record where its level is shown.
+// Handle prints the record's DDL, a restart as a sentence, or the record where its level is shown.
 func (h *ddlHandler) Handle(ctx context.Context, r slog.Record) error {
-	var err error
-	shown := false
+	attrs := map[string]slog.Value{}
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "ddl" {
-			_, err = fmt.Fprintf(h.out, "%s;\n", a.Value)
-			shown = true
-		}
-		return !shown
+		attrs[a.Key] = a.Value
+		return true
 	})
-	if shown || !h.Handler.Enabled(ctx, r.Level) {
+	if ddl, ok := attrs["ddl"]; ok {
+		_, err := fmt.Fprintf(h.out, "%s;\n", ddl)
 		return err
+	}
+	if restart, ok := attrs["restart"]; ok {
+		_, err := fmt.Fprintf(h.out, "retrying in %s (restart %s): %s\n", attrs["delay"], restart, attrs["error"])
+		return err
+	}
+	if !h.Handler.Enabled(ctx, r.Level) {
+		return nil
 	}
 	return h.Handler.Handle(ctx, r)
 }

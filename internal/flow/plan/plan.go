@@ -103,6 +103,7 @@ type Execution struct {
 	Parallelism        int
 	CheckpointInterval time.Duration // 0: only at the end
 	Restart            lifecycle.Strategy
+	Patient            bool // Restart covers the first opening of sources and sinks too
 	Batching           Batching
 	MemoryBytes        int64 // of data in flight; default 256 MiB
 	CPU                float64

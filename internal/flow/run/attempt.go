@@ -30,6 +30,7 @@ type attempt struct {
 	decider  *writer
 
 	group    *lifecycle.Group
+	shut     bool // a source or sink could not be opened
 	draining atomic.Bool
 	active   atomic.Int64  // chunks taken since the last checkpoint
 	early    chan struct{} // asks for a checkpoint before its time
@@ -96,6 +97,7 @@ func (a *attempt) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := a.open(ctx); err != nil {
+		a.shut = true
 		return err
 	}
 	if a.manifest.Final {

@@ -512,3 +512,56 @@ func TestFailedRecoverClosesTheSink(t *testing.T) {
 		t.Fatalf("closed %d times", closed.Load())
 	}
 }
+
+// A run that has no checkpoint fails at once when a sink cannot be opened, unless the document sets
+// a restart strategy; later the default strategy holds.
+func TestRefusedOpening(t *testing.T) {
+	refused := &connector.Error{Op: "connect", Class: connector.Transient, Err: errors.New("refused")}
+	for _, c := range []struct {
+		name    string
+		patient bool
+		from    int // opening that is refused the first time
+		fails   bool
+	}{{"at the start", false, 1, true}, {"patient", true, 1, false}, {"after a checkpoint", false, 2, false}} {
+		b, rows := newBed(t), newTable()
+		opened := 0
+		fail := func(op string) error {
+			if op != "open" {
+				return nil
+			}
+			if opened++; opened == c.from {
+				return refused
+			}
+			return nil
+		}
+		broken := false
+		report, err := b.run(t, &plan.Workflow{
+			Name: "refused", Execution: plan.Execution{
+				CheckpointInterval: time.Millisecond, Patient: c.patient,
+				Restart: lifecycle.Strategy{Kind: lifecycle.FixedDelay, Attempts: 2},
+			},
+			Nodes: []*plan.Node{
+				sourceNode("in", func() *counter {
+					return &counter{to: 5000, step: 5, fail: func(int64) error {
+						rows.mu.Lock()
+						defer rows.mu.Unlock()
+						if c.from > 1 && len(rows.committed) > 0 && !broken {
+							broken = true
+							return errCrash
+						}
+						return nil
+					}}
+				}),
+				sinkNode("out", func() connector.Sink {
+					return &decidingSink{tableSink{table: rows, fail: fail}}
+				}, "in"),
+			},
+		}, Options{})
+		switch {
+		case c.fails && (!errors.Is(err, refused) || report.Restarts != 0):
+			t.Errorf("%s: %v after %d restarts, want the refusal at once", c.name, err, report.Restarts)
+		case !c.fails && (err != nil || len(rows.committed) != 5000):
+			t.Errorf("%s: %d rows, %v", c.name, len(rows.committed), err)
+		}
+	}
+}

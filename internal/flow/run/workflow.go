@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/lifecycle"
@@ -285,7 +287,8 @@ func (w *Workflow) attempts(ctx context.Context) error {
 	restarts := w.plan.Workflow.Execution.Restart.Start(rand.Float64)
 	for {
 		w.setStatus(Running)
-		err := lifecycle.Guard(w.name, func() error { return newAttempt(w).run(ctx) })
+		a := newAttempt(w)
+		err := lifecycle.Guard(w.name, func() error { return a.run(ctx) })
 		switch {
 		case errors.Is(err, errFinished):
 			w.setStatus(Completed)
@@ -305,6 +308,10 @@ func (w *Workflow) attempts(ctx context.Context) error {
 			w.log.Info("evolving from the last checkpoint", "change", change.Error())
 			continue
 		}
+		if a.shut && a.epoch == 0 && !w.plan.Workflow.Execution.Patient {
+			w.setStatus(Failed)
+			return unopened(err)
+		}
 		delay, again := restarts.Next(time.Now(), err)
 		if !again {
 			w.setStatus(Failed)
@@ -315,7 +322,8 @@ func (w *Workflow) attempts(ctx context.Context) error {
 			return err
 		}
 		w.restarts.Add(1)
-		w.log.Warn("restarting from the last checkpoint", "error", err, "delay", delay)
+		w.log.Warn("restarting from the last checkpoint", "restart", w.restartNumber(),
+			"delay", delay.Round(time.Millisecond), "error", err)
 		select {
 		case <-time.After(delay):
 		case <-w.drain:
@@ -326,6 +334,23 @@ func (w *Workflow) attempts(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// unopened is the failure of a run that never began: whoever started it is likely still there.
+func unopened(err error) error {
+	if !fault.ClassOf(err).Retryable() {
+		return err
+	}
+	return fmt.Errorf("%w (set execution.restart_strategy to wait for a system that is not there yet)", err)
+}
+
+// restartNumber returns which restart comes now, and of how many where that is bounded.
+func (w *Workflow) restartNumber() string {
+	number, s := strconv.FormatInt(w.restarts.Load(), 10), w.plan.Workflow.Execution.Restart
+	if s.Kind == lifecycle.FailureRate || s.Attempts < 0 {
+		return number
+	}
+	return fmt.Sprintf("%s of %d", number, s.Attempts)
 }
 
 // repeatable refuses a restart when a source that gave rows cannot give them again: those that are
