@@ -58,6 +58,7 @@ func (a *attempt) restore(ctx context.Context) error {
 		w.restoreRows(nil)
 	}
 	a.epoch = a.manifest.Epoch
+	a.sweepState(a.manifest)
 	a.dead.reset(a.manifest.DeadAsked, a.manifest.DeadOther)
 	return nil
 }
@@ -255,9 +256,10 @@ func (a *attempt) publish(ctx context.Context, epoch connector.Epoch, next *mani
 			return fmt.Errorf("publish dead letters of epoch %d: %w", epoch.Number, err)
 		}
 	}
-	before := a.manifest
 	a.manifest, a.epoch = next, epoch.Number
-	a.removeState(before, next)
+	if len(next.States) > 0 {
+		a.sweepState(next)
+	}
 	for _, t := range a.tasks {
 		if t.stage.Source == nil {
 			continue

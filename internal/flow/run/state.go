@@ -1,9 +1,11 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -37,7 +39,9 @@ func (a *attempt) saveState(s stateSnapshot, epoch uint64) (stateHistory, error)
 		kind = baseSuffix
 	}
 	object := stateObject{
-		Name:  fmt.Sprintf("%s-%s-%d%s", a.workflow.record.ID, s.node.ID, epoch, kind),
+		// The fence keeps a process that lost its lease from writing over its successor's.
+		Name: fmt.Sprintf("%s-%s-%d-%d%s", a.workflow.record.ID, s.node.ID, epoch,
+			a.workflow.lease.Fence(), kind),
 		Bytes: int64(len(s.data)), CRC32C: crc32.Checksum(s.data, castagnoli),
 	}
 	dir := a.workflow.stateDir()
@@ -114,24 +118,27 @@ func (a *attempt) loadObject(o stateObject) ([]byte, error) {
 	return data, nil
 }
 
-// removeState deletes the state objects that only the old manifest named.
-func (a *attempt) removeState(before, after *manifest) {
+// sweepState deletes the state objects that the manifest does not name: those of earlier epochs and
+// runs, and of epochs that a crash kept from being committed.
+func (a *attempt) sweepState(m *manifest) {
+	dir, files := a.workflow.stateDir(), a.workflow.cluster.config.FS
 	keep := map[string]bool{}
-	for _, h := range after.States {
+	for _, h := range m.States {
 		keep[h.Base.Name] = true
 		for _, o := range h.Increments {
 			keep[o.Name] = true
 		}
 	}
-	for _, h := range before.States {
-		for _, o := range append([]stateObject{h.Base}, h.Increments...) {
-			if o.Name == "" || keep[o.Name] {
-				continue
-			}
-			name := filepath.Join(a.workflow.stateDir(), o.Name)
-			if err := a.workflow.cluster.config.FS.Remove(name); err != nil {
-				a.log.Warn("old state object stays", "file", name, "error", err)
-			}
+	objects, err := files.List(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Warn("old state objects stay", "error", err)
+	}
+	for _, o := range objects {
+		if o.IsDir() || !isStateObject(o.Name()) || keep[o.Name()] {
+			continue
+		}
+		if err := files.Remove(filepath.Join(dir, o.Name())); err != nil {
+			a.log.Warn("old state object stays", "file", o.Name(), "error", err)
 		}
 	}
 }

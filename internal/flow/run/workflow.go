@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
@@ -195,7 +194,7 @@ func (w *Workflow) begin(ctx context.Context) (nothing bool, err error) {
 		w.log.Info("taking up unfinished run", "run", last.ID, "status", last.Status)
 	}
 	if w.options.Fresh {
-		if err := w.discard(ctx); err != nil {
+		if err := w.lease.Discard(ctx); err != nil {
 			return false, err
 		}
 	}
@@ -204,29 +203,6 @@ func (w *Workflow) begin(ctx context.Context) (nothing bool, err error) {
 	}
 	w.take(record)
 	return false, nil
-}
-
-// discard forgets checkpoints and the state objects they named.
-func (w *Workflow) discard(ctx context.Context) error {
-	if err := w.lease.Discard(ctx); err != nil {
-		return err
-	}
-	objects, err := w.cluster.config.FS.List(w.stateDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("discard state: %w", err)
-	}
-	for _, o := range objects {
-		if o.IsDir() || !isStateObject(o.Name()) {
-			continue
-		}
-		if err := w.cluster.config.FS.Remove(filepath.Join(w.stateDir(), o.Name())); err != nil {
-			return fmt.Errorf("discard state: %w", err)
-		}
-	}
-	return nil
 }
 
 // take makes record the workflow's run.
