@@ -84,7 +84,9 @@ func (a *attempt) run(ctx context.Context) (err error) {
 		if failure := a.group.Wait(); err == nil {
 			err = failure
 		}
+		a.workflow.messages.Add(a.inbox.sent)
 		for _, t := range a.tasks {
+			a.workflow.messages.Add(t.control.sent)
 			t.close()
 		}
 		if a.deadSink != nil {

@@ -139,6 +139,7 @@ type climber struct {
 	down  bool // direction of the next or present try
 	tries bool // the window before was a try
 	fails int  // in a row
+	level bool // some try was not better: from then on steps are small
 	rest  int  // windows until the next try
 }
 
@@ -162,7 +163,7 @@ func (c *climber) next(rows, rate float64, bounds plan.Batching) float64 {
 	case rate > c.rate*clearlyBetter:
 		c.rate, c.held, c.fails = rate, rows, 0
 	default:
-		c.tries, c.down = false, !c.down
+		c.tries, c.level, c.down = false, true, !c.down
 		c.fails++
 		if c.rest = 1; c.fails > 1 { // one in each direction
 			c.rest = min(1<<c.fails, longestRest)
@@ -170,6 +171,9 @@ func (c *climber) next(rows, rate float64, bounds plan.Batching) float64 {
 		return c.held
 	}
 	step := 1 + 2*bounds.AdaptationRate
+	if !c.level {
+		step = max(step, 2)
+	}
 	if c.down {
 		step = 1 / step
 	}

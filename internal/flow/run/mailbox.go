@@ -48,6 +48,7 @@ type mailbox[M any] struct {
 
 	mu       sync.Mutex
 	closed   bool
+	sent     int64 // messages, delivered or not
 	messages chan M
 	stopped  chan struct{}
 }
@@ -80,6 +81,7 @@ func (m *mailbox[M]) send(ctx context.Context, message M) error {
 		return &SendError{m.address, ErrStopped}
 	}
 	m.open()
+	m.sent++
 	if m.wake != nil {
 		m.wake() // under mu: not after close
 	}

@@ -565,3 +565,76 @@ func TestRefusedOpening(t *testing.T) {
 		}
 	}
 }
+
+// invariant: the data path sends nothing through Workflow or Cluster
+func TestMessagesDoNotGrowWithTheData(t *testing.T) {
+	messages := func(chunks int64) int64 {
+		b := newBed(t)
+		w := startWorkflow(t, b, &plan.Workflow{Name: "quiet", Nodes: []*plan.Node{
+			sourceNode("in", func() *counter { return &counter{to: chunks, step: 1} }),
+			operatorNode("even", mapOperator(even), "in"),
+			sinkNode("out", func() connector.Sink { return &decidingSink{tableSink{table: newTable()}} }, "even"),
+			sinkNode("more", func() connector.Sink { return &stagingSink{tableSink{table: newTable()}} }, "even"),
+		}})
+		if report, err := w.Wait(); err != nil || report.Checkpoints != 1 {
+			t.Fatalf("%d checkpoints, %v", report.Checkpoints, err)
+		}
+		return w.messages.Load()
+	}
+	few, many := messages(10), messages(2000)
+	if few != many || few == 0 {
+		t.Errorf("%d messages for 10 chunks, %d for 2000: want as many", few, many)
+	}
+}
+
+// ackless is a source that cannot be told what is committed.
+type ackless struct{ counter }
+
+func (s *ackless) Ack(context.Context, connector.Position) error { return errCrash }
+
+// The position was committed all the same.
+func TestFailedAckDoesNotFailTheRun(t *testing.T) {
+	b, rows := newBed(t), newTable()
+	n := sourceNode("in", nil)
+	n.NewSource = func(connector.Env) (connector.Source, error) {
+		return &ackless{counter{to: 1000, step: 10}}, nil
+	}
+	report, err := b.run(t, &plan.Workflow{
+		Name: "ackless", Execution: plan.Execution{CheckpointInterval: time.Millisecond},
+		Nodes: []*plan.Node{
+			n, sinkNode("out", func() connector.Sink { return &decidingSink{tableSink{table: rows}} }, "in"),
+		},
+	}, Options{})
+	if err != nil || report.Restarts != 0 || len(rows.committed) != 1000 {
+		t.Errorf("%d rows after %d restarts, %v", len(rows.committed), report.Restarts, err)
+	}
+}
+
+// A reader that came to its end while it was told to finish ends once: the other one still reads.
+func TestReaderEndsOnce(t *testing.T) {
+	b := newBed(t)
+	p, err := plan.New(&plan.Workflow{Name: "ends", Nodes: []*plan.Node{
+		sourceNode("in", func() *counter { return &counter{} }),
+		sinkNode("out", func() connector.Sink { return &tableSink{} }, "in"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAttempt(newWorkflow(b.cluster, p, Options{}))
+	task := newTask(a, p.Stages[0])
+	task.readers = []*reader{{}, {}}
+	for _, input := range []int{0, 0} {
+		if err := task.accept(t.Context(), &item{input: input, end: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(a.inbox.receive()) != 0 {
+		t.Error("the task is exhausted with a reader that reads")
+	}
+	if err := task.accept(t.Context(), &item{input: 1, end: true}); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-a.inbox.receive(); !e.exhausted {
+		t.Errorf("event %+v, want the end", e)
+	}
+}

@@ -139,7 +139,11 @@ func (t *task) loop(ctx context.Context) error {
 func (t *task) accept(ctx context.Context, it *item) error {
 	switch {
 	case it.end:
-		t.readers[it.input].ended = true
+		r := t.readers[it.input]
+		if r.ended {
+			return nil // it came to its end by itself while it was told to finish
+		}
+		r.ended = true
 		if t.ended++; t.ended == len(t.readers) {
 			t.attempt.post(ctx, &event{task: t, exhausted: true})
 		}

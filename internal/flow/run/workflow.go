@@ -53,6 +53,7 @@ type Workflow struct {
 	status      atomic.Pointer[Status]
 	checkpoints atomic.Int64
 	restarts    atomic.Int64
+	messages    atomic.Int64 // through the mailboxes of ended attempts
 	inFlight    atomic.Int64 // most bytes of rows held at once
 	begun       time.Time
 
