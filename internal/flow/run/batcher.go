@@ -14,7 +14,8 @@ const (
 	leastBatchBytes   = 4 << 10 // asked for by size; a row larger than that is still read
 	defaultRowBytes   = 64      // until the first batch is seen
 	defaultRate       = 0.2
-	windowChunks      = 8 // chunks between two decisions
+	windowChunks      = 8  // chunks between two decisions, at least
+	windowGaps        = 10 // longest gaps between two of them
 )
 
 // batcher adapts the batch size of one source: down at once when latency is over its target, up
@@ -33,8 +34,10 @@ type batcher struct {
 	// The window: chunks of the present size.
 	begun  time.Time // chunks read before had another size
 	chunks int
-	seen   int64 // rows after the first chunk
-	since  time.Time
+	seen   int64
+	since  time.Time // the first was written
+	last   time.Time // the last was written
+	gap    time.Duration
 	worst  time.Duration
 }
 
@@ -88,23 +91,38 @@ func (b *batcher) observe(bytes, rows int, read time.Time) {
 		return
 	}
 	now := time.Now()
+	if b.complete(now) {
+		before := b.rows
+		b.decide(float64(b.seen)/max(now.Sub(b.since).Seconds(), 1e-9), b.worst)
+		b.rows = min(max(b.rows, float64(b.bounds.Min)), float64(b.bounds.Max))
+		b.chunks, b.seen, b.worst, b.gap = 0, 0, 0, 0
+		b.apply()
+		if b.rows != before {
+			b.begun = now
+			return
+		}
+	}
 	if b.chunks == 0 {
 		b.since = now
 	} else {
-		b.seen += int64(rows)
+		b.gap = max(b.gap, now.Sub(b.last))
 	}
+	b.last = now
+	b.chunks++
+	b.seen += int64(rows)
 	b.worst = max(b.worst, now.Sub(read))
-	if b.chunks++; b.chunks <= windowChunks {
-		return
+}
+
+// complete reports whether the window ends before a chunk that was written now. Merged chunks are
+// written in bursts: a rate is that of whole bursts, from the beginning of one to that of another.
+func (b *batcher) complete(now time.Time) bool {
+	if b.chunks <= windowChunks {
+		return false
 	}
-	before := b.rows
-	b.decide(float64(b.seen)/max(now.Sub(b.since).Seconds(), 1e-9), b.worst)
-	b.rows = min(max(b.rows, float64(b.bounds.Min)), float64(b.bounds.Max))
-	b.chunks, b.seen, b.worst = 0, 0, 0
-	if b.rows != before {
-		b.begun = now
+	if target := b.bounds.LatencyTarget; target > 0 && b.worst > target {
+		return true
 	}
-	b.apply()
+	return now.Sub(b.last) >= b.gap/2 && now.Sub(b.since) >= windowGaps*b.gap
 }
 
 // decide changes the size after a window with so many rows a second and that worst latency.

@@ -118,3 +118,32 @@ func TestLatencyTargetIsReachedSoon(t *testing.T) {
 		}
 	})
 }
+
+// Chunks that were merged are written together: the rate is that of the bursts, not of the instant
+// in which ten chunks are done.
+func TestBurstsDoNotMislead(t *testing.T) {
+	bounds := plan.Batching{Initial: 256, Min: 64, Max: 65536, MaxBytes: 64 << 20, AdaptationRate: 0.2}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBatcher(bounds, 0)
+		var rows, seconds float64
+		for round := range 3000 {
+			size, read := b.size(), time.Now()
+			const merged = 10
+			took := cost(size) * merged / 4 // the fixed part is shared by some
+			<-time.After(took)
+			for range merged {
+				b.observe(64*size, size, read)
+			}
+			if round > 1500 {
+				rows, seconds = rows+float64(merged*size), seconds+took.Seconds()
+			}
+		}
+		best := 0.0
+		for size := bounds.Min; size <= bounds.Max; size *= 2 {
+			best = max(best, 4*throughput(size))
+		}
+		if got := rows / seconds; got < 0.9*best {
+			t.Errorf("%.0f rows/s adapted, %.0f at the best fixed size (size ends at %d)", got, best, b.size())
+		}
+	})
+}

@@ -22,6 +22,7 @@ type memoryCatalog struct {
 	prepared map[string]*Checkpoint
 	done     map[string]*Checkpoint
 	fence    uint64
+	lost     func(error) // of the newest lease
 	// fail is asked before every call; an error is returned instead of doing it.
 	fail func(op string) error
 }
@@ -42,10 +43,11 @@ func (c *memoryCatalog) ask(op string) error {
 	return c.fail(op)
 }
 
-func (c *memoryCatalog) Acquire(context.Context, string, func(error)) (Lease, error) {
+func (c *memoryCatalog) Acquire(_ context.Context, _ string, lost func(error)) (Lease, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fence++
+	c.lost = lost
 	return c, nil
 }
 

@@ -638,3 +638,29 @@ func TestReaderEndsOnce(t *testing.T) {
 		t.Errorf("event %+v, want the end", e)
 	}
 }
+
+// A run whose lease another process took stops at once and is not restarted.
+func TestLostLeaseStopsTheRun(t *testing.T) {
+	b, gate := newBed(t), make(chan struct{})
+	w := startWorkflow(t, b, &plan.Workflow{
+		Name: "lost", Execution: plan.Execution{
+			Restart: lifecycle.Strategy{Kind: lifecycle.FixedDelay, Attempts: 3},
+		},
+		Nodes: []*plan.Node{
+			sourceNode("in", func() *counter { return &counter{to: 1, step: 1, gate: gate} }),
+			sinkNode("out", func() connector.Sink { return &decidingSink{tableSink{table: newTable()}} }, "in"),
+		},
+	})
+	for w.Status() != Running {
+		<-time.After(time.Millisecond)
+	}
+	taken := errors.New("taken over")
+	b.catalog.mu.Lock()
+	lost := b.catalog.lost
+	b.catalog.mu.Unlock()
+	lost(taken)
+	report, err := w.Wait()
+	if !errors.Is(err, taken) || report.Status != Failed || report.Restarts != 0 {
+		t.Errorf("%s after %d restarts, %v; want the loss of the lease", report.Status, report.Restarts, err)
+	}
+}
