@@ -14,8 +14,9 @@ const (
 	leastBatchBytes   = 4 << 10 // asked for by size; a row larger than that is still read
 	defaultRowBytes   = 64      // until the first batch is seen
 	defaultRate       = 0.2
-	windowChunks      = 8  // chunks between two decisions, at least
-	windowGaps        = 10 // longest gaps between two of them
+	windowChunks      = 8                    // chunks between two decisions, at least
+	windowGaps        = 10                   // longest gaps between two of them
+	windowTime        = 5 * time.Millisecond // longer than the writing of one burst
 )
 
 // batcher adapts the batch size of one source: down at once when latency is over its target, up
@@ -122,7 +123,7 @@ func (b *batcher) complete(now time.Time) bool {
 	if target := b.bounds.LatencyTarget; target > 0 && b.worst > target {
 		return true
 	}
-	return now.Sub(b.last) >= b.gap/2 && now.Sub(b.since) >= windowGaps*b.gap
+	return now.Sub(b.last) >= b.gap/2 && now.Sub(b.since) >= max(windowGaps*b.gap, windowTime)
 }
 
 // decide changes the size after a window with so many rows a second and that worst latency.

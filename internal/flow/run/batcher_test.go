@@ -122,7 +122,7 @@ func TestLatencyTargetIsReachedSoon(t *testing.T) {
 // Chunks that were merged are written together: the rate is that of the bursts, not of the instant
 // in which ten chunks are done.
 func TestBurstsDoNotMislead(t *testing.T) {
-	bounds := plan.Batching{Initial: 256, Min: 64, Max: 65536, MaxBytes: 64 << 20, AdaptationRate: 0.2}
+	bounds := plan.Batching{Initial: 256, Min: 64, Max: 1 << 20, MaxBytes: 64 << 20, AdaptationRate: 0.2}
 	synctest.Test(t, func(t *testing.T) {
 		b := newBatcher(bounds, 0)
 		var rows, seconds float64

@@ -119,7 +119,8 @@ func (a *attempt) loadObject(o stateObject) ([]byte, error) {
 }
 
 // sweepState deletes the state objects that the manifest does not name: those of earlier epochs and
-// runs, and of epochs that a crash kept from being committed.
+// runs, and of epochs that a crash kept from being committed. Redo files of this run are their
+// follower's, which writes to them all the time.
 func (a *attempt) sweepState(m *manifest) {
 	dir, files := a.workflow.stateDir(), a.workflow.cluster.config.FS
 	keep := map[string]bool{}
@@ -134,7 +135,8 @@ func (a *attempt) sweepState(m *manifest) {
 		a.log.Warn("old state objects stay", "error", err)
 	}
 	for _, o := range objects {
-		if o.IsDir() || !isStateObject(o.Name()) || keep[o.Name()] {
+		if o.IsDir() || !isStateObject(o.Name()) || keep[o.Name()] ||
+			strings.HasSuffix(o.Name(), redoSuffix) && strings.HasPrefix(o.Name(), a.workflow.record.ID+"-") {
 			continue
 		}
 		if err := files.Remove(filepath.Join(dir, o.Name())); err != nil {
