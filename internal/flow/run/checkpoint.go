@@ -89,7 +89,7 @@ func (a *attempt) decided(ctx context.Context, prepared *Checkpoint) (uint64, er
 		epoch, err := decider.Decided(ctx)
 		return epoch, nodeError(s.Sink, err)
 	}
-	return 0, fmt.Errorf("sink %s, which knows whether epoch %d is committed, is not in the workflow "+
+	return 0, unresumable("sink %s, which knows whether epoch %d is committed, is not in the workflow "+
 		"any more; put it back to finish the run, or discard the run with --fresh", m.Decider, m.Epoch)
 }
 

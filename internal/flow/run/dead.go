@@ -75,7 +75,17 @@ type deadLetters struct {
 
 	mu     sync.Mutex
 	epochs map[uint64]*deadEpoch
-	before deadCounts // of epochs that were taken
+	before deadCounts    // of epochs that were taken
+	first  []DeadExample // rows nobody asked for, the first few
+}
+
+const maxDeadExamples = 3
+
+// DeadExample is one of the first rows that could not be used though no node asked for dead letters.
+type DeadExample struct {
+	Node   string `json:"node"`
+	Place  string `json:"place,omitempty"` // file:line, or what the source calls a place
+	Reason string `json:"reason"`
 }
 
 // deadEpoch are the dead rows of one epoch.
@@ -115,7 +125,7 @@ func (d *deadLetters) add(epoch uint64, rows []deadRow, rowsIn int64) error {
 		switch reaction {
 		case plan.Fail:
 			return nodeError(r.node, &connector.Error{
-				Op: "row at " + r.Place.String(), Class: connector.Data, Err: fmt.Errorf("%s", r.why()),
+				Op: r.at(), Class: connector.Data, Err: fmt.Errorf("%s", r.why()),
 				Hint: "set on_error: dead_letter on the node to go on without such rows",
 			})
 		case plan.Drop:
@@ -124,6 +134,9 @@ func (d *deadLetters) add(epoch uint64, rows []deadRow, rowsIn int64) error {
 			e.asked++
 		default:
 			e.other++
+			if len(d.first) < maxDeadExamples {
+				d.first = append(d.first, DeadExample{r.node.ID, r.Place.String(), r.why()})
+			}
 		}
 		e.rows = append(e.rows, r)
 		e.bytes += len(r.row) + len(r.Record) + len(r.Reason) + deadRowBytes
@@ -131,15 +144,29 @@ func (d *deadLetters) add(epoch uint64, rows []deadRow, rowsIn int64) error {
 	asked, other := d.sum()
 	total := asked + other
 	if d.limit > 0 && total > d.limit {
-		return fmt.Errorf("dead letters: %d rows, max_dead_letters is %d; the last: %s",
+		return tooManyDead("%d rows, max_dead_letters is %d; the last: %s",
 			total, d.limit, rows[len(rows)-1].why())
 	}
 	const enough = 1000 // a share means nothing on the first rows
 	if d.share > 0 && rowsIn >= enough && float64(total) > d.share*float64(rowsIn) {
-		return fmt.Errorf("dead letters: %d of %d rows, max_dead_letters is %g %%; the last: %s",
+		return tooManyDead("%d of %d rows, max_dead_letters is %g %%; the last: %s",
 			total, rowsIn, d.share*100, rows[len(rows)-1].why())
 	}
 	return nil
+}
+
+// tooManyDead is no failure that a restart could heal: the same rows would come again.
+func tooManyDead(format string, args ...any) error {
+	return &connector.Error{
+		Op: "dead letters", Class: connector.Data, Err: fmt.Errorf(format, args...),
+	}
+}
+
+func (r deadRow) at() string {
+	if place := r.Place.String(); place != "" {
+		return "row at " + place
+	}
+	return "row"
 }
 
 func (r deadRow) why() string {
@@ -207,6 +234,7 @@ func (d *deadLetters) reset(asked, other int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.epochs)
+	d.first = nil
 	d.before = deadCounts{asked, other}
 }
 
@@ -219,6 +247,13 @@ func (d *deadLetters) large() bool {
 		bytes += e.bytes
 	}
 	return bytes > maxDeadBytes
+}
+
+// examples returns the first rows nobody asked for.
+func (d *deadLetters) examples() []DeadExample {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.first)
 }
 
 func (d *deadLetters) counts() (asked, other int64) {

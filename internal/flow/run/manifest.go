@@ -6,6 +6,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
 
@@ -78,7 +79,7 @@ func decodeManifest(data []byte) (*manifest, error) {
 		return nil, fmt.Errorf("decode manifest: %w", err)
 	}
 	if m.Version != manifestVersion {
-		return nil, fmt.Errorf("manifest has version %d, this binary reads %d; finish the run with "+
+		return nil, unresumable("manifest has version %d, this binary reads %d; finish the run with "+
 			"the binary that began it, or start over with --fresh", m.Version, manifestVersion)
 	}
 	return m, nil
@@ -130,11 +131,16 @@ func (m *manifest) checkSinks(stages []*plan.Stage) error {
 	}
 	for node, tokens := range m.Tokens {
 		if now := writers[node]; now != len(tokens) {
-			return fmt.Errorf("sink %s of the unfinished run had %d writers and has %d now; undo the "+
+			return unresumable("sink %s of the unfinished run had %d writers and has %d now; undo the "+
 				"change to finish the run, or discard the run with --fresh", node, len(tokens), now)
 		}
 	}
 	return nil
+}
+
+// unresumable refuses an unfinished run; a restart would meet the same.
+func unresumable(format string, args ...any) error {
+	return fault.New(connector.Permanent, "", fmt.Errorf(format, args...))
 }
 
 // checkFingerprints refuses to continue with positions or state of nodes that have changed.
@@ -143,10 +149,10 @@ func (m *manifest) checkFingerprints(now map[string]string) error {
 		after, ok := now[node]
 		switch {
 		case !ok:
-			return fmt.Errorf("node %s of the unfinished run is not in the workflow any more; "+
+			return unresumable("node %s of the unfinished run is not in the workflow any more; "+
 				"put it back to finish the run, or discard the run with --fresh", node)
 		case after != before:
-			return fmt.Errorf("node %s has changed since the unfinished run began; "+
+			return unresumable("node %s has changed since the unfinished run began; "+
 				"undo the change to finish the run, or discard the run with --fresh", node)
 		}
 	}

@@ -15,12 +15,15 @@ type Report struct {
 	Status      Status  `json:"status"`
 	RowsIn      int64   `json:"rows_in"`
 	RowsOut     int64   `json:"rows_out"`
+	RowsResumed int64   `json:"rows_in_resumed"` // of rows_in, those read before this process
 	BytesIn     int64   `json:"bytes_in"`
 	Seconds     float64 `json:"seconds"`
 	Checkpoints int64   `json:"checkpoints"`
 	Restarts    int64   `json:"restarts"`
 	DeadLetters int64   `json:"dead_letters"`
 	Unasked     int64   `json:"dead_letters_unasked"`
+	// FirstDead are the first of the unasked ones in this process.
+	FirstDead []DeadExample `json:"first_dead_letters,omitempty"`
 	// Cores and InFlightBytes were measured: computing seconds over wall seconds, and the most bytes of
 	// rows held at once. The next run is placed by them unless the document declares more.
 	Cores         float64          `json:"cores"`
@@ -81,11 +84,12 @@ func (w *Workflow) Snapshot() Report {
 	w.mu.Unlock()
 	r := Report{
 		Workflow: w.name, Run: run, Checkpoint: last, Status: w.Status(), Seconds: seconds,
+		RowsResumed:   w.resumedRows.Load(),
 		InFlightBytes: w.inFlight.Load(), Checkpoints: w.checkpoints.Load(), Restarts: w.restarts.Load(),
 	}
 	if dead != nil {
 		asked, other := dead.counts()
-		r.DeadLetters, r.Unasked = asked+other, other
+		r.DeadLetters, r.Unasked, r.FirstDead = asked+other, other, dead.examples()
 	}
 	for _, n := range w.plan.Workflow.Nodes {
 		m := w.meters[n]

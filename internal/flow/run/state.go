@@ -112,7 +112,7 @@ func (a *attempt) loadObject(o stateObject) ([]byte, error) {
 		return nil, fmt.Errorf("state object: %w", err)
 	}
 	if int64(len(data)) != o.Bytes || crc32.Checksum(data, castagnoli) != o.CRC32C {
-		return nil, fmt.Errorf("state object %s is damaged: it has %d bytes, its manifest says %d "+
+		return nil, unresumable("state object %s is damaged: it has %d bytes, its manifest says %d "+
 			"and another checksum", name, len(data), o.Bytes)
 	}
 	return data, nil

@@ -322,9 +322,23 @@ func (w *Workflow) operatorEnv(ctx context.Context, n *plan.Node) op.Env {
 	return op.Env{Node: n.ID, Interpret: n.Interpret, Context: ctx, Lookup: w.cluster.config.Lookup}
 }
 
+// NodeError is a failure of one node of a workflow.
+type NodeError struct {
+	Node *plan.Node
+	Err  error
+}
+
+// Error returns "kind id (type): cause".
+func (e *NodeError) Error() string {
+	return fmt.Sprintf("%s %s (%s): %v", e.Node.Kind, e.Node.ID, e.Node.Type, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *NodeError) Unwrap() error { return e.Err }
+
 func nodeError(n *plan.Node, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s %s (%s): %w", n.Kind, n.ID, n.Type, err)
+	return &NodeError{Node: n, Err: err}
 }

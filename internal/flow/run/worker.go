@@ -8,6 +8,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/lifecycle"
@@ -183,6 +184,10 @@ func (o *boundOperator) apply(b *batch.Batch) error {
 	if schema := b.Schema(); schema != o.schema {
 		if o.bound == nil || !schema.Equal(o.schema) {
 			bound, err := o.operator.Bind(schema)
+			if err != nil && fault.ClassOf(err) == fault.Unknown {
+				// An operator that does not fit the rows will not fit them after a restart either.
+				err = fault.New(connector.Schema, "", err)
+			}
 			if err != nil {
 				return err
 			}

@@ -55,7 +55,10 @@ type Workflow struct {
 	restarts    atomic.Int64
 	messages    atomic.Int64 // through the mailboxes of ended attempts
 	inFlight    atomic.Int64 // most bytes of rows held at once
-	begun       time.Time
+	// resumedRows were read by the processes before this one, up to the checkpoint it began from.
+	resumedRows  atomic.Int64
+	restoredOnce sync.Once
+	begun        time.Time
 
 	mu     sync.Mutex // written under it; the run's own goroutines read record and dead freely
 	record Record
@@ -415,6 +418,13 @@ func (w *Workflow) sourceRows() int64 {
 }
 
 func (w *Workflow) restoreRows(rows map[string][3]int64) {
+	w.restoredOnce.Do(func() {
+		for n := range w.meters {
+			if n.Kind == plan.Source {
+				w.resumedRows.Add(rows[n.ID][0])
+			}
+		}
+	})
 	for n, m := range w.meters {
 		m.RowsIn.Store(rows[n.ID][0])
 		m.RowsOut.Store(rows[n.ID][1])
