@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/tapeline/tapeline/internal/fault"
 )
 
 // ParseType reads a type as Type.String writes it, and the usual other names: int, integer, bigint,
@@ -16,10 +18,23 @@ func ParseType(text string) (Type, error) {
 	if err == nil && strings.TrimSpace(p.text) != "" {
 		err = fmt.Errorf("unexpected %q after type", p.text)
 	}
-	if err != nil {
+	switch {
+	case err != nil && strings.HasPrefix(err.Error(), fmt.Sprintf("%q is", text)):
+		return Type{}, err
+	case err != nil:
 		return Type{}, fmt.Errorf("type %q: %w", text, err)
 	}
 	return t, nil
+}
+
+// unknownType names what a word may have been meant to be, else all types.
+func unknownType(word string) error {
+	if near := fault.Nearest(word, kindNames[:Foreign]); near != "" {
+		return fmt.Errorf("%q is not a type; did you mean %s?", word, near)
+	}
+	return fmt.Errorf("%q is not a type; the types are bool, int64, float64, decimal(p,s), string, "+
+		"binary, json, date, time, timestamp(unit,zone), duration, list<t>, struct<name:t>, map<t,t> "+
+		"and the smaller integers", word)
 }
 
 type typeParser struct{ text string }
@@ -28,9 +43,7 @@ func (p *typeParser) parse() (Type, error) {
 	name := p.word()
 	switch kind, ok := kindOf(name); {
 	case !ok:
-		return Type{}, fmt.Errorf("%q is not a type; the types are bool, int64, float64, "+
-			"decimal(p,s), string, binary, json, date, time, timestamp(unit,zone), duration, "+
-			"list<t>, struct<name:t>, map<t,t> and the smaller integers", name)
+		return Type{}, unknownType(name)
 	case name == "timestamptz":
 		return TimestampOf(Microsecond, "UTC"), nil
 	case kind == Decimal:

@@ -3,9 +3,9 @@ package app
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/tapeline/tapeline/connector"
@@ -15,6 +15,7 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 	"github.com/tapeline/tapeline/internal/lifecycle"
+	"github.com/tapeline/tapeline/internal/vfs"
 )
 
 // Build turns a checked document into nodes that can be planned. What keeps a node from being made
@@ -28,51 +29,13 @@ func (p *Parts) Build(d *spec.Document) (*plan.Workflow, []spec.Problem) {
 		}
 		node := p.node(d, n)
 		w.Nodes = append(w.Nodes, node)
-		if node.NewOperator != nil {
-			problems = append(problems, tryOperator(n, node)...)
-		}
+		problems = append(problems, p.try(n, node)...)
 	}
 	w.DeadLetter = p.deadLetter(d)
+	if d.DeadLetter != nil && d.DeadLetter.Config != nil {
+		problems = append(problems, p.try(d.DeadLetter, w.DeadLetter)...)
+	}
 	return w, append(problems, sharedTargets(d)...)
-}
-
-// sharedTargets finds sinks that would replace each other's file.
-func sharedTargets(d *spec.Document) []spec.Problem {
-	var problems []spec.Problem
-	owner := map[string]string{}
-	nodes := d.Nodes()
-	if d.DeadLetter != nil {
-		nodes = append(slices.Clone(nodes), d.DeadLetter)
-	}
-	for _, n := range nodes {
-		target, ok := n.Config.(interface{ TargetFile() string })
-		if !ok || n.Kind != spec.Destination || target.TargetFile() == "" {
-			continue
-		}
-		path := realPath(target.TargetFile())
-		if first, taken := owner[path]; taken {
-			problem := n.Problem("config.path", -1, fmt.Sprintf("%s and %s write the same file %s", first, n.ID, path))
-			problem.Hint = "give each a file of its own, name a folder (with a final /), or union their inputs"
-			problems = append(problems, problem)
-			continue
-		}
-		owner[path] = n.ID
-	}
-	return problems
-}
-
-// realPath makes paths of one file equal: absolute, clean, and without links as far as it exists.
-func realPath(path string) string {
-	if whole, err := filepath.Abs(path); err == nil {
-		path = whole
-	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	if folder, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		return filepath.Join(folder, filepath.Base(path))
-	}
-	return filepath.Clean(path)
 }
 
 func execution(d *spec.Document) plan.Execution {
@@ -113,7 +76,7 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 		c, _ := p.Connectors.Get(n.Type)
 		node.Kind, node.SourceSpec = plan.Source, c.Source.Capabilities
 		node.SourceSpec.Incremental = node.SourceSpec.Incremental && !bounded(n.Config)
-		node.BatchSize, node.Table = configuredBatchSize(n.Config), configuredTable(n.Config)
+		node.BatchSize, node.Table = batchSize(n), configuredTable(n.Config)
 		node.NewSource = func(env connector.Env) (connector.Source, error) {
 			config := clone(n.Config)
 			if err := declareSchema(config, n); err != nil {
@@ -124,7 +87,7 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 	case spec.Destination:
 		c, _ := p.Connectors.Get(n.Type)
 		node.Kind, node.SinkSpec = plan.Destination, c.Sink.Capabilities
-		if rows := configuredBatchSize(n.Config); rows > 0 {
+		if rows := batchSize(n); rows > 0 {
 			node.SinkSpec.PreferredRows, node.SinkSpec.MaxRows = rows, rows
 		}
 		if one, ok := n.Config.(interface{ SingleWriter() bool }); ok && one.SingleWriter() {
@@ -244,13 +207,12 @@ func clone(config any) any {
 	return out.Interface()
 }
 
-// configuredBatchSize reads the key batch_size that sources and sinks of the requirement documents
-// carry in their config.
-func configuredBatchSize(config any) int {
-	if v := key(reflect.ValueOf(config), "batch_size"); v.IsValid() && v.CanInt() {
+// batchSize returns the rows of one batch that a node's config asks for, 0 for none.
+func batchSize(n *spec.Node) int {
+	if v := key(reflect.ValueOf(n.Config), "batch_size"); v.IsValid() && v.CanInt() {
 		return int(v.Int())
 	}
-	return 0
+	return n.BatchSize
 }
 
 // configuredTable reads the key table, which SQL sources put on their chunks.
@@ -261,29 +223,70 @@ func configuredTable(config any) string {
 	return ""
 }
 
-// tryOperator makes an operator once to find faults in its config.
-func tryOperator(n *spec.Node, node *plan.Node) []spec.Problem {
-	operator, err := node.NewOperator(op.Env{Node: n.ID, Interpret: node.Interpret})
-	if err != nil {
-		return []spec.Problem{configProblem(n, err)}
+// try makes a node's connector or operator once to find faults in its config; nothing is opened.
+func (p *Parts) try(n *spec.Node, node *plan.Node) []spec.Problem {
+	if n.Incomplete() {
+		return nil // variables of the machine that runs it are missing
 	}
-	if c, ok := operator.(op.Closer); ok {
-		_ = c.Close() // nothing was opened yet
+	env := connector.Env{Log: slog.New(slog.DiscardHandler), FS: vfs.OS{}, Node: n.ID}
+	var err error
+	switch {
+	case node.NewSource != nil:
+		_, err = node.NewSource(env)
+	case node.NewSink != nil:
+		_, err = node.NewSink(env)
+	default:
+		var operator op.Operator
+		operator, err = node.NewOperator(op.Env{Node: n.ID, Interpret: node.Interpret, Lookup: p.lookup})
+		if c, ok := operator.(op.Closer); ok && err == nil {
+			_ = c.Close() // nothing was opened yet
+		}
+	}
+	if err != nil {
+		return configProblems(n, "", err)
 	}
 	return nil
 }
 
-// configProblem places an operator's error in the document, inside the text of an expression where
-// it can.
-func configProblem(n *spec.Node, err error) spec.Problem {
-	path, offset, message, hint := "", -1, err.Error(), ""
-	if config, ok := errors.AsType[*op.ConfigError](err); ok {
-		path, message = config.Path, config.Err.Error()
+// configProblems places the errors of a connector or operator in the document. path is the key
+// they are below, "" the config itself.
+func configProblems(n *spec.Node, path string, err error) []spec.Problem {
+	switch fault := err.(type) {
+	case *connector.Error:
+		if fault.Err != nil {
+			return configProblems(n, path, fault.Err)
+		}
+	case *op.ConfigError:
+		return configProblems(n, joined(path, fault.Path), fault.Err)
+	case interface{ Unwrap() []error }:
+		var problems []spec.Problem
+		for _, one := range fault.Unwrap() {
+			problems = append(problems, configProblems(n, path, one)...)
+		}
+		return problems
 	}
+	return []spec.Problem{configProblem(n, path, err)}
+}
+
+func joined(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// configProblem places one error: inside the text of an expression where it can, else at the key
+// that it begins with, as in "table: give a table or a query".
+func configProblem(n *spec.Node, path string, err error) spec.Problem {
+	offset, message, hint := -1, err.Error(), ""
 	if x, ok := errors.AsType[*expr.Error](err); ok {
 		message, hint = x.Message, x.Hint
 		if v := n.At(path); v != nil {
 			offset = offsetOf(v.Text, x.Line, x.Column)
+		}
+	} else if first, rest, ok := strings.Cut(message, ": "); ok {
+		if at := joined(path, first); n.At(at) != nil || key(reflect.ValueOf(n.Config), at).IsValid() {
+			path, message = at, rest
 		}
 	}
 	problem := n.Problem(path, offset, message)

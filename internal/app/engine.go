@@ -2,11 +2,15 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/catalog"
+	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/flow/spec"
@@ -88,11 +92,25 @@ func (e *Engine) StartPlan(
 func (p *Parts) lookup(typ string, config map[string]any) (connector.Lookup, error) {
 	c, ok := p.Connectors.Get(typ)
 	if !ok || c.Lookup == nil {
-		return nil, fmt.Errorf("connector %s cannot answer lookups", typ)
+		able := slices.DeleteFunc(p.Connectors.Names(), func(name string) bool {
+			c, _ := p.Connectors.Get(name)
+			return c.Lookup == nil
+		})
+		return nil, &op.ConfigError{
+			Path: "type", Err: fmt.Errorf("connector %q cannot answer lookups; %s can", typ, strings.Join(able, ", ")),
+		}
 	}
 	filled := clone(c.Lookup.Config)
-	if problems := spec.DecodeMap(config, filled); len(problems) > 0 {
-		return nil, fmt.Errorf("lookup %s: %s", typ, problems[0].Message)
+	var wrong []error
+	for _, problem := range spec.DecodeMap(config, filled) {
+		message := errors.New(problem.Message)
+		if problem.Hint != "" {
+			message = fmt.Errorf("%s; %s", problem.Message, problem.Hint)
+		}
+		wrong = append(wrong, &op.ConfigError{Path: strings.TrimSuffix("config."+problem.Path, "."), Err: message})
+	}
+	if wrong != nil {
+		return nil, errors.Join(wrong...)
 	}
 	return c.Lookup.New(connector.Env{Log: slog.New(slog.DiscardHandler), FS: vfs.OS{}}, filled)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 )
 
@@ -31,7 +32,7 @@ func (p *Parts) Locate(kind spec.NodeKind, address, forced string) (Location, er
 	c, ok := p.Connectors.Get(name)
 	if !ok || kind == spec.Source && c.Source == nil || kind == spec.Destination && c.Sink == nil {
 		return Location{}, fmt.Errorf("no connector %q that can be a %s; did you mean %q?",
-			name, kind.Noun(), spec.Suggest(name, p.Names(kind)))
+			name, kind.Noun(), fault.Nearest(name, p.Names(kind)))
 	}
 	config := map[string]any{"path": address}
 	if c.FromURL != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/flow/spec"
@@ -141,7 +142,7 @@ func outputsOf(
 	for _, n := range d.Nodes() {
 		ids = append(ids, n.ID)
 	}
-	return "", nil, fmt.Errorf("no node %q; did you mean %q?", id, spec.Suggest(id, ids))
+	return "", nil, fmt.Errorf("no node %q; did you mean %q?", id, fault.Nearest(id, ids))
 }
 
 // limitNode returns a node that passes so many rows and then ends the sources before it.

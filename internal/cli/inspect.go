@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/app"
+	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 )
 
@@ -52,7 +53,7 @@ func (s *session) lint(path string, set []string) []spec.Problem {
 		return problems
 	}
 	_, more := s.parts.Build(d)
-	return append(problems, more...)
+	return spec.Merge(problems, more)
 }
 
 func (s *session) explainCommand() *cobra.Command {
@@ -116,7 +117,7 @@ func (s *session) connectorsCommand() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			page, ok := s.parts.ConnectorPage(args[0])
 			if !ok {
-				hint := spec.Suggest(args[0], s.parts.Connectors.Names())
+				hint := fault.Nearest(args[0], s.parts.Connectors.Names())
 				return usage("no connector %q; did you mean %q?", args[0], hint)
 			}
 			fmt.Fprint(s.out, page)

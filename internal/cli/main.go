@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/tapeline/tapeline/connector"
@@ -150,6 +151,11 @@ func (s *session) printJSON(v any) error {
 // load reads a document and prints its problems; a document with errors is not returned.
 func (s *session) load(path string, set []string) (*spec.Document, error) {
 	d, problems := spec.Load(path, spec.Options{Catalogue: s.parts, Set: set})
+	for i := range problems {
+		if d != nil && slices.Contains(d.Blocked, problems[i]) {
+			problems[i].Severity = spec.Error // lint and explain only warn
+		}
+	}
 	s.printProblems(problems)
 	if d == nil || spec.Failed(problems) {
 		return nil, &exitError{exitFailed, nil}

@@ -116,14 +116,14 @@ func (p *Program) Source() string { return p.source }
 // Vectorized reports whether all of the expression runs over columns, else why not.
 func (p *Program) Vectorized() (ok bool, reason string) { return p.rowOnly == "", p.rowOnly }
 
-// fault is the first error of a binding; its place is found when the whole tree is known.
-type fault struct {
+// mistake is the first error of a binding; its place is found when the whole tree is known.
+type mistake struct {
 	span          span
 	message, hint string
 	fault         *Error
 }
 
-func (f *fault) at(source string) { f.fault = newError(source, f.span, f.message, f.hint) }
+func (f *mistake) at(source string) { f.fault = newError(source, f.span, f.message, f.hint) }
 
 // binder types one expression. After the first fault it goes on with NULLs.
 type binder struct {
@@ -133,12 +133,12 @@ type binder struct {
 	columns []int
 	count   int
 	element *node // the element inside a predicate
-	err     *fault
+	err     *mistake
 }
 
 func (b *binder) fail(at span, hint, format string, args ...any) *node {
 	if b.err == nil {
-		b.err = &fault{span: at, message: fmt.Sprintf(format, args...), hint: hint}
+		b.err = &mistake{span: at, message: fmt.Sprintf(format, args...), hint: hint}
 	}
 	return b.null(at)
 }

@@ -203,11 +203,6 @@ func predicateNames() []string {
 
 // each binds filter(list, predicate) and its like.
 func (b *binder) each(name string, arguments []ast.Node, at span) *node {
-	if !slices.Contains(predicateNames(), name) {
-		return b.fail(at, "the functions on lists are all, any, none, one, filter, map, count, find, "+
-			"list_sum, list_min, list_max, list_get, list_contains and length",
-			"%s is not supported", name)
-	}
 	if len(arguments) == 0 {
 		return b.fail(at, "", "%s needs a list", name)
 	}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
+
+	"github.com/tapeline/tapeline/internal/fault"
 )
 
 // Error is a fault in an expression's text, with its place.
@@ -111,52 +113,8 @@ func spanOfNode(n ast.Node) span {
 	return s
 }
 
-// nearest returns the candidate most like name, "" when none is close.
-func nearest(name string, candidates []string) string {
-	best, bestDistance := "", max(2, len(name)/3)+1
-	for _, candidate := range candidates {
-		if strings.EqualFold(candidate, name) {
-			return candidate
-		}
-		d := distance(strings.ToLower(name), strings.ToLower(candidate), bestDistance)
-		if d < bestDistance {
-			best, bestDistance = candidate, d
-		}
-	}
-	return best
-}
-
-// distance is the edit distance of two names, with a swap of neighbours as one edit, or at least
-// limit when it is that large.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	before := make([]int, len(b)+1)
-	above := make([]int, len(b)+1)
-	current := make([]int, len(b)+1)
-	for j := range above {
-		above[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		current[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			current[j] = min(above[j]+1, current[j-1]+1, above[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				current[j] = min(current[j], before[j-2]+1)
-			}
-		}
-		before, above, current = above, current, before
-	}
-	return above[len(b)]
-}
-
 func didYouMean(name string, candidates []string) string {
-	if best := nearest(name, candidates); best != "" {
+	if best := fault.Nearest(name, candidates); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
 	return ""

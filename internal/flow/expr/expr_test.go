@@ -192,6 +192,58 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// What is wrong whatever the columns is said before there are any, and SQL's spellings are answered
+// by ours.
+func TestErrorsWithoutSchema(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ source, want string }{
+		{"upperr(x)", "unknown function \"upperr\" at 1:1\n  upperr(x)\n  ^^^^^^\ndid you mean \"upper\"?"},
+		{"x > 1 and\n  nosuch(1)", "unknown function \"nosuch\" at 2:3"},
+		{"round(x, 1, 2)", "round takes 1 to 2 arguments, not 3"},
+		{"coalesce()", "coalesce takes 1 or more arguments, not 0"},
+		{"x matches '('", "unreadable pattern: missing closing ): `(` at 1:11"},
+		{"regex_extract(x, '[')", "unreadable pattern"},
+		{"reduce(x, # + 1)", "reduce is not supported"},
+		{"price is null", "use \"== nil\" or \"!= nil\""},
+		{"price is not null", "use \"== nil\" or \"!= nil\""},
+		{"price IS NOT NULL", "use \"== nil\" or \"!= nil\""},
+		{"s like 'a%'", "use contains, startsWith, endsWith or matches"},
+		{"s ILIKE 'a%'", "over lower(x)"},
+		{"x between 1 and 2", "use between(x, low, high)"},
+		{"x BETWEEN 1 AND 2", "use between(x, low, high)"},
+		{"x NOT IN (1, 2)", "use \"not\" or \"!\""},
+		{"x IN (1, 2)", "use \"in\" with a list"},
+		{"NOT (x > 1)", "use \"not\" or \"!\""},
+		{"x > 1 OR y", "use \"or\" or \"||\""},
+		{"case when x then 1 end", "use condition ? a : b"},
+		{"CASE x WHEN 1 THEN 2 END", "use condition ? a : b"},
+		{"cast(x as int)", "convert with int(x)"},
+		{"x::int", "convert with int(x)"},
+		{"s ~ 'a'", "\"~\" is not an operator at 1:3\n  s ~ 'a'\n    ^\nuse matches"},
+		{"if(x > 1, 'a', 'b')", "use condition ? a : b"},
+		{"count(*)", "there are no aggregates"},
+		{"1e999", "beyond the range of a float64"},
+		{"a b", "unexpected \"b\" at 1:3"},
+	} {
+		_, err := Parse(c.source)
+		if _, ok := errors.AsType[*Error](err); !ok {
+			t.Errorf("%s: got %v, want an *Error", c.source, err)
+			continue
+		}
+		if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s:\n%v\nwant it to contain\n%s", c.source, err, c.want)
+		}
+	}
+	for _, source := range []string{
+		"if (x > 1) {'a'} else {'b'}", "if (f(x, 1)) {2} else {3}", "like == 1", "is", "case + 1", "x in [1]",
+		"any(xs, # > 1)", "round(x, 2) ?? 0", "x | f(2)", "col('is') == 1",
+	} {
+		if _, err := Parse(strings.ReplaceAll(source, "f(", "round(")); err != nil {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}
+
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	x, err := Parse("upper(a) == b.c and d > 1 || a in [e] and col('f g') != null")

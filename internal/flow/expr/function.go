@@ -134,21 +134,57 @@ func (e *entry) parse() {
 	}
 }
 
+// find returns the function of a call in the source, nil for one that takes a predicate; message
+// and hint say why there is none, or that it takes another number of arguments.
+func find(name string, arguments []ast.Node) (e *entry, message, hint string) {
+	e = registry().byName[name]
+	takesPredicate := slices.Contains(predicateNames(), name)
+	switch {
+	case (e == nil || e.hidden) && takesPredicate:
+		return nil, "", ""
+	case isPredicate(arguments) && !takesPredicate:
+		return nil, name + " is not supported", "the functions on lists are all, any, none, one, filter, " +
+			"map, count, find, list_sum, list_min, list_max, list_get, list_contains and length"
+	case isPredicate(arguments):
+		return nil, "", ""
+	case e == nil || e.hidden:
+		return nil, fmt.Sprintf("unknown function %q", name), didYouMean(name, registry().names)
+	}
+	least, most := e.arity()
+	if len(arguments) < least || len(arguments) > most {
+		return nil, fmt.Sprintf("%s takes %s, not %d", e.Name, countWords(least, most), len(arguments)),
+			e.Signature
+	}
+	return e, "", ""
+}
+
+// arity returns the least and the most arguments.
+func (e *entry) arity() (least, most int) {
+	most = len(e.parameters)
+	for _, p := range e.parameters {
+		if !p.optional {
+			least++
+		}
+		if p.repeated {
+			most = manyArguments
+		}
+	}
+	return least, most
+}
+
+const manyArguments = 1000
+
 // call binds a function call of the source.
 func (b *binder) call(name string, arguments []ast.Node, at span) *node {
-	e := registry().byName[name]
-	if e == nil || e.hidden {
-		if slices.Contains(predicateNames(), name) || isPredicate(arguments) {
-			return b.each(name, arguments, at)
-		}
-		hint := didYouMean(name, registry().names)
-		return b.fail(at, hint, "unknown function %q", name)
+	e, message, hint := find(name, arguments)
+	if message != "" {
+		return b.fail(at, hint, "%s", message)
+	}
+	if e == nil {
+		return b.each(name, arguments, at)
 	}
 	args := make([]*node, len(arguments))
 	for i, argument := range arguments {
-		if _, ok := argument.(*ast.PredicateNode); ok {
-			return b.each(name, arguments, at)
-		}
 		args[i] = b.bind(argument)
 	}
 	return b.callNamed(e.Name, args, at)
@@ -177,23 +213,9 @@ func (b *binder) callNamed(name string, args []*node, at span) *node {
 	return c.node(e.result, e.run)
 }
 
-// coerceArguments checks count and types.
+// coerceArguments checks types.
 func (c *call) coerceArguments() bool {
 	parameters := c.entry.parameters
-	least, most := 0, len(parameters)
-	for _, p := range parameters {
-		if !p.optional {
-			least++
-		}
-		if p.repeated {
-			most = 1000
-		}
-	}
-	if len(c.args) < least || len(c.args) > most {
-		c.fail(c.at, c.entry.Signature, "%s takes %s, not %d", c.entry.Name,
-			countWords(least, most), len(c.args))
-		return false
-	}
 	for i := range c.args {
 		c.args[i] = c.coerceArgument(parameters[min(i, len(parameters)-1)], c.args[i])
 	}
@@ -202,7 +224,7 @@ func (c *call) coerceArguments() bool {
 
 func countWords(least, most int) string {
 	switch {
-	case most == 1000:
+	case most == manyArguments:
 		return fmt.Sprintf("%d or more arguments", least)
 	case least != most:
 		return fmt.Sprintf("%d to %d arguments", least, most)

@@ -71,12 +71,20 @@ func (c *call) regex(typ batch.Type, run regexRun) *node {
 			return run(f, r, args)
 		})
 	}
-	r, err := regexp.Compile(string(pattern.constant.text))
-	if err != nil {
-		return c.fail(pattern.at, "", "%s", strings.Replace(err.Error(), "error parsing regexp: ",
-			"unreadable pattern: ", 1))
+	r, message := compile(string(pattern.constant.text))
+	if message != "" {
+		return c.fail(pattern.at, "", "%s", message)
 	}
 	return c.node(typ, func(f *frame, args []value) (value, string) { return run(f, r, args) })
+}
+
+// compile compiles a literal pattern; the message says why it does not.
+func compile(pattern string) (r *regexp.Regexp, message string) {
+	r, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, strings.Replace(err.Error(), "error parsing regexp: ", "unreadable pattern: ", 1)
+	}
+	return r, ""
 }
 
 // regex compiles a pattern that comes from a column.

@@ -3,6 +3,7 @@ package expr
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -50,7 +51,62 @@ func Parse(source string) (x *Expression, err error) {
 	if err != nil {
 		return nil, syntaxError(source, err)
 	}
+	check := &callChecker{source: source}
+	ast.Walk(&tree.Node, check)
+	if check.err != nil {
+		return nil, check.err
+	}
 	return &Expression{source: source, root: tree.Node}, nil
+}
+
+// callChecker finds what is wrong with calls whatever the schema: unknown functions, the number of
+// arguments and patterns that do not compile.
+type callChecker struct {
+	source string
+	err    *Error // the first
+}
+
+// Visit checks one node.
+func (c *callChecker) Visit(n *ast.Node) {
+	switch n := (*n).(type) {
+	case *ast.CallNode:
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
+			c.call(n, callee.Value, n.Arguments)
+		}
+	case *ast.BuiltinNode:
+		c.call(n, n.Name, n.Arguments)
+	case *ast.BinaryNode:
+		if n.Operator == "matches" {
+			c.pattern(n.Right)
+		}
+	}
+}
+
+func (c *callChecker) call(n ast.Node, name string, arguments []ast.Node) {
+	e, message, hint := find(name, arguments)
+	if message != "" {
+		c.fail(spanOfNode(n), message, hint)
+	}
+	if e != nil && e.Group == groupRegex && len(arguments) > 1 {
+		c.pattern(arguments[1])
+	}
+}
+
+func (c *callChecker) pattern(n ast.Node) {
+	literal, ok := n.(*ast.StringNode)
+	if !ok {
+		return
+	}
+	if _, message := compile(literal.Value); message != "" {
+		c.fail(spanOf(n.Location()), message, "")
+	}
+}
+
+func (c *callChecker) fail(at span, message, hint string) {
+	if fault := newError(c.source, at, message, hint); c.err == nil ||
+		fault.Line < c.err.Line || fault.Line == c.err.Line && fault.Column < c.err.Column {
+		c.err = fault
+	}
 }
 
 // Source returns the expression's text.
@@ -148,6 +204,10 @@ func scan(source string) *Error {
 		if i+1 < len(tokens) {
 			next = tokens[i+1]
 		}
+		if calledIf(tokens[i:]) {
+			return newError(source, spanOf(token.Location), "\"if\" is not a function",
+				"use condition ? a : b, or if condition {a} else {b}")
+		}
 		if message, hint := foreign(token, next); message != "" {
 			return newError(source, spanOf(token.Location), message, hint)
 		}
@@ -169,29 +229,66 @@ func foreign(token, next lexer.Token) (message, hint string) {
 		return "\"<>\" is not an operator", "use \"!=\""
 	case token.Is(lexer.Operator, "&"):
 		return "\"&\" is not an operator", "use \"&&\" or \"and\""
-	case token.Kind == lexer.Identifier && next.Kind != lexer.Operator && next.Kind != lexer.EOF:
+	case token.Is(lexer.Operator, "::"):
+		return "\"::\" is not an operator", castHint
+	case token.Is(lexer.Bracket, "(") && next.Is(lexer.Operator, "*"):
+		return "\"*\" is not a value", "an expression sees one row at a time; there are no aggregates"
+	case token.Kind == lexer.Identifier:
 		return keyword(token, next)
 	}
 	return "", ""
 }
 
+const castHint = "convert with int(x), float(x), decimal(x, precision, scale), to_string(x), date(x) " +
+	"or timestamp(x)"
+
 // keyword recognises SQL's words where an operator is due: a name directly followed by a value.
 func keyword(token, next lexer.Token) (message, hint string) {
-	if next.Kind == lexer.Bracket && next.Value != "(" && token.Value != "IN" {
+	word := strings.ToUpper(token.Value)
+	negated := word == "IS" && next.Is(lexer.Operator, "not")
+	switch {
+	case next.Kind == lexer.EOF, next.Kind == lexer.Operator && !negated:
+		return "", ""
+	case next.Kind == lexer.Bracket && !slices.Contains([]string{"AND", "OR", "NOT", "IN"}, word):
+		return "", "" // a function of that name
+	}
+	hint, ok := map[string]string{
+		"AND": "use \"and\" or \"&&\"", "OR": "use \"or\" or \"||\"", "NOT": "use \"not\" or \"!\"",
+		"IN": "use \"in\" with a list: x in ['a', 'b']", "IS": "use \"== nil\" or \"!= nil\"",
+		"LIKE":  "use contains, startsWith, endsWith or matches",
+		"ILIKE": "use contains, startsWith, endsWith or matches over lower(x)",
+		"RLIKE": "use matches", "BETWEEN": "use between(x, low, high)",
+		"CASE": "use condition ? a : b", "AS": castHint,
+	}[word]
+	if !ok {
 		return "", ""
 	}
-	instead := map[string]string{
-		"AND": "use \"and\" or \"&&\"", "OR": "use \"or\" or \"||\"", "NOT": "use \"not\" or \"!\"",
-		"IN": "use \"in\" with a list: x in ['a', 'b']", "LIKE": "use contains, startsWith, " +
-			"endsWith or matches", "IS": "use \"== nil\" or \"!= nil\"",
-		"is": "use \"== nil\" or \"!= nil\"", "like": "use contains, startsWith, endsWith or matches",
-		"BETWEEN": "use between(x, low, high)", "CASE": "use condition ? a : b",
-	}
-	if hint, ok := instead[token.Value]; ok {
-		return fmt.Sprintf("%q is not an operator here", token.Value), hint
-	}
-	return "", ""
+	return fmt.Sprintf("%q is not an operator here", token.Value), hint
 }
+
+// calledIf reports an if that is written as a function, if(condition, a, b).
+func calledIf(tokens []lexer.Token) bool {
+	if len(tokens) < 2 || !tokens[0].Is(lexer.Operator, "if") || !tokens[1].Is(lexer.Bracket, "(") {
+		return false
+	}
+	depth := 0
+	for _, token := range tokens[1:] {
+		switch {
+		case token.Kind == lexer.Bracket && strings.Contains("([{", token.Value):
+			depth++
+		case token.Kind == lexer.Bracket:
+			depth--
+		case depth == 1 && token.Is(lexer.Operator, ","):
+			return true
+		}
+		if depth == 0 {
+			return false
+		}
+	}
+	return false
+}
+
+var unexpected = regexp.MustCompile(`^unexpected token \w+\((".*")\)`)
 
 // syntaxError turns the library's error into ours.
 func syntaxError(source string, err error) *Error {
@@ -200,12 +297,21 @@ func syntaxError(source string, err error) *Error {
 	if !ok {
 		return newError(source, span{0, 1}, err.Error(), "")
 	}
-	message := fault.Message
-	if rest, ok := strings.CutPrefix(message, "unexpected token EOF"); ok {
-		message = "the expression ends too early" + rest
-	}
-	hint := ""
-	if strings.Contains(message, "invalid integer literal") {
+	message, hint := fault.Message, ""
+	switch {
+	case strings.HasPrefix(message, "unexpected token EOF"):
+		message = "the expression ends too early" + strings.TrimPrefix(message, "unexpected token EOF")
+	case unexpected.MatchString(message):
+		message = unexpected.ReplaceAllString(message, "unexpected $1")
+	case strings.HasPrefix(message, "unrecognized character"):
+		_, ch, _ := strings.Cut(message, " '")
+		message = fmt.Sprintf("%q is not an operator", strings.TrimSuffix(ch, "'"))
+		if ch == "~'" {
+			hint = "use matches"
+		}
+	case strings.HasPrefix(message, "invalid float literal"):
+		message, hint = "the number is beyond the range of a float64", "write decimal('...') for large exact ones"
+	case strings.Contains(message, "invalid integer literal"):
 		hint = "integers go to 9223372036854775807; write decimal('...') for larger ones"
 	}
 	return newError(source, spanOf(fault.Location), lowerFirst(message), hint)

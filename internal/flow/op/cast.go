@@ -47,19 +47,16 @@ type cast struct {
 }
 
 func newCast(_ Env, config *CastConfig) (Operator, error) {
-	if err := oneOf("mode", config.Mode, "error", "null"); err != nil {
-		return nil, err
-	}
 	c := &cast{toNull: config.Mode == "null"}
+	var bad faults
+	bad.join(oneOf("mode", config.Mode, "error", "null"))
 	for _, column := range config.Columns {
 		typ, err := batch.ParseType(column.Type)
-		if err != nil {
-			return nil, &ConfigError{"columns." + column.Name, err}
-		}
+		bad.add("columns."+column.Name, err)
 		c.names = append(c.names, column.Name)
 		c.types = append(c.types, typ)
 	}
-	return c, nil
+	return c, bad.err()
 }
 
 // oneOf checks a value that a document may have written freely.

@@ -38,15 +38,14 @@ type compute struct {
 
 func newCompute(env Env, config *ComputeConfig) (Operator, error) {
 	c := &compute{interpret: interprets(env, config.Vectorized)}
+	var bad faults
 	for _, column := range config.Columns {
 		x, err := expr.Parse(column.Expression)
-		if err != nil {
-			return nil, &ConfigError{"columns." + column.Name, err}
-		}
+		bad.add("columns."+column.Name, err)
 		c.names = append(c.names, column.Name)
 		c.expressions = append(c.expressions, x)
 	}
-	return c, nil
+	return c, bad.err()
 }
 
 // Bind compiles the expressions, each over the schema the ones before it leave.

@@ -79,25 +79,26 @@ type enrich struct {
 var _ Closer = (*enrich)(nil)
 
 func newEnrich(env Env, config *EnrichConfig) (Operator, error) {
-	if err := oneOf("on_missing", config.OnMissing, "null", drop, deadLetter); err != nil {
-		return nil, err
-	}
+	var bad faults
+	bad.join(oneOf("on_missing", config.OnMissing, "null", drop, deadLetter))
 	if len(config.On) == 0 || len(config.Columns) == 0 {
-		return nil, errors.New("on and columns name at least one column each")
+		bad.join(errors.New("on and columns name at least one column each"))
 	}
 	if config.Cache.MaxEntries < 0 || config.Cache.TTL < 0 || config.Cache.NegativeTTL < 0 {
-		return nil, &ConfigError{"cache", errors.New("is below 0")}
+		bad.add("cache", errors.New("is below 0"))
 	}
 	e := &enrich{config: *config, ctx: env.context()}
 	for _, column := range config.Columns {
 		typ := batch.Of(batch.Null)
 		if text := column.Only + column.Type; text != "" {
 			var err error
-			if typ, err = batch.ParseType(text); err != nil {
-				return nil, &ConfigError{"columns." + column.Name, err}
-			}
+			typ, err = batch.ParseType(text)
+			bad.add("columns."+column.Name, err)
 		}
 		e.types = append(e.types, typ)
+	}
+	if len(bad) > 0 {
+		return nil, bad.err()
 	}
 	if env.Lookup == nil {
 		return e, nil // lint and explain look nothing up

@@ -2,6 +2,7 @@ package op
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -120,7 +121,7 @@ func (o *Output) Reset() {
 }
 
 // ConfigError is a fault in one value of an operator's config, returned by Spec.New and Bind so
-// that lint can point at it.
+// that lint can point at it. New joins several with errors.Join.
 type ConfigError struct {
 	Path string // below config: condition, columns.total, rules[2].min
 	Err  error
@@ -131,6 +132,31 @@ func (e *ConfigError) Error() string { return e.Path + ": " + e.Err.Error() }
 
 // Unwrap returns the reason.
 func (e *ConfigError) Unwrap() error { return e.Err }
+
+// faults gathers what is wrong with a config, so that lint shows all of it at once.
+type faults []error
+
+// add notes an error at a path; nil is none.
+func (f *faults) add(path string, err error) {
+	if err != nil {
+		*f = append(*f, &ConfigError{path, err})
+	}
+}
+
+// join notes an error that knows its path.
+func (f *faults) join(err error) {
+	if err != nil {
+		*f = append(*f, err)
+	}
+}
+
+// err returns the only fault as it is, several joined.
+func (f *faults) err() error {
+	if len(*f) == 1 {
+		return (*f)[0]
+	}
+	return errors.Join(*f...)
+}
 
 // Catalogue is the set of operators a binary has. It is a value.
 type Catalogue struct{ byName map[string]Spec }

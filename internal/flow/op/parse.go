@@ -70,33 +70,33 @@ type textReader interface {
 
 func newParse(_ Env, config *ParseConfig) (Operator, error) {
 	p := &parse{config: *config}
+	var bad faults
 	for _, f := range config.Fields {
 		typ := batch.Of(batch.String)
 		if text := f.Only + f.Type; text != "" {
 			var err error
-			if typ, err = batch.ParseType(text); err != nil {
-				return nil, &ConfigError{"fields." + f.Name, err}
-			}
+			typ, err = batch.ParseType(text)
+			bad.add("fields."+f.Name, err)
 		}
 		if f.Path != "" && config.Format != "json" {
-			return nil, &ConfigError{"fields." + f.Name, errors.New("only format json has paths")}
+			bad.add("fields."+f.Name, errors.New("only format json has paths"))
 		}
 		p.fields = append(p.fields, batch.Field{Name: config.Prefix + f.Name, Type: typ, Nullable: true})
 	}
-	var err error
+	if len(bad) > 0 {
+		return p, bad.err()
+	}
 	switch config.Format {
 	case "json":
-		err = p.json()
+		return p, p.json()
 	case "csv":
-		err = p.csv()
+		return p, p.csv()
 	case "regex":
-		err = p.regex()
+		return p, p.regex()
 	case "timestamp":
-		err = p.timestamp()
-	default:
-		err = oneOf("format", config.Format, "json", "csv", "regex", "timestamp")
+		return p, p.timestamp()
 	}
-	return p, err
+	return p, oneOf("format", config.Format, "json", "csv", "regex", "timestamp")
 }
 
 // whole declares the one column of formats without fields.

@@ -59,9 +59,8 @@ type route struct {
 }
 
 func newRoute(env Env, config *RouteConfig) (Operator, error) {
-	if err := oneOf("match", config.Match, "first", "all"); err != nil {
-		return nil, err
-	}
+	var bad faults
+	bad.join(oneOf("match", config.Match, "first", "all"))
 	r := &route{
 		all: config.Match == "all", fallback: config.Default != "",
 		interpret: interprets(env, config.Vectorized),
@@ -69,19 +68,17 @@ func newRoute(env Env, config *RouteConfig) (Operator, error) {
 	taken := map[string]bool{}
 	for _, port := range config.ports() {
 		if port == "" || taken[port] {
-			return nil, &ConfigError{"routes", fmt.Errorf("output %q is empty or named twice", port)}
+			bad.add("routes", fmt.Errorf("output %q is empty or named twice", port))
 		}
 		taken[port] = true
 	}
 	for _, branch := range config.Routes {
 		x, err := expr.Parse(branch.Condition)
-		if err != nil {
-			return nil, &ConfigError{"routes." + branch.Port, err}
-		}
+		bad.add("routes."+branch.Port, err)
 		r.ports = append(r.ports, branch.Port)
 		r.expressions = append(r.expressions, x)
 	}
-	return r, nil
+	return r, bad.err()
 }
 
 // Bind compiles the conditions.

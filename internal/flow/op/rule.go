@@ -19,8 +19,10 @@ func (v *validate) add(i int, rule Rule) error {
 		columns = append([]string{rule.Column}, columns...)
 	}
 	reaction := v.reaction(rule)
-	if err := oneOf("on_failure", reaction, reactions()...); err != nil {
-		return err
+	if rule.OnFailure != "" { // that of all rules is checked once
+		if err := oneOf("on_failure", reaction, reactions()...); err != nil {
+			return err
+		}
 	}
 	v.names = append(v.names, rule.title(columns))
 	tests, err := rule.tests()
@@ -148,7 +150,7 @@ func (r *Rule) tests() ([]columnTest, error) {
 
 // test is written so that NaN, which is on neither side of a bound, violates it.
 func (r *Range) test() (columnTest, error) {
-	var holds, words []string
+	var bounds, holds, words []string
 	for _, bound := range []struct {
 		value    any
 		operator string
@@ -161,17 +163,32 @@ func (r *Range) test() (columnTest, error) {
 		if err != nil {
 			return columnTest{}, err
 		}
+		bounds = append(bounds, text)
 		holds = append(holds, " "+bound.operator+" "+text)
 		words = append(words, bound.word+text)
 	}
-	if len(holds) == 0 {
+	switch {
+	case len(holds) == 0:
 		return columnTest{}, errors.New("has neither min nor max")
+	case len(holds) == 2 && isTrue(bounds[0]+" > "+bounds[1]):
+		return columnTest{}, fmt.Errorf("min %s is above max %s, so that no value passes", bounds[0], bounds[1])
 	}
 	return columnTest{
 		"range", "is not in the range " + strings.Join(words, " "), func(column string) string {
 			return "not (" + column + strings.Join(holds, " and "+column) + ")"
 		},
 	}, nil
+}
+
+// isTrue evaluates a condition without columns.
+func isTrue(source string) bool {
+	none := batch.NewSchema()
+	p, err := expr.Compile(source, none, expr.Options{Condition: true})
+	if err != nil {
+		return false
+	}
+	kept, _ := p.NewEval().Filter(batch.New(none, nil, 1))
+	return kept.Len() == 1
 }
 
 func literals(values []any) (string, error) {

@@ -44,32 +44,27 @@ type union struct {
 var _ Stateful = (*union)(nil)
 
 func newUnion(_ Env, config *UnionConfig) (Operator, error) {
-	if err := oneOf("extra", config.Extra, "refuse", "drop"); err != nil {
-		return nil, err
-	}
 	u := &union{drop: config.Extra == "drop", declared: len(config.Columns) > 0}
-	if !u.declared {
-		return u, nil
-	}
+	var bad faults
+	bad.join(oneOf("extra", config.Extra, "refuse", "drop"))
 	fields, err := typedFields("columns", config.Columns)
-	if err != nil {
-		return nil, err
+	bad.join(err)
+	if u.declared {
+		u.target = batch.NewSchema(fields...)
 	}
-	u.target = batch.NewSchema(fields...)
-	return u, nil
+	return u, bad.err()
 }
 
 // typedFields reads a mapping of columns to types.
 func typedFields(path string, columns []TypedColumn) ([]batch.Field, error) {
 	fields := make([]batch.Field, len(columns))
+	var bad faults
 	for i, column := range columns {
 		typ, err := batch.ParseType(column.Type)
-		if err != nil {
-			return nil, &ConfigError{path + "." + column.Name, err}
-		}
+		bad.add(path+"."+column.Name, err)
 		fields[i] = batch.Field{Name: column.Name, Type: typ, Nullable: true}
 	}
-	return fields, nil
+	return fields, bad.err()
 }
 
 // Bind aligns an input's schema with the output's.

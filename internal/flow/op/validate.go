@@ -111,23 +111,19 @@ type check struct {
 
 func newValidate(env Env, config *ValidateConfig) (Operator, error) {
 	v := &validate{config: *config, interpret: interprets(env, config.Vectorized)}
-	if err := oneOf("on_failure", config.OnFailure, reactions()...); err != nil {
-		return nil, err
-	}
+	var bad faults
+	bad.join(oneOf("on_failure", config.OnFailure, reactions()...))
 	var err error
-	if v.schema, err = typedFields("schema", config.Schema); err != nil {
-		return nil, err
-	}
+	v.schema, err = typedFields("schema", config.Schema)
+	bad.join(err)
 	if len(config.Rules) == 0 && len(config.Schema) == 0 {
-		return nil, &ConfigError{"rules", errors.New("there is neither a rule nor a schema")}
+		bad.add("rules", errors.New("there is neither a rule nor a schema"))
 	}
 	v.warned = make([]atomic.Int64, len(config.Rules))
 	for i, rule := range config.Rules {
-		if err := v.add(i, rule); err != nil {
-			return nil, &ConfigError{fmt.Sprintf("rules[%d]", i), err}
-		}
+		bad.add(fmt.Sprintf("rules[%d]", i), v.add(i, rule))
 	}
-	return v, nil
+	return v, bad.err()
 }
 
 func reactions() []string { return []string{deadLetter, drop, fail, warn} }

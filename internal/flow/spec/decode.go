@@ -154,6 +154,10 @@ func (d *decoder) fields(v *Value, target reflect.Value, s *shape, path string) 
 			d.report.errorf(pair.KeyPos, join(path, pair.Key), "the key has no value").Hint = k.hint()
 			continue
 		}
+		if k.required && k.kind.Kind() == reflect.String && pair.Value.blank() {
+			d.report.errorf(pair.Value.Pos, join(path, pair.Key), "the value is empty").Hint = k.hint()
+			continue
+		}
 		d.decode(pair.Value, target.FieldByIndex(k.index), k, join(path, pair.Key))
 	}
 	for i := range s.keys {
@@ -161,6 +165,11 @@ func (d *decoder) fields(v *Value, target reflect.Value, s *shape, path string) 
 			d.report.errorf(v.Pos, path, "%s is missing", k.name).Hint = k.hint()
 		}
 	}
+}
+
+// blank reports a scalar of white space only.
+func (v *Value) blank() bool {
+	return v.scalar() && !v.missing && strings.TrimSpace(v.Text) == ""
 }
 
 // hint tells what a key wants.

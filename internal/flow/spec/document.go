@@ -146,10 +146,11 @@ func (d *Document) File() string { return d.file }
 // Tree returns the document as written, after overrides and substitution.
 func (d *Document) Tree() *Value { return d.root }
 
-// Problem returns a problem at a place of the document, with excerpt and without secrets.
+// Problem returns a problem at a place of the document, with excerpt; passwords inside connection
+// strings are masked in the message too.
 func (d *Document) Problem(severity Severity, at Pos, path, message string) Problem {
 	return d.report.finish(finding{pos: at, problem: Problem{
-		File: d.file, Severity: severity, Path: path, Message: message,
+		File: d.file, Severity: severity, Path: path, Message: maskText(message),
 	}})
 }
 

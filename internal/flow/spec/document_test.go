@@ -233,19 +233,6 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestSuggest(t *testing.T) {
-	t.Parallel()
-	known := []string{"postgres", "parquet", "csv", "json"}
-	for word, want := range map[string]string{
-		"postgress": "postgres", "Postgres": "postgres", "cvs": "csv", "jsn": "json", "parket": "parquet",
-		"kafka": "", "": "", "x": "", strings.Repeat("p", 100): "",
-	} {
-		if got := spec.Suggest(word, known); got != want {
-			t.Errorf("%s: got %q, want %q", word, got, want)
-		}
-	}
-}
-
 func TestSizesAndDurations(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]connector.Size{

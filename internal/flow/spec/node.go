@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -38,7 +39,9 @@ type Node struct {
 	// Config is the filled copy of the catalogue's config struct (a pointer); nil without a
 	// catalogue and for a type this binary does not have.
 	Config any
-	Pos    Pos // of the id
+	// BatchSize is the config's batch_size where the type's own config has no such key; 0: none.
+	BatchSize int
+	Pos       Pos // of the id
 
 	document *Document
 	declared Declaration
@@ -126,6 +129,14 @@ func (n *Node) path() string {
 	return string(n.Kind) + "." + n.ID
 }
 
+// Incomplete reports whether a value of the config waits for a variable that is not set here.
+func (n *Node) Incomplete() bool { return n.ConfigTree.incomplete() }
+
+func (v *Value) incomplete() bool {
+	return v != nil && (v.missing || slices.ContainsFunc(v.Items, (*Value).incomplete) ||
+		slices.ContainsFunc(v.Pairs, func(p Pair) bool { return p.Value.incomplete() }))
+}
+
 // Decode fills target, a pointer to a config struct holding the defaults, from the node's config.
 // It reports unknown keys, missing keys and values that do not fit. A *Value or any target
 // receives the tree as it is.
@@ -141,6 +152,7 @@ func (n *Node) decodeInto(r *report, target any) {
 	if tree == nil || tree.Kind == KindNull {
 		tree = &Value{Kind: KindMap, Pos: n.Pos}
 	}
+	tree = n.withoutCommon(d, tree, reflect.TypeOf(target).Elem())
 	d.decode(tree, reflect.ValueOf(target).Elem(), nil, n.path()+".config")
 }
 

@@ -259,6 +259,35 @@ func (n *Node) checkType(catalogue Catalogue) {
 	n.Config = config.Interface()
 }
 
+// common are the config keys of every source and destination that does not declare them itself.
+type common struct {
+	BatchSize int `yaml:"batch_size" min:"1" max:"10000000" doc:"rows of one batch" fallback:"the engine decides"`
+}
+
+// takesCommon reports whether the engine reads the common keys from a config of this type.
+func takesCommon(kind NodeKind, config reflect.Type) bool {
+	if kind == Transformation || config.Kind() != reflect.Struct {
+		return false
+	}
+	s := shapeOf(config)
+	return s.find("batch_size") == nil
+}
+
+// withoutCommon reads the common keys and returns the tree without them.
+func (n *Node) withoutCommon(d *decoder, tree *Value, target reflect.Type) *Value {
+	given := tree.Get("batch_size")
+	if given == nil || !takesCommon(n.Kind, target) {
+		return tree
+	}
+	rest := *tree
+	rest.Pairs = slices.DeleteFunc(slices.Clone(tree.Pairs), func(p Pair) bool { return p.Key == "batch_size" })
+	own := common{}
+	d.decode(&Value{Kind: KindMap, Pos: tree.Pos, Pairs: []Pair{{Key: "batch_size", KeyPos: given.Pos, Value: given}}},
+		reflect.ValueOf(&own).Elem(), nil, n.path()+".config")
+	n.BatchSize = own.BatchSize
+	return &rest
+}
+
 // unknownType tells a type of another kind, a planned one and a typo apart.
 func (n *Node) unknownType(catalogue Catalogue) {
 	r := n.document.report

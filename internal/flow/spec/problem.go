@@ -56,6 +56,29 @@ func Failed(problems []Problem) bool {
 	return slices.ContainsFunc(problems, func(p Problem) bool { return p.Severity == Error })
 }
 
+// Merge returns the problems of one document that were found at different times, in the order of
+// the text. Of the second list those are left out that an error of the first explains: one at the
+// same place, or within the value they are about.
+func Merge(first, then []Problem) []Problem {
+	all := slices.Clone(first)
+	for _, p := range then {
+		known := slices.ContainsFunc(first, func(o Problem) bool {
+			same := o.Line > 0 && o.File == p.File && o.Line == p.Line && o.Column == p.Column
+			return o.Severity == Error && (same || strings.HasPrefix(o.Path, p.Path+"."))
+		})
+		if !known {
+			all = append(all, p)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Problem) int {
+		if a.File != b.File {
+			return 0 // the document before the --set arguments, as Parse returned them
+		}
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return all
+}
+
 // maxProblems bounds what one document can report.
 const maxProblems = 200
 
@@ -188,7 +211,14 @@ func excerpt(line string, number, column int) string {
 		from = column - excerptColumns/2
 	}
 	from = min(from, len(runes))
-	shown := string(runes[from:min(from+excerptColumns, len(runes))])
+	to := min(from+excerptColumns, len(runes))
+	if from > 0 {
+		runes[from] = '…'
+	}
+	if to < len(runes) {
+		runes[to-1] = '…'
+	}
+	shown := string(runes[from:to])
 	label := fmt.Sprintf("%5d | ", number)
 	caret := strings.Repeat(" ", utf8.RuneCountInString(label)-2) + "| " +
 		cells(runes[from:min(max(column-1, from), len(runes))])

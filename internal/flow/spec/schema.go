@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -68,6 +69,10 @@ func nodeSchema(kind NodeKind, catalogue Catalogue, definitions map[string]any) 
 		}
 		definition := string(kind) + "." + name
 		config := structSchema(reflect.Indirect(reflect.ValueOf(declared.Config)))
+		if takesCommon(kind, reflect.TypeOf(declared.Config).Elem()) {
+			shared := structSchema(reflect.ValueOf(common{}))
+			maps.Copy(config["properties"].(map[string]any), shared["properties"].(map[string]any))
+		}
 		definitions[definition] = config
 		then := map[string]any{"properties": map[string]any{"config": ref(definition)}}
 		if config["required"] != nil {

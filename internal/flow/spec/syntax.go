@@ -85,7 +85,8 @@ func reportSyntax(err error, s *source, r *report) {
 			p.Hint = `inside [ ] and { } a variable needs quotes: "${NAME}"`
 		}
 		if strings.Contains(syntax.GetMessage(), "'\t'") || strings.Contains(syntax.GetMessage(), "tab") {
-			p.Hint = "indent with spaces; YAML takes no tabs there"
+			p.Message = "a tab character stands where YAML takes spaces only"
+			p.Hint = "indent with spaces"
 		}
 		return
 	}
