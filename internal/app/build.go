@@ -35,7 +35,7 @@ func (p *Parts) Build(d *spec.Document) (*plan.Workflow, []spec.Problem) {
 	if d.DeadLetter != nil && d.DeadLetter.Config != nil {
 		problems = append(problems, p.try(d.DeadLetter, w.DeadLetter)...)
 	}
-	return w, append(problems, sharedTargets(d)...)
+	return w, append(append(problems, operations(d, w)...), sharedTargets(d)...)
 }
 
 func execution(d *spec.Document) plan.Execution {
@@ -291,6 +291,9 @@ func configProblem(n *spec.Node, path string, err error) spec.Problem {
 	}
 	problem := n.Problem(path, offset, message)
 	problem.Hint = hint
+	if hint == "" && strings.HasPrefix(message, "the expression ends") && strings.Contains(problem.Excerpt, " #") {
+		problem.Hint = "quote the expression: in YAML a # after a blank begins a comment"
+	}
 	return problem
 }
 

@@ -62,7 +62,7 @@ func TestRequirementDocument(t *testing.T) {
 	if d == nil || spec.Failed(problems) {
 		t.Fatalf("problems: %v", problems)
 	}
-	explained, problems := parts.Explain(d)
+	explained, problems := parts.Explain(t.Context(), d)
 	if spec.Failed(problems) {
 		t.Fatalf("explain: %v", problems)
 	}

@@ -1,8 +1,10 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/flow/spec"
@@ -30,18 +32,53 @@ type ExplainedStage struct {
 
 // ExplainedNode is one node of a chain.
 type ExplainedNode struct {
-	ID          string            `json:"id"`
-	Type        string            `json:"type"`
-	Kind        string            `json:"kind"`
-	Runs        string            `json:"runs"` // reader, parallel, in order, writer
-	Expressions map[string]string `json:"expressions,omitempty"`
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	Kind string `json:"kind"`
+	Runs string `json:"runs"` // reader, parallel, in order, writer
+	// Columns are those of the rows it yields, or is given when it is a destination; absent when they
+	// are known at the run only.
+	Columns     []PreviewColumn       `json:"columns,omitempty"`
+	Expressions []ExplainedExpression `json:"expressions,omitempty"`
 }
+
+// ExplainedExpression is one expression and how it runs.
+type ExplainedExpression struct {
+	Key    string   `json:"key"` // config key it stands at
+	Source string   `json:"source"`
+	Form   Form     `json:"form"`
+	Reason string   `json:"reason,omitempty"` // why not over columns, or why it is not known
+	Type   string   `json:"type,omitempty"`   // of its value
+	Reads  []string `json:"reads"`
+}
+
+// Form is how an expression is evaluated.
+type Form string
+
+// The forms of expressions.
+const (
+	Vectorised Form = "vectorised"
+	Mixed      Form = "partly row by row" // parts of it have no column form
+	RowByRow   Form = "row by row"
+	Unknown    Form = "unknown until run"
+)
 
 // ExplainedEdge is one input of a node.
 type ExplainedEdge struct{ From, Port, To string }
 
-// Explain plans a document without running it.
-func (p *Parts) Explain(d *spec.Document) (*Explanation, []spec.Problem) {
+const discoverTimeout = 2 * time.Second // for the columns of all sources together
+
+// Check builds a document and binds it to the columns that its files and generators have now.
+func (p *Parts) Check(ctx context.Context, d *spec.Document) []spec.Problem {
+	w, problems := p.Build(d)
+	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
+	defer cancel()
+	return append(problems, p.bind(ctx, d, w, false).problems...)
+}
+
+// Explain plans a document without running it. Sources are asked for their columns, so that it can
+// say how each expression runs.
+func (p *Parts) Explain(ctx context.Context, d *spec.Document) (*Explanation, []spec.Problem) {
 	w, problems := p.Build(d)
 	if spec.Failed(problems) {
 		return nil, problems
@@ -60,8 +97,14 @@ func (p *Parts) Explain(d *spec.Document) (*Explanation, []spec.Problem) {
 			File: d.File(), Severity: spec.Error, Message: err.Error(),
 		})
 	}
+	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
+	defer cancel()
+	bound := p.bind(ctx, d, w, true)
+	if problems = append(problems, bound.problems...); spec.Failed(problems) {
+		return nil, problems
+	}
 	for _, s := range planned.Stages {
-		x.Stages = append(x.Stages, explainStage(d, s))
+		x.Stages = append(x.Stages, explainStage(s, bound))
 	}
 	x.Sinks = planned.Guarantees()
 	for _, n := range w.Nodes {
@@ -92,7 +135,7 @@ func (p *Parts) addPlaceholders(d *spec.Document, w *plan.Workflow) {
 	}
 }
 
-func explainStage(d *spec.Document, s *plan.Stage) ExplainedStage {
+func explainStage(s *plan.Stage, bound *binding) ExplainedStage {
 	stage := ExplainedStage{ID: s.ID, Workers: s.Workers}
 	if s.Sink != nil {
 		stage.Writers = s.Writers
@@ -110,7 +153,10 @@ func explainStage(d *spec.Document, s *plan.Stage) ExplainedStage {
 		case n.Ordered:
 			node.Runs = "in order"
 		}
-		node.Expressions = expressionsOf(d.Node(n.ID), n.Interpret)
+		if schema := bound.known[n.ID].schema; schema != nil {
+			node.Columns = columnsOf(schema)
+		}
+		node.Expressions = bound.expressions(n)
 		stage.Nodes = append(stage.Nodes, node)
 	}
 	return stage
@@ -131,8 +177,8 @@ func (x *Explanation) Text() string {
 		b.WriteString("\n")
 		for _, n := range s.Nodes {
 			fmt.Fprintf(&b, "  %-24s %-14s %s\n", n.ID, n.Type, n.Runs)
-			for key, how := range n.Expressions {
-				fmt.Fprintf(&b, "    %s: %s\n", key, how)
+			for _, e := range n.Expressions {
+				fmt.Fprintf(&b, "    %s\n", e)
 			}
 		}
 	}

@@ -51,9 +51,7 @@ func (p *Parts) Preview(
 	}
 	for _, b := range batches {
 		if len(out.Columns) == 0 {
-			for _, f := range b.Schema().Fields() {
-				out.Columns = append(out.Columns, PreviewColumn{f.Name, f.Type.String()})
-			}
+			out.Columns = columnsOf(b.Schema())
 		}
 		for i, object := range rowObjects(b) {
 			out.Rows = append(out.Rows, object)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -19,13 +20,15 @@ func (s *session) lintCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lint FILE...",
 		Short: "Check workflows and print every problem with its place",
-		Long: "Checks documents without reading data. Every problem is printed with file, line, column, " +
-			"the text and\nwhat to write instead. Unset environment variables are warnings here.",
+		Long: "Checks documents without running them. Every problem is printed with file, line, column, " +
+			"the text and\nwhat to write instead. Where the files of a source are there, expressions are " +
+			"checked against their columns;\nno other system is asked. Unset environment variables are " +
+			"warnings here.",
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			all := []spec.Problem{}
 			for _, path := range args {
-				all = append(all, s.lint(path, set)...)
+				all = append(all, s.lint(c.Context(), path, set)...)
 			}
 			if s.json {
 				if err := s.printJSON(all); err != nil {
@@ -47,13 +50,12 @@ func (s *session) lintCommand() *cobra.Command {
 	return c
 }
 
-func (s *session) lint(path string, set []string) []spec.Problem {
+func (s *session) lint(ctx context.Context, path string, set []string) []spec.Problem {
 	d, problems := spec.Load(path, spec.Options{Catalogue: s.parts, Set: set, AllowMissing: true})
 	if d == nil {
 		return problems
 	}
-	_, more := s.parts.Build(d)
-	return spec.Merge(problems, more)
+	return spec.Merge(problems, s.parts.Check(ctx, d))
 }
 
 func (s *session) explainCommand() *cobra.Command {
@@ -64,14 +66,14 @@ func (s *session) explainCommand() *cobra.Command {
 		Short:   "Show the plan of a workflow: chains, expressions, guarantees",
 		Example: "  tapeline explain flow.yaml\n  tapeline explain flow.yaml --format mermaid",
 		Args:    exactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			d, problems := spec.Load(args[0],
 				spec.Options{Catalogue: s.parts, Set: set, AllowMissing: true})
 			s.printProblems(problems)
 			if d == nil || spec.Failed(problems) {
 				return &exitError{exitFailed, nil}
 			}
-			explained, problems := s.parts.Explain(d)
+			explained, problems := s.parts.Explain(c.Context(), d)
 			if spec.Failed(problems) {
 				s.printProblems(problems)
 				return &exitError{exitFailed, nil}

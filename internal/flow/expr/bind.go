@@ -113,6 +113,9 @@ func (p *Program) Columns() []int { return p.columns }
 // Source returns the expression's text.
 func (p *Program) Source() string { return p.source }
 
+// Interpreted reports whether Options.Interpret made all of it run row by row.
+func (p *Program) Interpreted() bool { return p.options.Interpret }
+
 // Vectorized reports whether all of the expression runs over columns, else why not.
 func (p *Program) Vectorized() (ok bool, reason string) { return p.rowOnly == "", p.rowOnly }
 

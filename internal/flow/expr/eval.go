@@ -70,6 +70,9 @@ func (p *Program) NewEval() *Eval {
 	}
 }
 
+// Program returns what is evaluated.
+func (e *Eval) Program() *Program { return e.program }
+
 func (e *Eval) start(b *batch.Batch) *scope {
 	if b.Schema() != e.program.schema {
 		e.checkSchema(b.Schema())

@@ -103,6 +103,11 @@ type boundCast struct {
 	toNull bool
 }
 
+var _ Shaper = (*boundCast)(nil)
+
+// Schema returns the columns with their new types.
+func (c *boundCast) Schema() *batch.Schema { return c.schema }
+
 // Apply converts column by column; rows that fail one are refused and not seen by the next.
 func (c *boundCast) Apply(b *batch.Batch, out *Output) error {
 	columns := slices.Clone(b.Columns())

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/tapeline/tapeline/batch"
@@ -39,6 +40,9 @@ type compute struct {
 func newCompute(env Env, config *ComputeConfig) (Operator, error) {
 	c := &compute{interpret: interprets(env, config.Vectorized)}
 	var bad faults
+	if len(config.Columns) == 0 {
+		bad.add("columns", errors.New("names no column"))
+	}
 	for _, column := range config.Columns {
 		x, err := expr.Parse(column.Expression)
 		bad.add("columns."+column.Name, err)
@@ -78,6 +82,24 @@ type computeStep struct {
 	eval   *expr.Eval
 	at     int // position of the column in schema
 	schema *batch.Schema
+}
+
+var (
+	_ Shaper     = (*boundCompute)(nil)
+	_ Expressive = (*boundCompute)(nil)
+)
+
+// Schema returns the columns with the computed ones.
+func (c *boundCompute) Schema() *batch.Schema { return c.steps[len(c.steps)-1].schema }
+
+// Expressions returns those of the columns.
+func (c *boundCompute) Expressions() []Expression {
+	var out []Expression
+	for _, step := range c.steps {
+		p := step.eval.Program()
+		out = append(out, Expression{"columns." + step.schema.Field(step.at).Name, p.Source(), p})
+	}
+	return out
 }
 
 // Apply computes column by column; rows that fail one are rejected and not seen by the next.

@@ -110,6 +110,9 @@ func newEnrich(env Env, config *EnrichConfig) (Operator, error) {
 	return e, nil
 }
 
+// ErrNoLookup says that an enrich node was to ask its lookup in an Env without one.
+var ErrNoLookup = errors.New("nothing is looked up here")
+
 // Close ends the connection and the cache.
 func (e *enrich) Close() error {
 	if e.cache != nil {
@@ -128,7 +131,7 @@ func (e *enrich) open() error {
 		return nil
 	}
 	if e.lookup == nil {
-		return &ConfigError{"lookup", fmt.Errorf("%s cannot answer here", e.config.Lookup.Type)}
+		return ErrNoLookup
 	}
 	if err := e.lookup.Open(e.ctx); err != nil {
 		return fmt.Errorf("open lookup %s: %w", e.config.Lookup.Type, err)
@@ -201,7 +204,10 @@ func (e *enrich) typeOf(i int, from string) (batch.Type, error) {
 		return e.types[i], nil
 	}
 	discoverer, ok := e.lookup.(connector.Discoverer)
-	if !ok {
+	switch {
+	case e.lookup == nil:
+		return batch.Type{}, ErrNoLookup
+	case !ok:
 		return batch.Type{}, errors.New("needs a type: the lookup cannot say it before its first answer")
 	}
 	if e.known == nil {
@@ -238,6 +244,11 @@ type boundEnrich struct {
 	answers []answer
 	scratch []byte
 }
+
+var _ Shaper = (*boundEnrich)(nil)
+
+// Schema returns the columns with the looked-up ones.
+func (e *boundEnrich) Schema() *batch.Schema { return e.schema }
 
 // Apply answers the distinct keys from the cache or by one call, and gathers the answers.
 func (e *boundEnrich) Apply(b *batch.Batch, out *Output) error {

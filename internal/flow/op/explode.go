@@ -124,6 +124,11 @@ type boundExplode struct {
 	name   string
 }
 
+var _ Shaper = (*boundExplode)(nil)
+
+// Schema returns the columns with elements for lists.
+func (e *boundExplode) Schema() *batch.Schema { return e.schema }
+
 // Apply gathers the repeated rows; elements that lie in order are shared.
 func (e *boundExplode) Apply(b *batch.Batch, out *Output) error {
 	if err := refuseOperations(b, "explode"); err != nil {

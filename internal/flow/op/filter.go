@@ -50,6 +50,14 @@ func (f *filter) Bind(in *batch.Schema) (Bound, error) {
 
 type boundFilter struct{ eval *expr.Eval }
 
+var _ Expressive = (*boundFilter)(nil)
+
+// Expressions returns the condition.
+func (f *boundFilter) Expressions() []Expression {
+	p := f.eval.Program()
+	return []Expression{{"condition", p.Source(), p}}
+}
+
 // Apply narrows the batch.
 func (f *boundFilter) Apply(b *batch.Batch, out *Output) error {
 	kept, bad := f.eval.Filter(b)

@@ -118,6 +118,11 @@ type boundFlatten struct {
 	schema  *batch.Schema
 }
 
+var _ Shaper = (*boundFlatten)(nil)
+
+// Schema returns the columns with members for structs.
+func (f *boundFlatten) Schema() *batch.Schema { return f.schema }
+
 // Apply shares the members' values; only validity is computed.
 func (f *boundFlatten) Apply(b *batch.Batch, out *Output) error {
 	b = typedAll(b, f.structs, out)

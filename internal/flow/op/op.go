@@ -8,6 +8,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/expr"
 )
 
 // Spec describes one operator type for documents, lint, docs and the plan.
@@ -49,6 +50,19 @@ type Bound interface {
 	// Apply handles one batch of the bound schema. A returned error fails the task; bad rows go to
 	// out.Reject.
 	Apply(b *batch.Batch, out *Output) error
+}
+
+// Shaper is a Bound that gives rows other columns than it takes; all others pass them as they are.
+type Shaper interface{ Schema() *batch.Schema }
+
+// Expressive is a Bound with expressions, in the order of its config.
+type Expressive interface{ Expressions() []Expression }
+
+// Expression is one expression of an operator, compiled for the rows it gets.
+type Expression struct {
+	Path    string // below config
+	Source  string // as the document writes it
+	Program *expr.Program
 }
 
 // Stateful is an ordered operator whose state survives a restart.

@@ -168,6 +168,11 @@ type boundParse struct {
 // parsedColumn says where an output column comes from: an input column, or a parsed field.
 type parsedColumn struct{ input, parsed int }
 
+var _ Shaper = (*boundParse)(nil)
+
+// Schema returns the columns with the new ones.
+func (p *boundParse) Schema() *batch.Schema { return p.schema }
+
 // Apply reads the column and refuses the rows that do not read.
 func (p *boundParse) Apply(b *batch.Batch, out *Output) error {
 	b = typedAll(b, []int{p.source}, out)

@@ -226,7 +226,7 @@ func TestParseRegex(t *testing.T) {
 		"a group is no": func(c *ParseConfig) {
 			c.Pattern, c.Fields = "(?P<a>x)", []ParsedField{{Name: "a", Type: "list<int64>"}}
 		},
-		"only format json":  func(c *ParseConfig) { c.Pattern, c.Fields = "(?P<a>x)", []ParsedField{{Name: "a", Path: "x"}} },
+		"only format json":                  func(c *ParseConfig) { c.Pattern, c.Fields = "(?P<a>x)", []ParsedField{{Name: "a", Path: "x"}} },
 		"fields.a: \"int63\" is not a type": func(c *ParseConfig) { c.Pattern, c.Fields = "(?P<a>x)", []ParsedField{{Name: "a", Type: "int63"}} },
 	} {
 		_, err := tryMake(Parse(), Env{}, func(c *ParseConfig) {

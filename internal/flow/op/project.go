@@ -139,6 +139,11 @@ type boundProjection struct {
 	schema *batch.Schema
 }
 
+var _ Shaper = (*boundProjection)(nil)
+
+// Schema returns the kept columns.
+func (p *boundProjection) Schema() *batch.Schema { return p.schema }
+
 // Apply shares the kept columns.
 func (p *boundProjection) Apply(b *batch.Batch, out *Output) error {
 	columns := make([]*batch.Column, len(p.kept))

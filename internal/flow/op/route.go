@@ -83,7 +83,7 @@ func newRoute(env Env, config *RouteConfig) (Operator, error) {
 
 // Bind compiles the conditions.
 func (r *route) Bind(in *batch.Schema) (Bound, error) {
-	b := &boundRoute{all: r.all, fallback: r.fallback}
+	b := &boundRoute{names: r.ports, all: r.all, fallback: r.fallback}
 	uses := make([]int, in.Len())
 	for i, x := range r.expressions {
 		p, err := x.Bind(in, expr.Options{Interpret: r.interpret, Condition: true})
@@ -100,7 +100,20 @@ func (r *route) Bind(in *batch.Schema) (Bound, error) {
 	return b, nil
 }
 
+var _ Expressive = (*boundRoute)(nil)
+
+// Expressions returns the conditions.
+func (r *boundRoute) Expressions() []Expression {
+	var out []Expression
+	for i, eval := range r.evals {
+		p := eval.Program()
+		out = append(out, Expression{"routes." + r.names[i], p.Source(), p})
+	}
+	return out
+}
+
 type boundRoute struct {
+	names    []string // of the outputs with a condition
 	evals    []*expr.Eval
 	shared   []int // columns that several conditions read
 	all      bool

@@ -158,6 +158,11 @@ type boundUnion struct {
 	from   []int // input column of each output column, -1: NULL
 }
 
+var _ Shaper = (*boundUnion)(nil)
+
+// Schema returns the columns of the output.
+func (u *boundUnion) Schema() *batch.Schema { return u.schema }
+
 // Apply shares what has the output's type already, lazy columns included.
 func (u *boundUnion) Apply(b *batch.Batch, out *Output) error {
 	columns := make([]*batch.Column, len(u.from))

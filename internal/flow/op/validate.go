@@ -226,6 +226,17 @@ type boundValidate struct {
 	scratch  []byte
 }
 
+var _ Expressive = (*boundValidate)(nil)
+
+// Expressions returns what each rule checks; they are true for bad rows.
+func (v *boundValidate) Expressions() []Expression {
+	var out []Expression
+	for i, c := range v.checks {
+		out = append(out, Expression{fmt.Sprintf("rules[%d]", c.rule), v.names[c.rule], v.evals[i].Program()})
+	}
+	return out
+}
+
 // Apply runs all checks as one condition, and each on its own only on the rows that break some.
 func (v *boundValidate) Apply(b *batch.Batch, out *Output) error {
 	checked := withoutDeletes(b)

@@ -64,18 +64,10 @@ type Node struct {
 	NewSink      func(connector.Env) (connector.Sink, error)
 	SinkSpec     connector.SinkCapabilities
 	OnSchema     SchemaChange
-	Expressions  []Expression // for explain
-	CPU          float64      // declared cores, 0 unknown
-	MemoryBytes  int64        // declared, 0 unknown
-	RefusesOps   bool
-	DeliversOps  bool
-	KeyedUpserts bool // sink with a key: repeated writes do no harm
-}
-
-// Expression is one expression of a node and how it runs.
-type Expression struct {
-	Key    string // config key it stands at
-	Source string
+	CPU          float64 // declared cores, 0 unknown
+	MemoryBytes  int64   // declared, 0 unknown
+	RefusesOps   bool    // upserts and deletes cannot pass
+	KeyedUpserts bool    // sink with a key: repeated writes do no harm
 }
 
 // SchemaChange is what a sink does when the schema of its rows changes in mid-run.
