@@ -13,6 +13,7 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/expr"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 	"github.com/tapeline/tapeline/internal/lifecycle"
 	"github.com/tapeline/tapeline/internal/vfs"
@@ -246,6 +247,19 @@ func (p *Parts) try(n *spec.Node, node *plan.Node) []spec.Problem {
 		return configProblems(n, "", err)
 	}
 	return nil
+}
+
+// Faults returns the settings of a document that a failed run found not to fit the rows.
+func Faults(d *spec.Document, err error) []spec.Problem {
+	failed, ok := errors.AsType[*run.NodeError](err)
+	if !ok {
+		return nil
+	}
+	n := d.Node(failed.Node.ID)
+	if _, ok := errors.AsType[*op.ConfigError](failed.Err); !ok || n == nil {
+		return nil
+	}
+	return configProblems(n, "", failed.Err)
 }
 
 // configProblems places the errors of a connector or operator in the document. path is the key

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/op"
+	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 )
 
@@ -12,6 +13,17 @@ import (
 type Parts struct {
 	Connectors *connector.Registry
 	Operators  *op.Catalogue
+	// Watch is told of each run that preview, diff, test and replay start; stop is called at its end.
+	// nil watches none.
+	Watch func(w *run.Workflow) (stop func())
+}
+
+// await returns when a run has ended.
+func (p *Parts) await(w *run.Workflow) (run.Report, error) {
+	if p.Watch != nil {
+		defer p.Watch(w)()
+	}
+	return w.Wait()
 }
 
 // NewParts returns the built-in node types and the given further connectors.

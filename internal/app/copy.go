@@ -6,9 +6,13 @@ import (
 	"hash/fnv"
 	"maps"
 	"net/url"
+	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/tapeline/tapeline/internal/flow/expr"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 )
 
@@ -33,8 +37,14 @@ func (p *Parts) Document(c Copy) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if c.Where != "" {
+		if _, err := expr.Parse(c.Where); err != nil {
+			return "", fmt.Errorf("--where: %w", err)
+		}
+	}
 	maps.Copy(from.Config, c.SourceSet)
 	maps.Copy(to.Config, c.Set)
+	p.nameTable(from, to)
 	sum := fnv.New32a()
 	fmt.Fprintf(sum, "%s\n%s\n%s\n%v\n%v\n%v", c.From, c.To, c.Where, c.Select, c.Set, c.SourceSet)
 	var b strings.Builder
@@ -55,6 +65,69 @@ func (p *Parts) Document(c Copy) (string, error) {
 	b.WriteString("destinations:\n")
 	writeNode(&b, "sink", to.Type, last, to.Config)
 	return b.String(), nil
+}
+
+// nameTable names the table of a target without one after the table or file it comes from.
+func (p *Parts) nameTable(from, to Location) {
+	c, _ := p.Connectors.Get(to.Type)
+	if !key(reflect.ValueOf(c.Sink.Config), "table").IsValid() || to.Config["table"] != nil {
+		return
+	}
+	name, _ := from.Config["table"].(string)
+	if path, ok := from.Config["path"].(string); ok && name == "" {
+		name, _, _ = strings.Cut(filepath.Base(path), ".")
+	}
+	if tableName.MatchString(name) {
+		to.Config["table"] = name
+	}
+}
+
+// tableName is what a table may be called without asking; a glob or "-" is no name.
+var tableName = regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_-]*$`)
+
+// Explain words the problems of a copy's document by its two ends and flags, as nobody has seen the
+// document.
+func (c Copy) Explain(problems []spec.Problem) string {
+	var lines []string
+	for _, problem := range problems {
+		line := problem.Message
+		if address := c.withoutTable(problem); address != "" {
+			line += fmt.Sprintf("; write it as %s?table=NAME", redacted(address))
+			problem.Hint = ""
+		}
+		for place, name := range map[string]string{
+			"sources.source": "source", "destinations.sink": "sink",
+			"transformations.where.config.condition": "--where", "transformations.select": "--select",
+		} {
+			if rest, ok := strings.CutPrefix(problem.Path, place); ok {
+				setting := strings.TrimPrefix(strings.TrimPrefix(rest, ".config"), ".")
+				if setting != "" {
+					setting += ": "
+				}
+				line = name + ": " + setting + line
+			}
+		}
+		if problem.Hint != "" {
+			line += " (" + problem.Hint + ")"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// withoutTable returns the address that a problem misses the table of.
+func (c Copy) withoutTable(problem spec.Problem) string {
+	if !strings.HasPrefix(problem.Message, "table is missing") && !strings.HasSuffix(problem.Path, ".config.table") {
+		return ""
+	}
+	address := c.To
+	if strings.HasPrefix(problem.Path, string(spec.Source)) {
+		address = c.From
+	}
+	if strings.Contains(address, "?") {
+		return ""
+	}
+	return address
 }
 
 // writeNode writes one node; values are JSON, which is YAML.

@@ -29,6 +29,9 @@ func (p *Parts) Locate(kind spec.NodeKind, address, forced string) (Location, er
 		}
 		name, address = found, rest
 	}
+	if format, ok := streamed(name, address); ok {
+		name, address = "stdio", format
+	}
 	c, ok := p.Connectors.Get(name)
 	if !ok || kind == spec.Source && c.Source == nil || kind == spec.Destination && c.Sink == nil {
 		return Location{}, fmt.Errorf("no connector %q that can be a %s; did you mean %q?",
@@ -52,6 +55,12 @@ func (p *Parts) Locate(kind spec.NodeKind, address, forced string) (Location, er
 	return Location{Type: name, Config: config}, nil
 }
 
+// streamed returns the format of standard input or output that "-" of a file format means.
+func streamed(name, address string) (format string, ok bool) {
+	format, ok = map[string]string{"csv": "csv", "json": "ndjson", "ndjson": "ndjson", "lines": "lines"}[name]
+	return format, ok && address == "-"
+}
+
 // recognise returns the connector of an address, and the address without a "type:" prefix.
 func (p *Parts) recognise(kind spec.NodeKind, address string) (name, rest string, err error) {
 	if scheme, _, ok := strings.Cut(address, "://"); ok {
@@ -64,7 +73,8 @@ func (p *Parts) recognise(kind spec.NodeKind, address string) (name, rest string
 		return "", "", fmt.Errorf("no connector for %s:// URLs can be a %s", scheme, kind.Noun())
 	}
 	if prefix, rest, ok := strings.Cut(address, ":"); ok {
-		if _, known := p.Find(kind, prefix); known {
+		_, known := p.Find(kind, prefix)
+		if _, stream := streamed(prefix, rest); known || stream {
 			return prefix, rest, nil
 		}
 	}

@@ -97,7 +97,7 @@ func (e *Engine) finishReplay(ctx context.Context, w *plan.Workflow) (*run.Repor
 	if err != nil {
 		return nil, err
 	}
-	report, err := started.Wait()
+	report, err := e.Parts.await(started)
 	return &report, err
 }
 

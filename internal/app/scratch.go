@@ -41,7 +41,7 @@ func (s *scratch) run(ctx context.Context, w *plan.Workflow) (run.Report, error)
 	if err != nil {
 		return run.Report{}, err
 	}
-	return started.Wait()
+	return s.engine.Parts.await(started)
 }
 
 func (s *scratch) close() error { return errors.Join(s.engine.Close(), os.RemoveAll(s.dir)) }

@@ -19,11 +19,13 @@ func (s *session) copyCommand() *cobra.Command {
 		Use:   "copy SOURCE SINK",
 		Short: "Copy any source to any sink without a document",
 		Long: "Copies a file, table or URL to another. The format follows from the suffix or the URL's " +
-			"scheme, or is named\nas in csv:data.txt. SQL targets are created. --yaml prints the workflow " +
-			"instead of running it.",
+			"scheme, or is named\nas in csv:data.txt. - is standard input or output as NDJSON, csv:- as CSV, " +
+			"lines:- as text lines. Missing SQL\ntables are created; without ?table= a target takes the name " +
+			"of the source's file or table. --yaml prints the\nworkflow instead of running it.",
 		Example: "  tapeline copy prices.csv prices.parquet\n" +
 			"  tapeline copy 'data/*.csv.gz' 'postgres://me@host/db?table=prices' --where 'price > 0'\n" +
-			"  tapeline copy flights.arrow out.csv --select delay,distance",
+			"  tapeline copy flights.arrow csv:- --select delay,distance | head\n" +
+			"  tapeline copy prices.csv market.db",
 		Args: exactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			request.From, request.To = args[0], args[1]
@@ -43,10 +45,10 @@ func (s *session) copyCommand() *cobra.Command {
 				return err
 			}
 			d, problems := spec.Parse("copy", []byte(text), spec.Options{Catalogue: s.parts})
-			s.printProblems(problems)
 			if d == nil || spec.Failed(problems) {
-				return &exitError{exitFailed, nil}
+				return usage("%s", request.Explain(problems))
 			}
+			flags.explain = request.Explain
 			return s.runDocument(c.Context(), d, flags)
 		},
 	}

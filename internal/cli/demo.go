@@ -138,7 +138,7 @@ func (d *demo) child(ctx context.Context, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, d.program, args...)
 	command.Dir = d.dir
 	command.Env = append(os.Environ(), "OUT=.")
-	command.Stderr = d.errors
+	command.Stderr = d.errors.out // the file itself, so that a child sees the terminal
 	return command
 }
 

@@ -49,7 +49,7 @@ func usage(format string, args ...any) error {
 type session struct {
 	in       io.Reader
 	out      io.Writer // results
-	errors   io.Writer // progress and problems
+	errors   *screen   // progress and problems
 	parts    *app.Parts
 	stateDir string
 	json     bool
@@ -64,7 +64,8 @@ func Main(args []string, extra ...connector.Connector) int {
 		fmt.Fprintln(os.Stderr, "tapeline:", err)
 		return exitFailed
 	}
-	s := &session{in: os.Stdin, out: os.Stdout, errors: os.Stderr, parts: parts}
+	s := &session{in: os.Stdin, out: os.Stdout, errors: newScreen(os.Stderr), parts: parts}
+	parts.Watch = s.watch
 	return s.execute(args)
 }
 

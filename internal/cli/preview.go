@@ -69,7 +69,7 @@ func (s *session) printTable(p *app.Preview) {
 	for _, row := range p.Cells {
 		line := make([]string, len(row))
 		for i, text := range row {
-			line[i] = oneLine(text)
+			line[i] = oneLine(text, widestCell)
 		}
 		lines = append(lines, line)
 	}
@@ -97,10 +97,11 @@ func (s *session) printTable(p *app.Preview) {
 	}
 }
 
-func oneLine(text string) string {
+// oneLine shows a text without line breaks, cut to so many characters.
+func oneLine(text string, widest int) string {
 	text = strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(text)
-	if runes := []rune(text); len(runes) > widestCell {
-		return string(runes[:widestCell-1]) + "…"
+	if runes := []rune(text); len(runes) > widest {
+		return string(runes[:widest-1]) + "…"
 	}
 	return text
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +24,9 @@ type runFlags struct {
 	set           []string
 	report        string
 	metrics       string
+	// explain words problems of a document that the command made: its places tell the user nothing.
+	// nil: they are printed with their places.
+	explain func([]spec.Problem) string
 }
 
 func (s *session) runCommand() *cobra.Command {
@@ -60,8 +64,8 @@ func (s *session) runDocument(ctx context.Context, d *spec.Document, flags runFl
 		return err
 	}
 	defer engine.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	if flags.metrics != "" {
 		stop, err := s.serveMetrics(flags.metrics, engine.Metrics)
 		if err != nil {
@@ -77,16 +81,28 @@ func (s *session) runDocument(ctx context.Context, d *spec.Document, flags runFl
 		return err
 	}
 	if problems != nil {
+		if flags.explain != nil {
+			return usage("%s", flags.explain(problems))
+		}
 		s.printProblems(problems)
 		return &exitError{exitFailed, nil}
 	}
 	interrupted := s.follow(w, cancel)
 	report, err := w.Wait()
-	return s.finish(report, err, interrupted, flags.report)
+	if flags.explain == nil {
+		if faults := app.Faults(d, err); faults != nil {
+			s.printProblems(faults)
+			err = &exitError{exitFailed, nil}
+		}
+	}
+	return s.finish(report, err, interrupted, flags)
 }
 
+// errInterrupted ends a run at the second interrupt.
+var errInterrupted = errors.New("interrupted")
+
 // follow prints progress until the run ends; the first signal drains, the second cancels.
-func (s *session) follow(w *run.Workflow, cancel context.CancelFunc) (interrupted bool) {
+func (s *session) follow(w *run.Workflow, cancel context.CancelCauseFunc) (interrupted bool) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -102,7 +118,7 @@ func (s *session) follow(w *run.Workflow, cancel context.CancelFunc) (interrupte
 			progress.show()
 		case <-signals:
 			if interrupted {
-				cancel()
+				cancel(errInterrupted)
 				continue
 			}
 			interrupted = true
@@ -113,43 +129,92 @@ func (s *session) follow(w *run.Workflow, cancel context.CancelFunc) (interrupte
 }
 
 // finish prints and stores the report and chooses the exit code.
-func (s *session) finish(report run.Report, err error, interrupted bool, file string) error {
-	if file != "" {
+func (s *session) finish(report run.Report, err error, interrupted bool, flags runFlags) error {
+	if flags.report != "" {
 		data, encodeErr := json.MarshalIndent(report, "", "  ")
 		if encodeErr == nil {
-			encodeErr = os.WriteFile(file, append(data, '\n'), 0o644)
+			encodeErr = os.WriteFile(flags.report, append(data, '\n'), 0o644)
 		}
 		err = errors.Join(err, encodeErr)
 	}
-	if s.json {
+	switch {
+	case s.json:
 		err = errors.Join(err, s.printJSON(report))
-	} else if !s.quiet {
+	case s.quiet:
+	case flags.resume && report.Checkpoints == 0 && report.Status == run.Completed:
+		fmt.Fprintf(s.errors, "%s: there is no unfinished run, so nothing was read\n", report.Workflow)
+	default:
 		s.printReport(report)
 	}
 	switch {
 	case interrupted && report.Status != run.Completed:
-		return &exitError{exitInterrupted, err}
+		return &exitError{exitInterrupted, stopped(report, err)}
 	case err != nil:
 		return err
 	case report.Unasked > 0:
-		return &exitError{exitPartial, fmt.Errorf("%d rows could not be used and are in the dead "+
-			"letters: see them with `tapeline dead %s`, or accept them with on_error",
-			report.Unasked, report.Run)}
+		return &exitError{exitPartial, partial(report)}
 	}
 	return nil
+}
+
+// stopped says where an interrupted run goes on.
+func stopped(r run.Report, err error) error {
+	text := fmt.Errorf("interrupted before the first checkpoint; run it again to start over")
+	if r.Checkpoint.Epoch > 0 {
+		text = fmt.Errorf("interrupted; run it again to go on behind checkpoint %d", r.Checkpoint.Epoch)
+	}
+	if err != nil && !errors.Is(err, errInterrupted) && !errors.Is(err, context.Canceled) {
+		return errors.Join(err, text)
+	}
+	return text
+}
+
+// partial tells of rows that nobody asked to be dead letters, with the first of them.
+func partial(r run.Report) error {
+	noun := "rows"
+	if r.Unasked == 1 {
+		noun = "row"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s could not be used:", count(r.Unasked), noun)
+	for _, d := range r.FirstDead {
+		fmt.Fprintf(&b, "\n  %s", d.Node)
+		if d.Place != "" {
+			fmt.Fprintf(&b, " %s", d.Place)
+		}
+		fmt.Fprintf(&b, ": %s", oneLine(d.Reason, 160))
+	}
+	if more := r.Unasked - int64(len(r.FirstDead)); more > 0 && len(r.FirstDead) > 0 {
+		fmt.Fprintf(&b, "\n  ... and %s more", count(more))
+	}
+	fmt.Fprintf(&b, "\nThey are dead letters: see them with `tapeline dead %s`, or accept them with on_error", r.Run)
+	return errors.New(b.String())
 }
 
 // printReport prints the run's summary and one line a node.
 func (s *session) printReport(r run.Report) {
 	rate := 0.0
 	if r.Seconds > 0 {
-		rate = float64(r.RowsIn) / r.Seconds
+		rate = float64(r.RowsIn-r.RowsResumed) / r.Seconds
 	}
-	fmt.Fprintf(s.errors, "%s %s: %s rows in, %s out, %.2f s, %s rows/s, %d checkpoints, %d dead letters\n",
-		r.Workflow, r.Status, count(r.RowsIn), count(r.RowsOut), r.Seconds, count(int64(rate)),
-		r.Checkpoints, r.DeadLetters)
-	for _, n := range r.Nodes {
-		fmt.Fprintf(s.errors, "  %-24s %-12s in %12s  out %12s  busy %8.2f s  blocked %8.2f s\n",
-			n.ID, n.Type, count(n.RowsIn), count(n.RowsOut), n.BusySeconds, n.BlockedSeconds)
+	resumed := ""
+	if r.RowsResumed > 0 {
+		resumed = fmt.Sprintf(" (%s before)", count(r.RowsResumed))
+	}
+	fmt.Fprintf(s.errors, "%s %s: %s rows in%s, %s out, %.2f s, %s rows/s, %s, %s\n",
+		r.Workflow, r.Status, count(r.RowsIn), resumed, count(r.RowsOut), r.Seconds, count(int64(rate)),
+		plural(r.Checkpoints, "checkpoint"), plural(r.DeadLetters, "dead letter"))
+	if r.RowsIn == 0 {
+		return
+	}
+	cells := make([][]string, len(r.Nodes))
+	for i, n := range r.Nodes {
+		cells[i] = []string{
+			n.ID, n.Type, count(n.RowsIn) + " in", count(n.RowsOut) + " out",
+			fmt.Sprintf("busy %.2f s", n.BusySeconds), fmt.Sprintf("blocked %.2f s", n.BlockedSeconds),
+		}
+	}
+	for _, line := range aligned(cells, 2) {
+		fmt.Fprintln(s.errors, line)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/internal/fault"
 )
 
 // SelectConfig configures select.
@@ -110,6 +111,9 @@ func positions(in *batch.Schema, names []string) ([]int, []string, error) {
 	at := make([]int, len(names))
 	for i, name := range names {
 		if at[i] = in.Index(name); at[i] < 0 {
+			if near := fault.Nearest(name, in.Names()); near != "" {
+				return nil, nil, fmt.Errorf("no column %q; did you mean %q?", name, near)
+			}
 			return nil, nil, fmt.Errorf("no column %q; the columns are %s",
 				name, strings.Join(in.Names(), ", "))
 		}
@@ -124,7 +128,7 @@ type projection func(in *batch.Schema) (kept []int, names []string, err error)
 func (p projection) Bind(in *batch.Schema) (Bound, error) {
 	kept, names, err := p(in)
 	if err != nil {
-		return nil, err
+		return nil, &ConfigError{"columns", err}
 	}
 	fields := make([]batch.Field, len(kept))
 	for i, at := range kept {
