@@ -11,8 +11,8 @@ type Config struct {
 	Rows   int64         `yaml:"rows" doc:"rows to make; 0 is endless. Default 0"`
 	Seed   uint64        `yaml:"seed" doc:"equal seeds make equal rows. Default 0"`
 	Fields []FieldConfig `yaml:"fields" required:"true" doc:"columns in order, each a mapping or a short form" example:"{id: sequence, status: [active, inactive]}"`
-	Rate   float64       `yaml:"rate" doc:"rows per second; 0 is as fast as possible. Default 0"`
-	Linger time.Duration `yaml:"linger" doc:"with rate: longest wait of a row for its chunk to fill; 0 uses the engine's batch age. Default 0"`
+	Rate   float64       `yaml:"rate" resume:"ignore" doc:"rows per second; 0 is as fast as possible. Default 0"`
+	Linger time.Duration `yaml:"linger" resume:"ignore" doc:"with rate: longest wait of a row for its chunk to fill; 0 uses the engine's batch age. Default 0"`
 }
 
 // FieldConfig describes one column; the page of the connector has examples.

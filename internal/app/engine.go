@@ -77,6 +77,28 @@ func (e *Engine) Start(
 	return started, nil, err
 }
 
+// History returns runs, newest first, of one workflow or, with "", of all. One that is recorded as
+// running though its process is gone is interrupted.
+func (e *Engine) History(ctx context.Context, workflow string, limit int) ([]catalog.Run, error) {
+	runs, err := e.Catalog.History(ctx, workflow, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range runs {
+		if runs[i].Status != catalog.Running {
+			continue
+		}
+		held, err := e.Catalog.Held(ctx, runs[i].Workflow)
+		if err != nil {
+			return nil, err
+		}
+		if !held {
+			runs[i].Status = catalog.Interrupted
+		}
+	}
+	return runs, nil
+}
+
 // StartPlan runs a workflow that was built without a document.
 func (e *Engine) StartPlan(
 	ctx context.Context, w *plan.Workflow, options run.Options,

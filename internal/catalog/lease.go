@@ -76,6 +76,22 @@ func (c *Catalog) Acquire(ctx context.Context, workflow, owner string, ttl time.
 	return l, nil
 }
 
+// Held reports whether a process that may be alive holds the workflow's lease.
+func (c *Catalog) Held(ctx context.Context, workflow string) (bool, error) {
+	var by process
+	var expires int64
+	err := c.db.QueryRowContext(ctx, `SELECT host, scope, pid, started, expires
+		FROM leases WHERE workflow = ?`, workflow).
+		Scan(&by.host, &by.scope, &by.pid, &by.started, &expires)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the lease of %s: %w", workflow, err)
+	}
+	return expires > time.Now().UnixNano() && !c.process.knowsDead(by), nil
+}
+
 // Token returns the fencing token: larger than that of any holder before.
 func (l *Lease) Token() int64 { return l.token }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/app"
+	"github.com/tapeline/tapeline/internal/catalog"
 	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 )
@@ -167,27 +168,42 @@ func (s *session) historyCommand() *cobra.Command {
 			if len(args) > 0 {
 				workflow = args[0]
 			}
-			runs, err := engine.Catalog.History(c.Context(), workflow, limit)
+			runs, err := engine.History(c.Context(), workflow, limit)
 			if err != nil {
 				return err
 			}
 			if s.json {
-				return s.printJSON(runs)
+				return s.printJSON(append([]catalog.Run{}, runs...))
 			}
-			for _, r := range runs {
-				seconds := 0.0
-				if !r.Finished.IsZero() {
-					seconds = r.Finished.Sub(r.Started).Seconds()
-				}
-				fmt.Fprintf(s.out, "%s  %-20s %-11s %s %9.2f s  %12s in %12s out  %s dead  %s\n",
-					r.ID, r.Workflow, r.Status, r.Started.Local().Format(time.DateTime), seconds,
-					count(r.RowsIn), count(r.RowsOut), count(r.DeadLetters), r.Error)
-			}
+			s.printHistory(runs)
 			return nil
 		},
 	}
 	c.Flags().IntVarP(&limit, "limit", "n", 20, "how many runs")
 	return c
+}
+
+func (s *session) printHistory(runs []catalog.Run) {
+	cells := make([][]string, len(runs))
+	for i, r := range runs {
+		took := "-"
+		switch {
+		case r.Status == catalog.Running:
+			took = time.Since(r.Started).Round(10*time.Millisecond).String() + " so far"
+		case !r.Finished.IsZero():
+			took = r.Finished.Sub(r.Started).Round(10 * time.Millisecond).String()
+		}
+		cells[i] = []string{
+			r.ID, r.Workflow, string(r.Status), r.Started.Local().Format(time.DateTime), took,
+			count(r.RowsIn) + " in", count(r.RowsOut) + " out", count(r.DeadLetters) + " dead",
+		}
+	}
+	for i, line := range aligned(cells, 4) {
+		if why := oneLine(runs[i].Error, 100); why != "" {
+			line += "  " + why
+		}
+		fmt.Fprintln(s.out, strings.TrimPrefix(line, "  "))
+	}
 }
 
 func (s *session) docsCommand() *cobra.Command {
