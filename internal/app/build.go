@@ -39,6 +39,34 @@ func (p *Parts) Build(d *spec.Document) (*plan.Workflow, []spec.Problem) {
 	return w, append(append(problems, operations(d, w)...), sharedTargets(d)...)
 }
 
+// Unsound is a document that cannot run; its problems are complete for printing.
+type Unsound struct{ Problems []spec.Problem }
+
+// Error returns the first error.
+func (u *Unsound) Error() string { return firstError(u.Problems) }
+
+// firstError returns the message and the hint of the first error.
+func firstError(problems []spec.Problem) string {
+	for _, p := range problems {
+		if p.Severity == spec.Error && p.Hint != "" {
+			return p.Message + " (" + p.Hint + ")"
+		}
+		if p.Severity == spec.Error {
+			return p.Message
+		}
+	}
+	return ""
+}
+
+// build is Build for callers that go on with a sound document only; *Unsound otherwise.
+func (p *Parts) build(d *spec.Document) (*plan.Workflow, error) {
+	w, problems := p.Build(d)
+	if spec.Failed(problems) {
+		return nil, &Unsound{spec.Merge(problems, nil)}
+	}
+	return w, nil
+}
+
 func execution(d *spec.Document) plan.Execution {
 	e, b := d.Execution, d.Execution.BatchSize
 	out := plan.Execution{

@@ -162,11 +162,11 @@ func (x *differ) workflow(side diffSide, sink *plan.Node) (*plan.Workflow, error
 	d, problems := spec.Parse(redacted(side.address), []byte(text.String()),
 		spec.Options{Catalogue: x.parts})
 	if d == nil || spec.Failed(problems) {
-		return nil, fmt.Errorf("%s: %s", redacted(side.address), problems[0].Message)
+		return nil, fmt.Errorf("%s: %s", redacted(side.address), Copy{From: side.address}.Explain(problems))
 	}
-	w, problems := x.parts.Build(d)
-	if spec.Failed(problems) {
-		return nil, errors.New(problems[0].Message)
+	w, err := x.parts.build(d)
+	if err != nil {
+		return nil, err
 	}
 	for i, n := range w.Nodes {
 		n.OnError = plan.Fail // a row that cannot be read is not equal to anything

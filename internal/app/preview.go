@@ -14,6 +14,7 @@ import (
 	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 )
 
@@ -23,7 +24,8 @@ type Preview struct {
 	Columns     []PreviewColumn   `json:"columns"`
 	Rows        []json.RawMessage `json:"rows"`         // objects
 	DeadLetters int64             `json:"dead_letters"` // rows refused on the way
-	Cells       [][]string        `json:"-"`            // canonical text; NULL is "NULL"
+	FirstDead   []run.DeadExample `json:"first_dead_letters,omitempty"`
+	Cells       [][]string        `json:"-"` // canonical text; NULL is "NULL"
 }
 
 // PreviewColumn is a column of a preview.
@@ -42,12 +44,12 @@ func (p *Parts) Preview(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	batches, dead, err := p.first(ctx, s, d, output, n)
+	batches, report, err := p.first(ctx, s, d, output, n)
 	if err != nil {
 		return nil, err
 	}
 	out := &Preview{
-		Node: output, DeadLetters: dead, Columns: []PreviewColumn{}, Rows: []json.RawMessage{},
+		Node: output, DeadLetters: report.DeadLetters, FirstDead: report.FirstDead, Columns: []PreviewColumn{}, Rows: []json.RawMessage{},
 	}
 	for _, b := range batches {
 		if len(out.Columns) == 0 {
@@ -61,21 +63,21 @@ func (p *Parts) Preview(
 	return out, nil
 }
 
-// first returns the first n rows of an output, and how many rows were refused on the way.
+// first returns the first n rows of an output, and what happened on the way.
 func (p *Parts) first(
 	ctx context.Context, s *scratch, d *spec.Document, output string, n int,
-) ([]*batch.Batch, int64, error) {
-	w, problems := p.Build(d)
-	if spec.Failed(problems) {
-		return nil, 0, errors.New(problems[0].Message)
+) ([]*batch.Batch, *run.Report, error) {
+	w, err := p.build(d)
+	if err != nil {
+		return nil, nil, err
 	}
 	from, inputs, err := outputsOf(d, w, output)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	limit, err := p.limitNode("preview limit", int64(n))
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	limit.Inputs = inputs
 	kept := &capture{}
@@ -87,13 +89,13 @@ func (p *Parts) first(
 		}
 	}
 	if len(d.Blocked) > 0 && !complete(w) {
-		return nil, 0, errors.New(d.Blocked[0].Message)
+		return nil, nil, errors.New(d.Blocked[0].Message)
 	}
 	report, err := s.run(ctx, w)
 	if err != nil {
-		return nil, 0, fmt.Errorf("preview of %s: %w", from, err)
+		return nil, nil, fmt.Errorf("preview of %s: %w", from, err)
 	}
-	return kept.batches, report.DeadLetters, nil
+	return kept.batches, &report, nil
 }
 
 // complete reports whether all inputs are there.
@@ -151,7 +153,7 @@ func (p *Parts) limitNode(id string, rows int64) (*plan.Node, error) {
 	}
 	config := clone(limit.Config)
 	if problems := spec.DecodeMap(map[string]any{"rows": rows}, config); len(problems) > 0 {
-		return nil, fmt.Errorf("limit: %s", problems[0].Message)
+		return nil, fmt.Errorf("limit: %s", firstError(problems))
 	}
 	return &plan.Node{
 		ID: id, Type: "limit", Kind: plan.Transformation, Ordered: limit.Ordered, OnError: plan.Fail,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -111,7 +110,7 @@ func (e *Engine) recorded(ctx context.Context, workflow string) (*spec.Document,
 		spec.Options{Catalogue: e.Parts})
 	if d == nil || spec.Failed(problems) {
 		return nil, fmt.Errorf("recorded workflow %s: %s; give its file with --workflow",
-			workflow, problems[0].Message)
+			workflow, firstError(problems))
 	}
 	if strings.Contains(w.Document, "***") {
 		return nil, fmt.Errorf("the recorded workflow %s has its secrets masked; "+
@@ -151,9 +150,9 @@ func (e *Engine) lettersToReplay(r Replay) ([]DeadLetter, error) {
 func (e *Engine) replayWorkflow(
 	ctx context.Context, d *spec.Document, letters []DeadLetter, r Replay, out *Replayed,
 ) (*plan.Workflow, []string, error) {
-	w, problems := e.Parts.Build(d)
-	if spec.Failed(problems) {
-		return nil, nil, errors.New(problems[0].Message)
+	w, err := e.Parts.build(d)
+	if err != nil {
+		return nil, nil, err
 	}
 	byNode := map[string][]DeadLetter{}
 	for _, l := range letters {

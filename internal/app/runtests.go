@@ -37,6 +37,9 @@ type TestDifference struct {
 func (p *Parts) RunTests(
 	ctx context.Context, d *spec.Document, log *slog.Logger,
 ) (results []TestResult, err error) {
+	if _, err := p.build(d); err != nil {
+		return nil, err
+	}
 	s, err := p.newScratch(log)
 	if err != nil {
 		return nil, err
@@ -57,9 +60,9 @@ func (p *Parts) RunTests(
 func (p *Parts) runTest(
 	ctx context.Context, s *scratch, d *spec.Document, test *spec.Test,
 ) ([]TestDifference, error) {
-	w, problems := p.Build(d)
-	if spec.Failed(problems) {
-		return nil, errors.New(problems[0].Message)
+	w, err := p.build(d)
+	if err != nil {
+		return nil, err
 	}
 	w.Execution.Parallelism = 1
 	dead := &capture{}
@@ -86,7 +89,7 @@ func (p *Parts) runTest(
 	if len(wanted) == 0 { // a test of dead letters alone runs everything
 		nodes, wanted = closed(nodes)
 	}
-	nodes, err := p.give(d, nodes, test.Given)
+	nodes, err = p.give(d, nodes, test.Given)
 	if err != nil {
 		return nil, err
 	}

@@ -106,16 +106,17 @@ func (s *session) newRoot() *cobra.Command {
 	flags.BoolVarP(&s.verbose, "verbose", "v", false, "print the engine's log")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
 	for _, add := range s.commands() {
-		markFailures(add)
+		s.markFailures(add)
 		root.AddCommand(add)
 	}
 	return root
 }
 
-// markFailures gives errors of a command itself the exit code of a failure.
-func markFailures(c *cobra.Command) {
+// markFailures gives errors of a command itself the exit code of a failure, and prints the problems
+// of a document with their places.
+func (s *session) markFailures(c *cobra.Command) {
 	for _, child := range c.Commands() {
-		markFailures(child)
+		s.markFailures(child)
 	}
 	run := c.RunE
 	if run == nil {
@@ -126,6 +127,10 @@ func markFailures(c *cobra.Command) {
 		var exit *exitError
 		if err == nil || errors.As(err, &exit) {
 			return err
+		}
+		if unsound, ok := errors.AsType[*app.Unsound](err); ok {
+			s.printProblems(unsound.Problems)
+			return &exitError{exitFailed, nil}
 		}
 		return &exitError{exitFailed, err}
 	}

@@ -30,6 +30,9 @@ func (s *session) previewCommand() *cobra.Command {
 				return err
 			}
 			preview, err := s.parts.Preview(c.Context(), d, args[1], rows, s.logger())
+			if faults := app.Faults(d, err); faults != nil {
+				return &app.Unsound{Problems: faults}
+			}
 			if err != nil {
 				return err
 			}
@@ -38,7 +41,8 @@ func (s *session) previewCommand() *cobra.Command {
 			}
 			s.printTable(preview)
 			if preview.DeadLetters > 0 && !s.quiet {
-				fmt.Fprintf(s.errors, "%s rows were refused on the way\n", count(preview.DeadLetters))
+				fmt.Fprintf(s.errors, "%s refused on the way:\n%s", plural(preview.DeadLetters, "row"),
+					deadLines(preview.FirstDead))
 			}
 			return nil
 		},

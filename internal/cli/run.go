@@ -171,24 +171,25 @@ func stopped(r run.Report, err error) error {
 
 // partial tells of rows that nobody asked to be dead letters, with the first of them.
 func partial(r run.Report) error {
-	noun := "rows"
-	if r.Unasked == 1 {
-		noun = "row"
+	more := ""
+	if n := r.Unasked - int64(len(r.FirstDead)); n > 0 && len(r.FirstDead) > 0 {
+		more = fmt.Sprintf("  ... and %s more\n", count(n))
 	}
+	return fmt.Errorf("%s could not be used:\n%s%sThey are dead letters: see them with `tapeline dead %s`, "+
+		"or accept them with on_error", plural(r.Unasked, "row"), deadLines(r.FirstDead), more, r.Run)
+}
+
+// deadLines writes a line for each row that could not be used.
+func deadLines(dead []run.DeadExample) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s could not be used:", count(r.Unasked), noun)
-	for _, d := range r.FirstDead {
-		fmt.Fprintf(&b, "\n  %s", d.Node)
+	for _, d := range dead {
+		at := d.Node
 		if d.Place != "" {
-			fmt.Fprintf(&b, " %s", d.Place)
+			at += " " + d.Place
 		}
-		fmt.Fprintf(&b, ": %s", oneLine(d.Reason, 160))
+		fmt.Fprintf(&b, "  %s: %s\n", at, oneLine(d.Reason, 160))
 	}
-	if more := r.Unasked - int64(len(r.FirstDead)); more > 0 && len(r.FirstDead) > 0 {
-		fmt.Fprintf(&b, "\n  ... and %s more", count(more))
-	}
-	fmt.Fprintf(&b, "\nThey are dead letters: see them with `tapeline dead %s`, or accept them with on_error", r.Run)
-	return errors.New(b.String())
+	return b.String()
 }
 
 // printReport prints the run's summary and one line a node.
