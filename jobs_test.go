@@ -404,9 +404,9 @@ func TestDemo(t *testing.T) {
 	}
 	// The generator is seeded: so are the dead letters.
 	dead := result.DeadLetters
-	if result.RowsIn != 300_000 || result.RowsOut != 299_706 || len(dead) != 2 ||
-		dead["price is known"] != 144 || dead["quantity is positive"] != 150 {
-		t.Errorf("result %+v, want 300000 rows in, 299706 out, 144 and 150 dead letters", result)
+	if result.RowsIn != 200_000 || result.RowsOut != 199_811 || len(dead) != 2 ||
+		dead["price is known"] != 87 || dead["quantity is positive"] != 102 {
+		t.Errorf("result %+v, want 200000 rows in, 199811 out, 87 and 102 dead letters", result)
 	}
 	t.Logf("killed after checkpoint %d", result.KilledAfter)
 	for _, name := range []string{"demo.yaml", "report.json", "trades.parquet", "trades.db"} {

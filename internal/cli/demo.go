@@ -89,7 +89,7 @@ func (s *session) demo(ctx context.Context, keep string) (err error) {
 	if d.dir, err = filepath.Abs(d.dir); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	for _, step := range []func(context.Context) error{d.write, d.kill, d.resume, d.compare, d.query} {
+	for _, step := range []func(context.Context) error{d.write, d.check, d.kill, d.resume, d.compare, d.query} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
@@ -118,11 +118,27 @@ func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n",
 
 func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
 
-// write puts the workflow into the folder.
+// write puts the workflow into the folder and shows its shape.
 func (d *demo) write(context.Context) error {
-	d.say("1. A workflow: made-up trades -> quality rules -> a Parquet file and a SQLite table.\n"+
-		"   It is examples/demo.yaml, here in %s", d.dir)
+	d.say(`1. A workflow (examples/demo.yaml, here in %s):
+
+   trades ──> checked ──> priced ──┬──> lake   trades.parquet
+   made up    rules       notional ├──> desk   trades.db, table trades
+                 └── rejected rows └─ checkpoints commit both together`, d.dir)
 	return os.WriteFile(d.path("demo.yaml"), []byte(examples.Demo()), 0o644)
+}
+
+// check has the document linted and tested before it runs.
+func (d *demo) check(ctx context.Context) error {
+	d.say("\n2. Check it: every mistake with its line, and the tests it declares.")
+	for _, args := range [][]string{{"lint", "demo.yaml"}, {"test", "demo.yaml"}} {
+		command := d.child(ctx, args...)
+		command.Stdout = d.out
+		if err := command.Run(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // child makes a command of this program in the demo's folder and shows it.
@@ -149,7 +165,7 @@ func (d *demo) kill(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
-	d.say("\n2. Run it, and kill the process (SIGKILL) in the middle.")
+	d.say("\n3. Run it, and kill the process (SIGKILL) in the middle.")
 	command := d.child(ctx, "run", "demo.yaml", "--json-report", "report.json")
 	if err := command.Start(); err != nil {
 		return err
@@ -204,9 +220,9 @@ func (d *demo) afterKill(ctx context.Context) error {
 // resume runs the workflow again and reads its report.
 func (d *demo) resume(ctx context.Context) error {
 	if d.result.KilledAt == 0 {
-		d.say("\n3. What it did.")
+		d.say("\n4. What it did.")
 	} else {
-		d.say("\n3. Run it again: it goes on behind the last checkpoint.")
+		d.say("\n4. Run it again: it goes on behind the last checkpoint.")
 		command := d.child(ctx, "run", "demo.yaml", "--json-report", "report.json")
 		if err := command.Run(); err != nil {
 			return err
@@ -246,7 +262,7 @@ func (d *demo) resume(ctx context.Context) error {
 
 // compare puts the file beside the table in the database, and has it compare the two row by row.
 func (d *demo) compare(ctx context.Context) error {
-	d.say("\n4. Check it: the file becomes a second table, and the database compares the two.")
+	d.say("\n5. Prove it: the file becomes a second table, and the database compares the two.")
 	command := d.child(ctx, "copy", "trades.parquet", "trades.db?table=lake", "--quiet")
 	if err := command.Run(); err != nil {
 		return err
@@ -269,7 +285,7 @@ func (d *demo) compare(ctx context.Context) error {
 
 // query shows the result.
 func (d *demo) query(ctx context.Context) error {
-	d.say("\n5. Query it.")
+	d.say("\n6. Query it.")
 	rows, err := d.ask(ctx, `select symbol, count(*) as trades, sum(quantity) as quantity,
        round(sum(notional) / sum(quantity), 2) as average_price
        from trades group by symbol order by symbol`)
