@@ -1,5 +1,7 @@
 package op
 
+import "maps"
+
 // Example shows an operator at work. The documentation prints it, and a test runs it.
 type Example struct {
 	Config string        // YAML
@@ -19,15 +21,14 @@ func refuses(rows ...string) ExampleRows { return ExampleRows{"dead_letter", row
 
 // Examples returns the example of each operator.
 func Examples() map[string]Example {
+	all := columnExamples()
+	maps.Copy(all, rowExamples())
+	return all
+}
+
+// columnExamples are of operators that change columns.
+func columnExamples() map[string]Example {
 	return map[string]Example{
-		"filter": {
-			"{condition: status == 'active' and price > 10}",
-			[]string{
-				"{id: 1, status: active, price: 20.5}", "{id: 2, status: closed, price: 20.5}",
-				"{id: 3, status: active, price: null}",
-			},
-			[]ExampleRows{gives("{id: 1, status: active, price: 20.5}")},
-		},
 		"select": {
 			"{columns: [price, id]}",
 			[]string{"{id: 1, name: a, price: 2.5}"},
@@ -68,6 +69,31 @@ func Examples() map[string]Example {
 			[]string{"{id: 1, at: {x: 3, y: 4}}", "{id: 2, at: null}"},
 			[]ExampleRows{gives("{id: 1, at_x: 3, at_y: 4}", "{id: 2, at_x: null, at_y: null}")},
 		},
+		"union": {
+			"{columns: {id: int64, name: string}, extra: drop}",
+			[]string{"{id: 1, name: a, note: x}", "{id: 2, name: null, note: y}"},
+			[]ExampleRows{gives("{id: 1, name: a}", "{id: 2, name: null}")},
+		},
+		"enrich": {
+			"{lookup: {type: sqlite, config: {path: companies.db, table: companies}}, on: {symbol: ticker}, columns: {company: {from: name, type: string}}}",
+			[]string{"{symbol: AAPL, qty: 1}", "{symbol: XXXX, qty: 2}", "{symbol: null, qty: 3}"},
+			[]ExampleRows{gives("{symbol: AAPL, qty: 1, company: Apple}", "{symbol: XXXX, qty: 2, company: null}",
+				"{symbol: null, qty: 3, company: null}")},
+		},
+	}
+}
+
+// rowExamples are of operators that keep, repeat, split or delay rows.
+func rowExamples() map[string]Example {
+	return map[string]Example{
+		"filter": {
+			"{condition: status == 'active' and price > 10}",
+			[]string{
+				"{id: 1, status: active, price: 20.5}", "{id: 2, status: closed, price: 20.5}",
+				"{id: 3, status: active, price: null}",
+			},
+			[]ExampleRows{gives("{id: 1, status: active, price: 20.5}")},
+		},
 		"explode": {
 			"{columns: [bid], position: level}",
 			[]string{"{symbol: a, bid: [10, 9]}", "{symbol: b, bid: []}"},
@@ -81,11 +107,6 @@ func Examples() map[string]Example {
 				{"small", []string{"{id: 2, qty: 5}"}},
 				{"rest", []string{"{id: 3, qty: null}"}},
 			},
-		},
-		"union": {
-			"{columns: {id: int64, name: string}, extra: drop}",
-			[]string{"{id: 1, name: a, note: x}", "{id: 2, name: null, note: y}"},
-			[]ExampleRows{gives("{id: 1, name: a}", "{id: 2, name: null}")},
 		},
 		"limit": {
 			"{rows: 2}", []string{"{id: 1}", "{id: 2}", "{id: 3}"}, []ExampleRows{gives("{id: 1}", "{id: 2}")},
@@ -102,12 +123,6 @@ func Examples() map[string]Example {
 				"{id: 3, price: 5, bid: 7, ask: 6}", "{id: 1, price: 5, bid: 4, ask: 6}",
 			},
 			[]ExampleRows{gives("{id: 1, price: 5, bid: 4, ask: 6}"), refuses("{column: price}", "{node: validate}")},
-		},
-		"enrich": {
-			"{lookup: {type: sqlite, config: {path: companies.db, table: companies}}, on: {symbol: ticker}, columns: {company: {from: name, type: string}}}",
-			[]string{"{symbol: AAPL, qty: 1}", "{symbol: XXXX, qty: 2}", "{symbol: null, qty: 3}"},
-			[]ExampleRows{gives("{symbol: AAPL, qty: 1, company: Apple}", "{symbol: XXXX, qty: 2, company: null}",
-				"{symbol: null, qty: 3, company: null}")},
 		},
 		"rate_limit": {
 			"{rows_per_second: 1000}", []string{"{id: 1}", "{id: null}"}, []ExampleRows{gives("{id: 1}", "{id: null}")},
