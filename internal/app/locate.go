@@ -34,8 +34,11 @@ func (p *Parts) Locate(kind spec.NodeKind, address, forced string) (Location, er
 	}
 	c, ok := p.Connectors.Get(name)
 	if !ok || kind == spec.Source && c.Source == nil || kind == spec.Destination && c.Sink == nil {
-		return Location{}, fmt.Errorf("no connector %q that can be a %s; did you mean %q?",
-			name, kind.Noun(), fault.Nearest(name, p.Names(kind)))
+		if near := fault.Nearest(name, p.Names(kind)); near != "" {
+			return Location{}, fmt.Errorf("no connector %q that can be a %s; did you mean %q?", name, kind.Noun(), near)
+		}
+		return Location{}, fmt.Errorf("no connector %q that can be a %s; there are %s",
+			name, kind.Noun(), strings.Join(p.Names(kind), ", "))
 	}
 	config := map[string]any{"path": address}
 	if c.FromURL != nil {

@@ -142,7 +142,10 @@ func outputsOf(
 	for _, n := range d.Nodes() {
 		ids = append(ids, n.ID)
 	}
-	return "", nil, fmt.Errorf("no node %q; did you mean %q?", id, fault.Nearest(id, ids))
+	if near := fault.Nearest(id, ids); near != "" {
+		return "", nil, fmt.Errorf("no node %q; did you mean %q?", id, near)
+	}
+	return "", nil, fmt.Errorf("no node %q; there are %s", id, strings.Join(ids, ", "))
 }
 
 // limitNode returns a node that passes so many rows and then ends the sources before it.

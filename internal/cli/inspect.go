@@ -25,7 +25,12 @@ func (s *session) lintCommand() *cobra.Command {
 			"the text and\nwhat to write instead. Where the files of a source are there, expressions are " +
 			"checked against their columns;\nno other system is asked. Unset environment variables are " +
 			"warnings here.",
-		Args: cobra.MinimumNArgs(1),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("lint takes at least 1 argument, got 0; usage: %s", c.UseLine())
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			all := []spec.Problem{}
 			for _, path := range args {
@@ -120,8 +125,18 @@ func (s *session) connectorsCommand() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			page, ok := s.parts.ConnectorPage(args[0])
 			if !ok {
-				hint := fault.Nearest(args[0], s.parts.Connectors.Names())
-				return usage("no connector %q; did you mean %q?", args[0], hint)
+				names := s.parts.Connectors.Names()
+				if near := fault.Nearest(args[0], names); near != "" {
+					return usage("no connector %q; did you mean %q?", args[0], near)
+				}
+				return usage("no connector %q; there are %s", args[0], strings.Join(names, ", "))
+			}
+			if s.json {
+				for _, d := range app.Describe(s.parts) {
+					if d.Name == args[0] {
+						return s.printJSON(d)
+					}
+				}
 			}
 			fmt.Fprint(s.out, page)
 			return nil

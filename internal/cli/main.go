@@ -140,7 +140,7 @@ func (s *session) markFailures(c *cobra.Command) {
 func exactArgs(n int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usage("%s takes %d arguments, got %d; usage: %s", c.Name(), n, len(args), c.UseLine())
+			return usage("%s takes %s, got %d; usage: %s", c.Name(), plural(int64(n), "argument"), len(args), c.UseLine())
 		}
 		return nil
 	}
