@@ -151,6 +151,10 @@ destinations:
 		{"history"},
 		{"history", "--json"},
 		{"lint", "literal.yaml", "--set", "destinations.out.config.tabel=x"},
+		{"copy", "in.csv", "mysql:me:" + secret + "@tcp(127.0.0.1:1)/x?table=t", "--yaml"},
+		{"copy", "in.csv", "mysq:me:" + secret + "@tcp(127.0.0.1:1)/x"},
+		{"copy", "in.csv", "postgres:host=h password=" + secret, "--yaml"},
+		{"diff", "in.csv", "postgres://me:" + secret + "@127.0.0.1:1/x?table=t"},
 		{"copy", "in.csv", "postgrs://me:" + secret + "@127.0.0.1:1/x"},
 		{"copy", "in.csv", "postgres://me:" + secret + "@127.0.0.1:1/x?nonsense=1"},
 	} {

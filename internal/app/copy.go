@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
-	"net/url"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/expr"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 )
@@ -29,6 +29,67 @@ type Copy struct {
 // Document returns the workflow that does the copy, as YAML text. Its name depends on both ends, so
 // that repeating an interrupted copy takes it up again.
 func (p *Parts) Document(c Copy) (string, error) {
+	return p.document(c, inFull)
+}
+
+// Printable is Document with variables in the place of passwords and other secrets.
+func (p *Parts) Printable(c Copy) (string, error) {
+	return p.document(c, func(typ, name string, value any) any {
+		secrets := p.secrets(typ)
+		instead := "${" + strings.ToUpper(name) + "}"
+		if !secrets[name] || strings.Contains(name, "connection") {
+			instead = "${PASSWORD}"
+		}
+		text, ok := value.(string)
+		if !ok {
+			if !secrets[name] {
+				return nil
+			}
+			return instead // a list or mapping of a secret key
+		}
+		if printed := spec.WithoutSecret(name, text, secrets[name], instead); printed != text {
+			return printed
+		}
+		return nil
+	})
+}
+
+// secrets are the config keys of a connector that are marked secret.
+func (p *Parts) secrets(typ string) map[string]bool {
+	out := map[string]bool{}
+	c, _ := p.Connectors.Get(typ)
+	for _, config := range []any{sourceConfig(c), sinkConfig(c)} {
+		if config == nil {
+			continue
+		}
+		for _, f := range connector.Fields(config) {
+			out[f.Key] = out[f.Key] || f.Secret
+		}
+	}
+	return out
+}
+
+func sourceConfig(c connector.Connector) any {
+	if c.Source == nil {
+		return nil
+	}
+	return c.Source.Config
+}
+
+func sinkConfig(c connector.Connector) any {
+	if c.Sink == nil {
+		return nil
+	}
+	return c.Sink.Config
+}
+
+// inFull hides nothing.
+func inFull(string, string, any) any { return nil }
+
+// printer returns what stands for a value that must not be inFull, nil for one that may.
+type printer func(typ, name string, value any) any
+
+func (p *Parts) document(c Copy, hidden printer) (string, error) {
 	from, err := p.Locate(spec.Source, c.From, c.FromType)
 	if err != nil {
 		return "", err
@@ -49,21 +110,21 @@ func (p *Parts) Document(c Copy) (string, error) {
 	fmt.Fprintf(sum, "%s\n%s\n%s\n%v\n%v\n%v", c.From, c.To, c.Where, c.Select, c.Set, c.SourceSet)
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: copy-%08x\nsources:\n", sum.Sum32())
-	writeNode(&b, "source", from.Type, "", from.Config)
+	writeNode(&b, "source", from.Type, "", from.Config, hidden)
 	last := "source"
 	if c.Where != "" || len(c.Select) > 0 {
 		b.WriteString("transformations:\n")
 	}
 	if c.Where != "" {
-		writeNode(&b, "where", "filter", last, map[string]any{"condition": c.Where})
+		writeNode(&b, "where", "filter", last, map[string]any{"condition": c.Where}, hidden)
 		last = "where"
 	}
 	if len(c.Select) > 0 {
-		writeNode(&b, "select", "select", last, map[string]any{"columns": c.Select})
+		writeNode(&b, "select", "select", last, map[string]any{"columns": c.Select}, hidden)
 		last = "select"
 	}
 	b.WriteString("destinations:\n")
-	writeNode(&b, "sink", to.Type, last, to.Config)
+	writeNode(&b, "sink", to.Type, last, to.Config, hidden)
 	return b.String(), nil
 }
 
@@ -131,7 +192,7 @@ func (c Copy) withoutTable(problem spec.Problem) string {
 }
 
 // writeNode writes one node; values are JSON, which is YAML.
-func writeNode(b *strings.Builder, id, typ, input string, config map[string]any) {
+func writeNode(b *strings.Builder, id, typ, input string, config map[string]any, hidden printer) {
 	fmt.Fprintf(b, "  %s:\n    type: %s\n", id, typ)
 	if input != "" {
 		fmt.Fprintf(b, "    inputs: [%s]\n", input)
@@ -143,6 +204,10 @@ func writeNode(b *strings.Builder, id, typ, input string, config map[string]any)
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
+		if instead := hidden(typ, key, config[key]); instead != nil {
+			fmt.Fprintf(b, "      %s: %q\n", key, instead)
+			continue
+		}
 		var text strings.Builder
 		encoder := json.NewEncoder(&text)
 		encoder.SetEscapeHTML(false)
@@ -151,20 +216,4 @@ func writeNode(b *strings.Builder, id, typ, input string, config map[string]any)
 		value := strings.ReplaceAll(strings.TrimSpace(text.String()), "${", "$${")
 		fmt.Fprintf(b, "      %s: %s\n", key, value)
 	}
-}
-
-// Masked replaces the passwords of both URLs in the text of a copy's document by a substitution.
-func (c Copy) Masked(text string) string {
-	for _, address := range []string{c.From, c.To} {
-		u, err := url.Parse(address)
-		if err != nil || u.User == nil {
-			continue
-		}
-		if password, ok := u.User.Password(); ok && password != "" {
-			for _, spelled := range []string{password, url.PathEscape(password), url.QueryEscape(password)} {
-				text = strings.ReplaceAll(text, ":"+spelled+"@", ":${PASSWORD}@")
-			}
-		}
-	}
-	return text
 }

@@ -156,9 +156,9 @@ func (x *differ) workflow(side diffSide, sink *plan.Node) (*plan.Workflow, error
 	maps.Copy(location.Config, side.set)
 	var text strings.Builder
 	text.WriteString("name: diff\nsources:\n")
-	writeNode(&text, "source", location.Type, "", location.Config)
+	writeNode(&text, "source", location.Type, "", location.Config, inFull)
 	text.WriteString("destinations:\n")
-	writeNode(&text, "sink", "discard", "source", nil)
+	writeNode(&text, "sink", "discard", "source", nil, inFull)
 	d, problems := spec.Parse(redacted(side.address), []byte(text.String()),
 		spec.Options{Catalogue: x.parts})
 	if d == nil || spec.Failed(problems) {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -91,7 +90,7 @@ func (p *Parts) recognise(kind spec.NodeKind, address string) (name, rest string
 		}
 	}
 	return "", "", fmt.Errorf("cannot tell the format of %s %q; name it as in csv:%s, the formats are %s",
-		kind.Noun(), address, address, strings.Join(p.Names(kind), ", "))
+		kind.Noun(), redacted(address), redacted(address), strings.Join(p.Names(kind), ", "))
 }
 
 // matchesSuffix compares the suffix of a path, without compression and query.
@@ -103,10 +102,5 @@ func matchesSuffix(c connector.Connector, address string) bool {
 	return slices.Contains(c.Suffixes, strings.ToLower(filepath.Ext(path)))
 }
 
-// redacted hides a password in a URL.
-func redacted(address string) string {
-	if u, err := url.Parse(address); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return address
-}
+// redacted hides the password in an address, however it is spelled.
+func redacted(address string) string { return spec.WithoutSecret("url", address, false, "***") }

@@ -36,13 +36,17 @@ func (s *session) copyCommand() *cobra.Command {
 			if request.SourceSet, err = settings(sourceSet); err != nil {
 				return err
 			}
+			if printYAML {
+				text, err := s.parts.Printable(request)
+				if err != nil {
+					return usage("%w", err)
+				}
+				_, err = fmt.Fprint(s.out, text)
+				return err
+			}
 			text, err := s.parts.Document(request)
 			if err != nil {
 				return usage("%w", err)
-			}
-			if printYAML {
-				_, err := fmt.Fprint(s.out, request.Masked(text))
-				return err
 			}
 			d, problems := spec.Parse("copy", []byte(text), spec.Options{Catalogue: s.parts})
 			if d == nil || spec.Failed(problems) {

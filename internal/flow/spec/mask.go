@@ -10,7 +10,7 @@ const mask = "***"
 var (
 	urlPassword = regexp.MustCompile(`(?i)([a-z][a-z0-9+.\-]*://[^\s:/@"']*:)([^\s"']*)(@)`)
 	dsnPassword = regexp.MustCompile(
-		`(?i)(\b(?:password|passwd|pwd|secret|token|api_?key|access_?key)=)('[^']*'|"[^"]*"|[^\s;&"',]+)()`)
+		`(?i)((?:\b|%20)(?:password|passwd|pwd|secret|token|api_?key|access_?key)=)('[^']*'|"[^"]*"|[^\s;&"',]+)()`)
 	// user:password@tcp(host), as MySQL drivers write it.
 	mysqlPassword = regexp.MustCompile(`([\w.\-]+:)([^\s"'@]+)(@(?:tcp|unix)\()`)
 	reference     = regexp.MustCompile(`\$\{[^}]*\}`)
@@ -28,6 +28,18 @@ func literalSecret(raw string) bool {
 		_, fallback, _ := strings.Cut(ref, ":-")
 		return strings.TrimSuffix(fallback, "}")
 	})) != ""
+}
+
+// WithoutSecret returns the text of a config value for printing. Passwords inside URLs and connection
+// strings become instead; so does all of a value whose key is marked secret or named like one, unless
+// it is a connection string.
+func WithoutSecret(name, text string, marked bool, instead string) string {
+	masked := maskPasswords(text, func(string) string { return instead })
+	connection := strings.Contains(name, "connection") || name == "url" || name == "dsn"
+	if (marked || secretName.MatchString(name)) && !connection && literalSecret(text) {
+		return instead
+	}
+	return masked
 }
 
 // maskText hides passwords inside URLs and key=value connection strings.
