@@ -298,7 +298,7 @@ func (b *binder) binary(n *ast.BinaryNode, at span) *node {
 	case "..":
 		return b.fail(at, "use it as in x in 1..10", "a range is not a value")
 	case "matches":
-		return b.call("matches", []ast.Node{n.Left, n.Right}, at)
+		return b.call("regex_match", []ast.Node{n.Left, n.Right}, at)
 	case "**", "^":
 		return b.call("power", []ast.Node{n.Left, n.Right}, at)
 	}

@@ -28,17 +28,10 @@ func regexFunctions() []entry {
 		}
 	}
 	return []entry{
-		define("matches(text: string, pattern: string) -> bool",
-			"Whether the pattern matches somewhere in the text (RE2 syntax; ^ and $ anchor it). "+
-				"text matches pattern is the same, and so is regex_match.", batch.Bool,
-			func(_ *frame, r *regexp.Regexp, a []value) (value, string) {
-				return boolValue(r.Match(a[0].text)), ""
-			}, Example{"'ab12' matches '^[a-z]+[0-9]+$'", "true"}),
 		define("regex_match(text: string, pattern: string) -> bool",
-			"As matches.", batch.Bool,
-			func(_ *frame, r *regexp.Regexp, a []value) (value, string) {
-				return boolValue(r.Match(a[0].text)), ""
-			}, Example{"regex_match('ab', '^b')", "false"}),
+			"Whether the pattern matches somewhere in the text (RE2 syntax; ^ and $ anchor it). "+
+				"The operator in text matches pattern does the same.", batch.Bool, runMatch,
+			Example{"'ab12' matches '^[a-z]+[0-9]+$'", "true"}, Example{"regex_match('ab', '^b')", "false"}),
 		define("regex_extract(text: string, pattern: string, group?: int) -> string",
 			"What the first match's group captured (by default the first group, or the whole match when "+
 				"there is none); NULL without a match.", batch.String, runExtract,
@@ -55,6 +48,10 @@ func regexFunctions() []entry {
 				return intValue(int64(len(r.FindAllIndex(a[0].text, -1)))), ""
 			}, Example{"regex_count('a1b22', '[0-9]')", "3"}),
 	}
+}
+
+func runMatch(_ *frame, r *regexp.Regexp, a []value) (value, string) {
+	return boolValue(r.Match(a[0].text)), ""
 }
 
 type regexRun func(f *frame, r *regexp.Regexp, args []value) (value, string)
