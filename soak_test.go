@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 
@@ -61,25 +62,12 @@ func TestLatencyAt100kRowsPerSecond(t *testing.T) {
 	if os.Getenv("TAPELINE_SOAK") == "1" {
 		rows = 2_000_000
 	}
-	report, _, output := measured(t, fmt.Sprintf(`name: latency
-execution: {linger: 2ms, checkpoint_interval: 1s}
-sources:
-  rows:
-    type: generate
-    config:
-      rows: %d
-      seed: 42
-      rate: 100000
-      fields:
-        id: sequence
-        status: [active, inactive]
-        amount: {type: "decimal(12,2)", min: 0, max: 1000}
-        due: emitted
-transformations:
-  active: {type: filter, inputs: [rows], config: {condition: status == 'active'}}
-destinations:
-  nothing: {type: discard, inputs: [active], config: {latency_field: due}}
-`, rows))
+	document, err := os.ReadFile(filepath.Join(testenv.Root(), "bench", "workflows", "latency.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, _, output := measured(t, strings.Replace(string(document), "rows: 1000000",
+		fmt.Sprintf("rows: %d", rows), 1))
 	if report.RowsIn != int64(rows) {
 		t.Errorf("%d rows in, want %d", report.RowsIn, rows)
 	}

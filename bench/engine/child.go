@@ -21,7 +21,9 @@ type report struct {
 }
 
 // runDocument runs a workflow in a folder of its own and returns its report and what it printed.
-func (o *options) runDocument(ctx context.Context, text string) (report, string, error) {
+func (o *options) runDocument(
+	ctx context.Context, text string, flags ...string,
+) (report, string, error) {
 	var r report
 	dir, err := os.MkdirTemp("", "tapeline-bench")
 	if err != nil {
@@ -31,8 +33,9 @@ func (o *options) runDocument(ctx context.Context, text string) (report, string,
 	if err := os.WriteFile(filepath.Join(dir, "flow.yaml"), []byte(text), 0o600); err != nil {
 		return r, "", err
 	}
-	command := exec.CommandContext(ctx, o.tapeline, "run", "flow.yaml", "--verbose",
-		"--json-report", "report.json")
+	command := exec.CommandContext(ctx, o.tapeline, append([]string{
+		"run", "flow.yaml", "--verbose", "--json-report", "report.json",
+	}, flags...)...)
 	command.Dir = dir
 	output, err := command.CombinedOutput()
 	if err != nil {

@@ -4,42 +4,31 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
 )
 
-const latencyRate = 100_000 // rows per second
+const latencyRate = 100_000 // rows per second, as the document says
 
 var quantiles = regexp.MustCompile(`p50=(\S+) p99=(\S+) p999=(\S+) max=(\S+)`)
 
 // latency measures from the intended emission of each row to the return of the Write that took it.
 func (o *options) latency(ctx context.Context) error {
+	document, err := os.ReadFile(filepath.Join(o.root, "bench", "workflows", "latency.yaml"))
+	if err != nil {
+		return err
+	}
 	rows := int(o.seconds.Seconds() * latencyRate)
 	fmt.Printf("generate %d rows/s -> filter -> discard, linger 2 ms, checkpoints every second, %d rows\n\n",
 		latencyRate, rows)
 	fmt.Println("| run | p50 | p99 | p99.9 | max |\n|---|---|---|---|---|")
 	var p99 []time.Duration
 	for round := range o.rounds {
-		_, output, err := o.runDocument(ctx, fmt.Sprintf(`name: latency
-execution: {linger: 2ms, checkpoint_interval: 1s}
-sources:
-  rows:
-    type: generate
-    config:
-      rows: %d
-      seed: 42
-      rate: %d
-      fields:
-        id: sequence
-        status: [active, inactive]
-        amount: {type: "decimal(12,2)", min: 0, max: 1000}
-        due: emitted
-transformations:
-  active: {type: filter, inputs: [rows], config: {condition: status == 'active'}}
-destinations:
-  nothing: {type: discard, inputs: [active], config: {latency_field: due}}
-`, rows, latencyRate))
+		_, output, err := o.runDocument(ctx, string(document),
+			"--set", fmt.Sprintf("sources.rows.config.rows=%d", rows))
 		if err != nil {
 			return err
 		}

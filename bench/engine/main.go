@@ -16,6 +16,7 @@ import (
 
 // options are the command line.
 type options struct {
+	root     string // of the repository
 	workload string
 	tapeline string        // binary; default bin/tapeline
 	seconds  time.Duration // about, of one run
@@ -37,7 +38,7 @@ func run(ctx context.Context, args []string) error {
 		return fmt.Errorf("find repository: %w", err)
 	}
 	root := filepath.Dir(strings.TrimSpace(string(text)))
-	var o options
+	o := options{root: root}
 	flags := flag.NewFlagSet("engine", flag.ContinueOnError)
 	flags.StringVar(&o.workload, "workload", "", "latency or batching")
 	flags.StringVar(&o.tapeline, "tapeline", filepath.Join(root, "bin", "tapeline"), "binary (make build)")
