@@ -53,9 +53,9 @@ func sourceCompressions() []string { return []string{"", "auto", "none", "gzip",
 
 // SinkConfig is the part of a file sink's configuration that all formats share; embed it.
 type SinkConfig struct {
-	Path        string `yaml:"path" required:"true" doc:"file to write; a folder, written with a final / or existing, gets part files" example:"out/result.csv"`
-	Compression string `yaml:"compression" enum:"auto,none,gzip,zstd" doc:"auto follows the ending of path: .gz, .zst. Default auto"`
-	IfExists    string `yaml:"if_exists" resume:"ignore" enum:"replace,append,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
+	Path         string         `yaml:"path" required:"true" doc:"file to write; a folder, written with a final / or existing, gets part files" example:"out/result.csv"`
+	Compression  string         `yaml:"compression" enum:"auto,none,gzip,zstd" doc:"auto follows the ending of path: .gz, .zst. Default auto"`
+	IfExists     string         `yaml:"if_exists" resume:"ignore" enum:"replace,append,error" doc:"what happens to a file that exists when the run is complete. Default replace"`
 	MinPartBytes connector.Size `yaml:"min_part_bytes" resume:"ignore" doc:"folders: a part is published at the first checkpoint at which it has this size. Default 64MB"`
 }
 
