@@ -155,7 +155,10 @@ func NullColumn(typ Type, rows int) *Column {
 	case typ.Kind == Bool:
 		c.fixed = NewBitmap(rows)
 	case typ.Kind == Foreign:
-		c.foreign = array.MakeArrayOfNull(memory.DefaultAllocator, typ.arrow, rows)
+		// MakeArrayOfNull leaves buffers of unions out.
+		nulls := array.NewBuilder(memory.DefaultAllocator, typ.arrow)
+		nulls.AppendNulls(rows)
+		c.foreign = nulls.NewArray()
 	default:
 		c.fixed = make([]byte, rows*typ.Width())
 	}

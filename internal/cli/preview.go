@@ -86,8 +86,7 @@ func (s *session) printTable(p *app.Preview) {
 		}
 	}
 	if len(p.Columns) == 0 {
-		fmt.Fprintln(s.out, "no rows")
-		return
+		lines = nil
 	}
 	for _, line := range lines {
 		var b strings.Builder
@@ -98,6 +97,9 @@ func (s *session) printTable(p *app.Preview) {
 			}
 		}
 		fmt.Fprintln(s.out, strings.TrimRight(b.String(), " "))
+	}
+	if len(p.Rows) == 0 {
+		fmt.Fprintln(s.out, "no rows")
 	}
 }
 
