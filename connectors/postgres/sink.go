@@ -145,8 +145,13 @@ func (s *sink) Write(ctx context.Context, chunk connector.Chunk) error {
 			return err
 		}
 	}
-	if out.rows > 0 {
+	switch {
+	case out.rows > 0:
 		if err := s.write(ctx, out); err != nil {
+			return err
+		}
+	case out.target != nil && s.config.Mode == sqlkit.Replace: // a run without rows replaces too
+		if err := s.begin(ctx, out.target); err != nil {
 			return err
 		}
 	}

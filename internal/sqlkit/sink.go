@@ -144,7 +144,9 @@ func (s *Sink) Write(ctx context.Context, chunk connector.Chunk) error {
 	if err != nil {
 		return err
 	}
-	if len(inserts) > 0 || len(deletes) > 0 {
+	// A run without rows replaces what stands there too.
+	empties := s.config.Mode == Replace && !s.emptied.Has(t.name)
+	if len(inserts) > 0 || len(deletes) > 0 || empties {
 		if err := s.write(ctx, t, columns, inserts, deletes); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ func Sink(t *testing.T, open func(t testing.TB) *Database) {
 	run(t, open, map[string]func(*Database){
 		"epochs": epochs, "zombie": zombie, "round trip": roundTrip, "keyed": keyed,
 		"key order": keyOrder, "replace a shared table": replaceShared,
-		"replace late tables": replaceLate, "replace a lost epoch": replaceLost,
+		"replace late tables": replaceLate, "replace a lost epoch": replaceLost, "replace by nothing": replaceByNothing,
 		"many tables": manyTables, "refused rows": refusedRows, "conflicts": conflicts,
 		"names": names, "evolve": evolve, "evolve tables named by rows": evolveLate,
 	})
@@ -266,6 +266,20 @@ func replaceLost(d *Database) {
 	d.Expect("SELECT name FROM people", "old")
 	s.Put("", People(d, 0, 3, "new"))
 	s.Checkpoint(1)
+	d.Expect("SELECT name, count(*) FROM people GROUP BY name", "new|3")
+}
+
+// replaceByNothing: the columns of no rows empty the table, once.
+func replaceByNothing(d *Database) {
+	d.Exec("CREATE TABLE people (id BIGINT, name VARCHAR(20))")
+	d.insert("people", "(77, 'old')")
+	s := d.Sink(sqlkit.SinkConfig{Table: "people", Mode: sqlkit.Replace}, connector.Task{})
+	s.Put("", People(d, 0, 0, "none"))
+	s.Checkpoint(1)
+	d.Expect("SELECT name FROM people")
+	s.Put("", People(d, 0, 3, "new"))
+	s.Put("", People(d, 0, 0, "none"))
+	s.Checkpoint(2)
 	d.Expect("SELECT name, count(*) FROM people GROUP BY name", "new|3")
 }
 
