@@ -203,7 +203,7 @@ func TestConfigProblemsAreNamed(t *testing.T) {
 		want   string
 	}{
 		{nil, "fields: want a mapping"},
-		{[]FieldConfig{{Name: "a", Short: "int65"}}, "fields.a: type"},
+		{[]FieldConfig{{Name: "a", Short: "int65"}}, `fields.a: "int65" is not a type`},
 		{[]FieldConfig{{Name: "a", Short: 5}}, "want a mapping, a list"},
 		{[]FieldConfig{{Name: "a", Type: "int8", Min: 200}}, "fields.a: min"},
 		{[]FieldConfig{{Name: "a", Type: "int64", Min: 2, Max: 1}}, "below min"},

@@ -149,6 +149,8 @@ func (s *session) finish(report run.Report, err error, interrupted bool, flags r
 	switch {
 	case interrupted && report.Status != run.Completed:
 		return &exitError{exitInterrupted, stopped(report, err)}
+	case err != nil && len(report.FirstDead) > 0:
+		return errors.Join(err, partial(report)) // it may be why nothing worked
 	case err != nil:
 		return err
 	case report.Unasked > 0:

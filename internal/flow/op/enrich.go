@@ -131,7 +131,7 @@ func (e *enrich) open() error {
 		return nil
 	}
 	if e.lookup == nil {
-		return ErrNoLookup
+		return &ConfigError{"lookup", fmt.Errorf("%s cannot answer here: %w", e.config.Lookup.Type, ErrNoLookup)}
 	}
 	if err := e.lookup.Open(e.ctx); err != nil {
 		return fmt.Errorf("open lookup %s: %w", e.config.Lookup.Type, err)
