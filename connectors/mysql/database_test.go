@@ -70,6 +70,8 @@ func open(t testing.TB) *sqltest.Database { return newFixture(t).Database }
 
 func TestSource(t *testing.T) { sqltest.Source(t, open) }
 
+func TestExactSource(t *testing.T) { sqltest.ExactSource(t, open) }
+
 func TestSink(t *testing.T) { sqltest.Sink(t, open) }
 
 func BenchmarkSink(b *testing.B) { sqltest.BenchmarkSink(b, open) }

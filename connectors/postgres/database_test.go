@@ -46,4 +46,6 @@ func open(t testing.TB) *sqltest.Database {
 
 func TestSource(t *testing.T) { sqltest.Source(t, open) }
 
+func TestExactSource(t *testing.T) { sqltest.ExactSource(t, open) }
+
 func TestSink(t *testing.T) { sqltest.Sink(t, open) }
