@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -50,7 +51,7 @@ func (o *options) batching(ctx context.Context) error {
 		fmt.Printf("%s\n\n| batch_size | rows/s | p50 | p99 | size at the end |\n|---|---|---|---|---|\n", sink.name)
 		best := 0.0
 		for _, size := range []int{256, 1024, 4096, 16384, 65536} {
-			fixed, err := o.batches(ctx, sink, fmt.Sprint(size), size)
+			fixed, err := o.batches(ctx, sink, strconv.Itoa(size), size)
 			if err != nil {
 				return err
 			}

@@ -293,7 +293,7 @@ func Faults(d *spec.Document, err error) []spec.Problem {
 // configProblems places the errors of a connector or operator in the document. path is the key
 // they are below, "" the config itself.
 func configProblems(n *spec.Node, path string, err error) []spec.Problem {
-	switch fault := err.(type) {
+	switch fault := err.(type) { //nolint:errorlint // one level of the tree at a time: each may add to the path
 	case *connector.Error:
 		if fault.Err != nil {
 			return configProblems(n, path, fault.Err)

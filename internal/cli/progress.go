@@ -152,7 +152,8 @@ func (p *pace) head() string {
 
 // line is the head with the node that works most and the one that waits most.
 func (p *pace) line() string {
-	line := p.head()
+	var line strings.Builder
+	line.WriteString(p.head())
 	for _, part := range []struct {
 		name  string
 		share func(n nodePace) float64
@@ -167,10 +168,10 @@ func (p *pace) line() string {
 			}
 		}
 		if id != "" {
-			line += fmt.Sprintf(", %s %s %.0f%%", part.name, id, most*100)
+			fmt.Fprintf(&line, ", %s %s %.0f%%", part.name, id, most*100)
 		}
 	}
-	return line
+	return line.String()
 }
 
 // panel is the head and a line a node, within so many columns and lines; what tells least is left

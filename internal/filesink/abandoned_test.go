@@ -1,6 +1,7 @@
 package filesink
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"math/rand/v2"
@@ -23,7 +24,7 @@ func (p process) start(system *simfs.FS) (*Stage, error) {
 		Env: connector.Env{FS: system, Dir: p.state}, Sink: SinkConfig{Path: p.path}, Suffix: ".csv",
 	})
 	if err == nil {
-		err = s.Open(nil, connector.Task{Run: p.run, Node: "out", Count: 1, Fence: p.fence}) //nolint:staticcheck // unused
+		err = s.Open(context.Background(), connector.Task{Run: p.run, Node: "out", Count: 1, Fence: p.fence})
 	}
 	return s, err
 }

@@ -3,6 +3,7 @@ package filesink
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -50,7 +51,7 @@ func safeName(text string, maxBytes int) string {
 
 func shortSum(text string) string {
 	sum := sha256.Sum256([]byte(text))
-	return fmt.Sprintf("%x", sum[:4])
+	return hex.EncodeToString(sum[:4])
 }
 
 // hidden returns the name of the part that the owner with the fence began in the epoch number.

@@ -150,7 +150,7 @@ func TestOtherColumnsBeginAnotherFile(t *testing.T) {
 		if refused := errors.As(err, &e) && e.Code == "dat_columns_changed"; refused != (c.want == "") {
 			t.Errorf("%s: %v", name, err)
 		}
-		got := ""
+		var got strings.Builder
 		entries, err := system.List("out")
 		if err != nil {
 			t.Fatal(err)
@@ -158,11 +158,11 @@ func TestOtherColumnsBeginAnotherFile(t *testing.T) {
 		for _, entry := range entries {
 			if f, err := system.Open("out/" + entry.Name()); err == nil && !strings.HasPrefix(entry.Name(), ".") {
 				data, _ := io.ReadAll(f)
-				got += string(data) + "| "
+				got.WriteString(string(data) + "| ")
 			}
 		}
-		if got != c.want {
-			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		if got.String() != c.want {
+			t.Errorf("%s: got %q, want %q", name, got.String(), c.want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/tapeline/tapeline/batch"
@@ -76,11 +77,7 @@ func TestSinkLearnsColumnsWithoutRows(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		got := ""
-		for _, h := range headers {
-			got += h
-		}
-		if got != c.want {
+		if got := strings.Join(headers, ""); got != c.want {
 			t.Errorf("%s: the sink learned %q, want %q", name, got, c.want)
 		}
 	}
