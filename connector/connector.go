@@ -163,6 +163,15 @@ type Encoder interface {
 // EncodeFunc fills Payload from Batch. *PartialError names rows that are not in Payload.
 type EncodeFunc func(chunk Chunk) (Chunk, error)
 
+// Merger is an Encoder whose payloads can be joined, so that small chunks share one Write.
+type Merger interface {
+	Encoder
+	// Merge returns a payload with the rows of all, in order; false when these do not go together.
+	// It may refer to their memory, which stays until the Write that takes it has returned. That
+	// Write has no Batch, and refuses all rows or none.
+	Merge(payloads []any) (any, bool)
+}
+
 // Checker can say whether a source or sink is reachable and permitted, without side effects.
 type Checker interface {
 	Check(ctx context.Context) error

@@ -16,8 +16,8 @@ const databaseVariable = "TAPELINE_TEST_POSTGRES"
 type slowSink struct {
 	name   string
 	config string
-	// rate is about what it takes per second, to size the runs.
-	rate func(batch int) float64
+	// rate is about what it takes per second, to size the first runs.
+	rate func(setting string) float64
 }
 
 func slowSinks() []slowSink {
@@ -25,13 +25,18 @@ func slowSinks() []slowSink {
 	sinks := []slowSink{{
 		name:   "5 ms per call, at most 2 M rows/s",
 		config: fmt.Sprintf("{type: discard, inputs: [rows], config: {stall: %s, rate: %d}}", stall, most),
-		rate:   func(batch int) float64 { return min(most, float64(batch)/stall.Seconds()) },
+		rate: func(setting string) float64 {
+			if size, err := strconv.Atoi(setting); err == nil {
+				return min(most, float64(size)/stall.Seconds())
+			}
+			return most
+		},
 	}}
 	if dsn := os.Getenv(databaseVariable); dsn != "" {
 		sinks = append(sinks, slowSink{
 			name: "PostgreSQL", config: fmt.Sprintf("{type: postgres, inputs: [rows], config: "+
 				"{connection_string: %q, table: tapeline_bench_batching, mode: replace}}", dsn),
-			rate: func(batch int) float64 { return 300_000 },
+			rate: func(string) float64 { return 700_000 },
 		})
 	}
 	return sinks
@@ -44,46 +49,76 @@ type outcome struct {
 	rows     int     // of a batch at the end
 }
 
-// batching sweeps fixed sizes, then lets the engine adapt, then sets only a latency target: half of
-// what adapting alone gave.
+// batching sweeps fixed sizes and lets the engine adapt, interleaved; then it sets only a latency
+// target: half of what adapting alone gave.
 func (o *options) batching(ctx context.Context) error {
+	const fixed = 5
+	settings := []string{"256", "1024", "4096", "16384", "65536", "{initial: 1024}", "{initial: 16384}"}
 	for _, sink := range slowSinks() {
 		fmt.Printf("%s\n\n| batch_size | rows/s | p50 | p99 | size at the end |\n|---|---|---|---|---|\n", sink.name)
-		best := 0.0
-		for _, size := range []int{256, 1024, 4096, 16384, 65536} {
-			fixed, err := o.batches(ctx, sink, strconv.Itoa(size), size)
-			if err != nil {
-				return err
-			}
-			best = max(best, fixed.rate)
-		}
-		var free outcome
-		for _, initial := range []int{1024, 16384} {
-			var err error
-			free, err = o.batches(ctx, sink, fmt.Sprintf("{initial: %d}", initial), 65536)
-			if err != nil {
-				return err
-			}
-			fmt.Printf("|  | %.0f %% of the best fixed size | | | |\n", 100*free.rate/best)
-		}
-		target := time.Duration(free.p99 / 2 * float64(time.Second)).Round(100 * time.Microsecond)
-		bound, err := o.batches(ctx, sink, fmt.Sprintf("{latency_target: %v}", target), 4096)
+		results, err := o.batches(ctx, sink, settings)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| | | | %.0f %% of that without a target | |\n\n", 100*bound.p99/free.p99)
+		best := 0.0
+		for _, r := range results[:fixed] {
+			best = max(best, r.rate)
+		}
+		for i, r := range results {
+			r.print(settings[i])
+			if i >= fixed {
+				fmt.Printf("|  | %.0f %% of the best fixed size | | | |\n", 100*r.rate/best)
+			}
+		}
+		free := results[len(results)-1]
+		target := time.Duration(free.p99 / 2 * float64(time.Second)).Round(100 * time.Microsecond)
+		setting := fmt.Sprintf("{latency_target: %v}", target)
+		bound, err := o.batches(ctx, sink, []string{setting})
+		if err != nil {
+			return err
+		}
+		bound[0].print(setting)
+		fmt.Printf("| | | | %.0f %% of that without a target | |\n\n", 100*bound[0].p99/free.p99)
 	}
 	return nil
 }
 
-// batches measures one setting of batch_size; the run is sized for batches of about size rows.
-func (o *options) batches(
-	ctx context.Context, sink slowSink, setting string, size int,
-) (outcome, error) {
-	var rates, p50, p99 []float64
-	rows := 0
+func (o outcome) print(setting string) {
+	fmt.Printf("| `%s` | %.0f | %.1f ms | %.1f ms | %d |\n", setting, o.rate, 1000*o.p50, 1000*o.p99, o.rows)
+}
+
+// batches measures each setting of batch_size once a round. A first round is sized by what the sink
+// is thought to take, the next ones by what it took.
+func (o *options) batches(ctx context.Context, sink slowSink, settings []string) ([]outcome, error) {
+	runs := make([][]outcome, len(settings))
 	for range o.rounds {
-		r, _, err := o.runDocument(ctx, fmt.Sprintf(`name: batching
+		for i, setting := range settings {
+			rate := sink.rate(setting)
+			if n := len(runs[i]); n > 0 {
+				rate = runs[i][n-1].rate
+			}
+			r, err := o.batchRun(ctx, sink, setting, int(rate*o.seconds.Seconds()))
+			if err != nil {
+				return nil, err
+			}
+			runs[i] = append(runs[i], r)
+		}
+	}
+	medians := make([]outcome, len(settings))
+	for i := range runs {
+		var rates, p50, p99 []float64
+		for _, r := range runs[i] {
+			rates, p50, p99 = append(rates, r.rate), append(p50, r.p50), append(p99, r.p99)
+		}
+		medians[i] = outcome{median(rates), median(p50), median(p99), runs[i][len(runs[i])-1].rows}
+	}
+	return medians, nil
+}
+
+func (o *options) batchRun(
+	ctx context.Context, sink slowSink, setting string, rows int,
+) (outcome, error) {
+	r, _, err := o.runDocument(ctx, fmt.Sprintf(`name: batching
 execution: {batch_size: %s, checkpoint_interval: 1s, linger: 20ms}
 sources:
   rows:
@@ -97,16 +132,10 @@ sources:
         amount: {type: "decimal(12,2)", min: 0, max: 1000}
 destinations:
   out: %s
-`, setting, int(sink.rate(size)*o.seconds.Seconds()), sink.config))
-		if err != nil {
-			return outcome{}, err
-		}
-		rates = append(rates, float64(r.RowsIn)/r.Seconds)
-		p50, p99 = append(p50, r.Nodes[0].P50), append(p99, r.Nodes[0].P99)
-		rows = r.Nodes[0].BatchRows
+`, setting, rows, sink.config))
+	if err != nil {
+		return outcome{}, err
 	}
-	out := outcome{rate: median(rates), p50: median(p50), p99: median(p99), rows: rows}
-	fmt.Printf("| `%s` | %.0f | %.1f ms | %.1f ms | %d |\n", setting, out.rate, 1000*out.p50, 1000*out.p99,
-		out.rows)
-	return out, nil
+	source := r.Nodes[0]
+	return outcome{float64(r.RowsIn) / r.Seconds, source.P50, source.P99, source.BatchRows}, nil
 }

@@ -237,7 +237,19 @@ type encodingSink struct {
 	scratch *[]tableRow // fault: of all workers
 }
 
-var _ connector.Encoder = encodingSink{}
+var _ connector.Merger = encodingSink{}
+
+// Merge implements connector.Merger.
+func (s encodingSink) Merge(payloads []any) (any, bool) {
+	rows := new([]tableRow)
+	if s.is("merges in place") {
+		rows = payloads[1].(*[]tableRow)
+	}
+	for _, p := range payloads {
+		*rows = append(*rows, *p.(*[]tableRow)...)
+	}
+	return rows, true
+}
 
 // NewEncode implements connector.Encoder.
 func (s encodingSink) NewEncode() connector.EncodeFunc {

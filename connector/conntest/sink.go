@@ -80,6 +80,7 @@ func (c SinkCase) checks() []check {
 		with("selection and lazy columns", visible, (*sinkCheck).selection),
 		with("memory", "", (*sinkCheck).memory),
 		with("encode in parallel", visible, (*sinkCheck).encodeParallel),
+		with("merge payloads", visible, (*sinkCheck).merge),
 		with("cancelled", "", (*sinkCheck).cancelled),
 		with("close early", "", (*sinkCheck).closeEarly),
 		with("invisible before commit", unless(can.Staged && !c.Lossy, "not staged"),

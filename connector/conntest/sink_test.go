@@ -23,6 +23,7 @@ func TestSinkCatches(t *testing.T) {
 		{"staging", "retains the batch", "memory", "overwritten after Write"},
 		{"staging", "alters the batch", "memory", "were altered"},
 		{"encoding", "encoders share scratch", "encode in parallel", "rows of 4 encoders"},
+		{"encoding", "merges in place", "merge payloads", "joined rows"},
 		{"staging", "takes half when cancelled", "cancelled", "cancelled Write"},
 		{"staging", "hangs when cancelled", "cancelled", "does not return"},
 		{"staging", "publishes at Close", "close early", "too much"},

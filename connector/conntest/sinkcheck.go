@@ -203,6 +203,38 @@ func (s *sinkCheck) encodeParallel(t testing.TB) {
 	s.expect(t, "rows of 4 encoders", workers*each)
 }
 
+// merge: a Merger's joined payload holds the rows of all chunks, which may be written alone later.
+func (s *sinkCheck) merge(t testing.TB) {
+	w := s.restore(t, connector.Epoch{}, nil)
+	defer w.close()
+	m, ok := w.sink.(connector.Merger)
+	if !ok {
+		return
+	}
+	const chunks, each = 3, 10
+	payloads, errs := make([]any, chunks), make([]error, chunks)
+	for i := range payloads {
+		var chunk connector.Chunk
+		chunk, errs[i] = w.chunk(s.rows(i*each, (i+1)*each, 0), m.NewEncode())
+		payloads[i] = chunk.Payload
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Fatalf("encode: %v", err)
+	}
+	joined, ok := m.Merge(payloads)
+	if !ok {
+		return // each is written alone then, as in the other checks
+	}
+	for _, payload := range []any{joined, payloads[1]} {
+		if err := w.sink.Write(t.Context(), connector.Chunk{Payload: payload}); err != nil {
+			t.Fatalf("write: %v", err)
+		}
+	}
+	w.commit(onlyEpoch())
+	s.expectRows(t, "joined rows, and those of one chunk again",
+		s.rows(0, chunks*each, 0), s.rows(each, 2*each, 0))
+}
+
 // cancelled: Write returns soon when its context has ended and took the chunk whole or not at all.
 func (s *sinkCheck) cancelled(t testing.TB) {
 	w := s.restore(t, connector.Epoch{}, nil)

@@ -16,10 +16,10 @@ import (
 	"github.com/tapeline/tapeline/internal/sqlkit"
 )
 
-// frames is a chunk ready for the server: one CopyData message.
+// frames are rows ready for the server: CopyData messages between header and trailer of the stream.
 type frames struct {
 	target  *target
-	data    []byte
+	data    [][]byte
 	rows    int
 	deletes bool
 }
@@ -46,7 +46,7 @@ func (s *sink) NewEncode() connector.EncodeFunc {
 		if err != nil {
 			return chunk, err
 		}
-		chunk.Payload, chunk.Release = out, func() { e.spare.Put(&out.data) }
+		chunk.Payload, chunk.Release = out, func() { e.spare.Put(&out.data[0]) }
 		if len(bad) > 0 {
 			return chunk, &connector.PartialError{Rows: bad}
 		}
@@ -154,9 +154,6 @@ func (e *encoder) write(out *frames, b *batch.Batch, rows []int32) {
 	}
 	data = append(data, 'd', 0, 0, 0, 0)
 	t := out.target
-	if t.binary {
-		data = append(data, copyHeader...)
-	}
 	for i := range n {
 		row := i
 		if rows != nil {
@@ -174,11 +171,23 @@ func (e *encoder) write(out *frames, b *batch.Batch, rows []int32) {
 			data = append(data, '\n')
 		}
 	}
-	if t.binary {
-		data = append(data, 0xff, 0xff)
-	}
 	binary.BigEndian.PutUint32(data[1:], uint32(len(data)-1))
-	out.data, out.rows = data, n
+	out.data, out.rows = [][]byte{data}, n
+}
+
+// Merge implements connector.Merger. Rows of a stage table are numbered per chunk and stay apart.
+func (s *sink) Merge(payloads []any) (any, bool) {
+	merged := &frames{}
+	for _, p := range payloads {
+		one, ok := p.(*frames)
+		if !ok || one.target.keyed || merged.target != nil && one.target != merged.target {
+			return nil, false
+		}
+		merged.target = one.target
+		merged.data = append(merged.data, one.data...)
+		merged.rows += one.rows
+	}
+	return merged, true
 }
 
 // stageColumns appends the row number and the operation that stage tables have.

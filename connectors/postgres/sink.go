@@ -49,7 +49,7 @@ type sink struct {
 
 var (
 	_ connector.Decider       = (*sink)(nil)
-	_ connector.Encoder       = (*sink)(nil)
+	_ connector.Merger        = (*sink)(nil)
 	_ connector.Upserter      = (*sink)(nil)
 	_ connector.SchemaEvolver = (*sink)(nil)
 	_ connector.Checker       = (*sink)(nil)
@@ -175,7 +175,7 @@ func (s *sink) write(ctx context.Context, out *frames) error {
 		return s.broken(op, err)
 	}
 	stop := w.watch(ctx)
-	err = w.copyIn(sql, out.data)
+	err = w.copyIn(sql, out.target.binary, out.data)
 	stop()
 	var refused *pgconn.PgError
 	switch {

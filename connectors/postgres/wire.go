@@ -178,13 +178,20 @@ func serverMessage(body []byte) error {
 
 // copyIn sends a query ending in COPY ... FROM STDIN with its frames, and waits for the server's
 // verdict. The server ignores frames of a COPY it refused, so nothing waits in between.
-func (w *wire) copyIn(sql string, frames []byte) error {
-	message, err := (&pgproto3.Query{String: sql}).Encode(nil)
+func (w *wire) copyIn(sql string, binaryForm bool, frames [][]byte) error {
+	begin, err := (&pgproto3.Query{String: sql}).Encode(nil)
 	if err != nil {
 		return err
 	}
-	done := []byte{'c', 0, 0, 0, 4}
-	buffers := net.Buffers{message, frames, done}
+	var end []byte
+	if binaryForm {
+		begin = append(begin, 'd', 0, 0, 0, byte(4+len(copyHeader)))
+		begin = append(begin, copyHeader...)
+		end = append(end, 'd', 0, 0, 0, 6, 0xff, 0xff)
+	}
+	end = append(end, 'c', 0, 0, 0, 4)
+	buffers := append(net.Buffers{begin}, frames...)
+	buffers = append(buffers, end)
 	if _, err := buffers.WriteTo(w.conn); err != nil {
 		return err
 	}

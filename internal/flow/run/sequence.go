@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
@@ -295,6 +294,3 @@ func (o *orderedOperator) snapshot(history stateHistory) (*stateSnapshot, error)
 	o.meter.StateBytes.Store(int64(size))
 	return &stateSnapshot{node: o.node, base: base, data: data}, nil
 }
-
-// mergeable reports whether two batches can be concatenated before a sink.
-func mergeable(a, b *batch.Batch) bool { return a.Schema().Equal(b.Schema()) }

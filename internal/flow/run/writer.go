@@ -23,12 +23,14 @@ type writer struct {
 	decider connector.Decider       // set when this sink decides the workflow's epochs
 	follows *follower               // set when it could, and another decides
 	encoder connector.Encoder
+	merger  connector.Merger // nil: encoded chunks are written as they come
 	key     []string
 	tokens  map[uint64][]byte // prepared, not yet settled
 
 	pending     []connector.Chunk // small chunks waiting to be merged
 	release     []func()
 	pendingRows int
+	pendingSize int
 	resplit     connector.EncodeFunc // made when rows have to be written apart
 	gate        gate
 }
@@ -46,6 +48,7 @@ func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
 	}
 	w.tx, _ = sink.(connector.Transactional)
 	w.encoder, _ = sink.(connector.Encoder)
+	w.merger, _ = sink.(connector.Merger)
 	if u, ok := sink.(connector.Upserter); ok {
 		w.key = u.Key()
 	}
@@ -97,14 +100,18 @@ func (w *writer) add(ctx context.Context, chunk connector.Chunk, done func()) er
 			return nodeError(w.node, err)
 		}
 		chunk = aligned
+	} else if chunk.Batch.Len() == 0 {
+		done()
+		return nil
 	}
 	preferred := w.task.attempt.workflow.merged(w.node.SinkSpec.PreferredRows)
-	if w.encoder != nil || preferred <= 0 || (chunk.Batch.Len() >= preferred && w.pendingRows == 0) {
+	if (w.encoder != nil && w.merger == nil) || preferred <= 0 ||
+		(chunk.Batch.Len() >= preferred && len(w.pending) == 0) {
 		defer done()
 		return w.writeChunk(ctx, chunk)
 	}
 	if len(w.pending) > 0 && (w.pending[0].Table != chunk.Table ||
-		!mergeable(w.pending[0].Batch, chunk.Batch)) {
+		!w.pending[0].Batch.Schema().Equal(chunk.Batch.Schema())) {
 		if err := w.flush(ctx); err != nil {
 			done()
 			return err
@@ -113,12 +120,17 @@ func (w *writer) add(ctx context.Context, chunk connector.Chunk, done func()) er
 	w.pending = append(w.pending, chunk)
 	w.release = append(w.release, done)
 	w.pendingRows += chunk.Batch.Len()
+	w.pendingSize += chunk.Bytes
 	// Held-back chunks keep their credits: with all of them here, none could come.
-	if w.pendingRows >= preferred || len(w.pending) >= edgeChunks/2 {
-		return w.flush(ctx)
+	few := len(w.task.inputs) == 0 || len(w.pending) < edgeChunks/2
+	if few && w.pendingRows < preferred && w.pendingSize < mergedBytes {
+		return nil
 	}
-	return nil
+	return w.flush(ctx)
 }
+
+// mergedBytes of the source's data are a good Write however few the rows.
+const mergedBytes = 1 << 20
 
 // flush merges and writes what was held back.
 func (w *writer) flush(ctx context.Context) error {
@@ -130,8 +142,12 @@ func (w *writer) flush(ctx context.Context) error {
 			done()
 		}
 		clear(w.pending)
-		w.pending, w.release, w.pendingRows = w.pending[:0], w.release[:0], 0
+		w.pending, w.release = w.pending[:0], w.release[:0]
+		w.pendingRows, w.pendingSize = 0, 0
 	}()
+	if w.merger != nil {
+		return w.writeJoined(ctx, w.pending)
+	}
 	chunk := w.pending[0]
 	if len(w.pending) > 1 {
 		batches := make([]*batch.Batch, len(w.pending))
@@ -149,6 +165,33 @@ func (w *writer) flush(ctx context.Context) error {
 		chunk.Batch = merged
 	}
 	return w.writeChunk(ctx, chunk)
+}
+
+// writeJoined writes encoded chunks by one call, or each alone when they do not go together or the
+// sink refuses some row.
+func (w *writer) writeJoined(ctx context.Context, chunks []connector.Chunk) error {
+	payloads := make([]any, len(chunks))
+	for i := range chunks {
+		payloads[i] = chunks[i].Payload
+	}
+	if joined, ok := w.merger.Merge(payloads); ok && len(chunks) > 1 {
+		whole := chunks[len(chunks)-1]
+		whole.Batch, whole.Payload, whole.Bytes = nil, joined, w.pendingSize
+		err := w.call(ctx, whole, chunks)
+		if err == nil {
+			w.passed(w.pendingRows, 0)
+			return nil
+		}
+		if fault.ClassOf(err) != connector.Data || errors.Is(err, connector.ErrEpochLost) {
+			return nodeError(w.node, fmt.Errorf("write: %w", err))
+		}
+	}
+	for _, chunk := range chunks {
+		if err := w.write(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeChunk prepares a chunk for the sink (dense rows, one upsert a key, maximum size) and writes
@@ -188,22 +231,33 @@ func (w *writer) writeChunk(ctx context.Context, chunk connector.Chunk) error {
 	return nil
 }
 
-// write calls Sink.Write under the workflow's retry policy and sends refused rows to the dead
-// letters.
+// call makes one Sink.Write under the workflow's retry policy. The rows are those of parts.
+func (w *writer) call(ctx context.Context, chunk connector.Chunk, parts []connector.Chunk) error {
+	before := time.Now()
+	defer w.meter.Busy(before)
+	err := w.task.attempt.workflow.retry(ctx, w.node, func(ctx context.Context) error {
+		return w.sink.Write(ctx, chunk)
+	})
+	if w.follows == nil {
+		return err
+	}
+	for i := range parts {
+		if err = w.follows.keep(parts[i], err); err != nil {
+			break
+		}
+	}
+	if w.follows.large() {
+		w.task.attempt.hurry()
+	}
+	return err
+}
+
+// write writes a chunk and sends refused rows to the dead letters.
 func (w *writer) write(ctx context.Context, chunk connector.Chunk) error {
 	if chunk.Batch.Len() == 0 {
 		return nil
 	}
-	before := time.Now()
-	err := w.task.attempt.workflow.retry(ctx, w.node, func(ctx context.Context) error {
-		return w.sink.Write(ctx, chunk)
-	})
-	if w.follows != nil {
-		if err = w.follows.keep(chunk, err); w.follows.large() {
-			w.task.attempt.hurry()
-		}
-	}
-	w.meter.Busy(before)
+	err := w.call(ctx, chunk, []connector.Chunk{chunk})
 	var partial *connector.PartialError
 	switch {
 	case err == nil:
