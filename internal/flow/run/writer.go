@@ -130,7 +130,7 @@ func (w *writer) add(ctx context.Context, chunk connector.Chunk, done func()) er
 }
 
 // mergedBytes of the source's data are a good Write however few the rows.
-const mergedBytes = 1 << 20
+const mergedBytes = 4 << 20
 
 // flush merges and writes what was held back.
 func (w *writer) flush(ctx context.Context) error {
