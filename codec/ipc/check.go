@@ -74,8 +74,8 @@ func (c *checker) int64(at int) int64 {
 
 // table is a FlatBuffers table; ok false means absent or damaged.
 type table struct {
-	at, vtable, slots int
-	ok                bool
+	at, vtable, size int // size of the vtable
+	ok               bool
 }
 
 func (c *checker) table(at int) table {
@@ -90,15 +90,17 @@ func (c *checker) table(at int) table {
 	if !c.has(vtable, size) || !c.has(at, c.uint16(vtable+2)) {
 		return table{}
 	}
-	return table{at: at, vtable: vtable, slots: (size - 4) / 2, ok: true}
+	return table{at: at, vtable: vtable, size: size, ok: true}
 }
 
-// slot returns where a table's field lies, 0 when it is absent.
+// slot returns where a table's field lies, 0 when it is absent. Readers take a field whose entry
+// begins within the vtable, even where the vtable's size is odd.
 func (c *checker) slot(t table, slot int) int {
-	if !t.ok || slot >= t.slots {
+	entry := 4 + 2*slot
+	if !t.ok || entry >= t.size {
 		return 0
 	}
-	offset := c.uint16(t.vtable + 4 + 2*slot)
+	offset := c.uint16(t.vtable + entry)
 	if offset == 0 || c.err != nil {
 		return 0
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -429,10 +430,16 @@ func plain(v any) any {
 			return n
 		}
 		f, err := strconv.ParseFloat(string(v), 64)
-		if err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-			return int64(f)
+		if err != nil || math.Abs(f) >= 1<<63 {
+			return string(v)
 		}
-		if err != nil || math.Abs(f) >= 1<<53 {
+		if f == 0 { // its exponent may be beyond what a Rat can hold
+			return int64(0)
+		}
+		if exact, ok := new(big.Rat).SetString(string(v)); ok && exact.IsInt() && exact.Num().IsInt64() {
+			return exact.Num().Int64()
+		}
+		if math.Abs(f) >= 1<<53 {
 			return string(v)
 		}
 		return f

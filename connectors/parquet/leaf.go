@@ -21,8 +21,8 @@ const (
 
 // leaf reads one primitive column, chunk by chunk.
 type leaf interface {
-	// open continues with the column chunk of another row group.
-	open(chunk file.ColumnChunkReader) error
+	// open continues with the column chunk of another row group, which has so many levels.
+	open(chunk file.ColumnChunkReader, levels int64) error
 	// load makes the next rows of the row group the current ones.
 	load(rows int) error
 	// levels returns definition and repetition levels of the current rows; nil when the column
@@ -38,8 +38,9 @@ type leaf interface {
 type levels struct {
 	descr      *schema.Column
 	defs, reps []int16
-	current    int // levels of the current rows
-	filled     int // levels read
+	current    int   // levels of the current rows
+	filled     int   // levels read
+	left       int64 // levels of the chunk that were not read
 }
 
 func (l *levels) get() (defs, reps []int16) {
@@ -94,6 +95,9 @@ func grow[T any](s []T, n int) []T {
 	return out
 }
 
+// start begins a chunk of n levels.
+func (l *levels) start(n int64) { l.current, l.filled, l.left = 0, 0, n }
+
 // fill reads levels by read until rows rows are there, and makes them current. A row of a repeated
 // column ends where the next begins, so one level too many is read unless the chunk ends.
 func (l *levels) fill(rows int, read func(n int, defs, reps []int16) (int, error)) error {
@@ -121,12 +125,17 @@ func (l *levels) fill(rows int, read func(n int, defs, reps []int16) (int, error
 		if repeated {
 			want = max(want, 1024)
 		}
+		want = int(min(int64(want), l.left))
 		defs, reps, err := l.room(want)
 		if err != nil {
 			return err
 		}
-		n, err := read(want, defs, reps)
+		n := 0
+		if want > 0 { // arrow-go reads on behind the last page
+			n, err = read(want, defs, reps)
+		}
 		l.filled += n
+		l.left -= int64(n)
 		switch {
 		case err != nil:
 			return fmt.Errorf("column %s: %w", l.descr.Path(), err)
@@ -170,13 +179,14 @@ type fixedLeaf[T any] struct {
 	build   func(values []T, typ batch.Type, slots int, valid batch.Bitmap) *batch.Column
 }
 
-func (l *fixedLeaf[T]) open(chunk file.ColumnChunkReader) error {
+func (l *fixedLeaf[T]) open(chunk file.ColumnChunkReader, levels int64) error {
 	reader, ok := chunk.(fixedReader[T])
 	if !ok {
 		return fmt.Errorf("column %s: stored as %s", l.level.descr.Path(), chunk.Type())
 	}
 	l.reader, l.err = reader, failure(chunk)
-	l.level.current, l.level.filled, l.current, l.filled = 0, 0, 0, 0
+	l.level.start(levels)
+	l.current, l.filled = 0, 0
 	return nil
 }
 
@@ -238,13 +248,14 @@ type textLeaf[T ~[]byte] struct {
 	build   func(v texts, typ batch.Type, slots int, valid batch.Bitmap) (*batch.Column, error)
 }
 
-func (l *textLeaf[T]) open(chunk file.ColumnChunkReader) error {
+func (l *textLeaf[T]) open(chunk file.ColumnChunkReader, levels int64) error {
 	reader, ok := chunk.(textReader[T])
 	if !ok {
 		return fmt.Errorf("column %s: stored as %s", l.level.descr.Path(), chunk.Type())
 	}
 	l.reader, l.err = reader, failure(chunk)
-	l.level.current, l.level.filled, l.current = 0, 0, 0
+	l.level.start(levels)
+	l.current = 0
 	l.text, l.ends = nil, nil
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 // open is an open Parquet file and the trees of its columns.
 type open struct {
 	name  string
+	file  io.ReaderAt
 	size  int64
 	pages *file.Reader
 	nodes []*node
@@ -41,7 +42,7 @@ func openFile(f *container.File, maxPageBytes int64) (*open, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &open{name: f.Name(), size: f.SizeBytes, pages: pages, maxPageBytes: maxPageBytes}
+	o := &open{name: f.Name(), file: f, size: f.SizeBytes, pages: pages, maxPageBytes: maxPageBytes}
 	footer := pages.MetaData()
 	manifest, err := pqarrow.NewSchemaManifest(footer.Schema, storedSchema(footer.KeyValueMetadata()), nil)
 	if err != nil {
@@ -261,7 +262,10 @@ func (r *reader) enterLeaf(group *file.RowGroupReader, n *node) error {
 		return err
 	}
 	n.sizeBytes = metadata.TotalUncompressedSize()
-	return n.leaf.open(chunk)
+	if err := checkPages(r.file, r.size, metadata); err != nil {
+		return fmt.Errorf("column %s: %w", n.field.Name, err)
+	}
+	return n.leaf.open(chunk, metadata.NumValues())
 }
 
 // skip passes over the rows that were read in an earlier run.
