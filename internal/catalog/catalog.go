@@ -2,10 +2,8 @@ package catalog
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"time"
 
@@ -28,9 +26,9 @@ var ErrCorrupt = errors.New("the catalog is damaged")
 // Catalog is an open control database. Several processes may have it open. Safe for concurrent
 // use.
 type Catalog struct {
-	db      *sql.DB
+	session *session
 	process process
-	queue   queue // of writes
+	queue   queue
 }
 
 // Open opens the catalog in a state folder, making both when missing. Synced.
@@ -42,48 +40,38 @@ func Open(dir string) (*Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", dir, err)
 	}
-	db, err := sql.Open("sqlite", source(name))
+	opened, err := openSession(name)
 	if err != nil {
-		return nil, fmt.Errorf("open catalog %s: %w", name, err)
+		return nil, fmt.Errorf("open catalog %s: %w", name, explain(err))
 	}
-	// One connection: SQLite has one writer anyway, and waiting in the pool costs no polling.
-	db.SetMaxOpenConns(1)
 	c := &Catalog{
-		db: db, process: thisProcess(), queue: queue{turn: make(chan struct{}, 1)},
+		session: opened, process: thisProcess(), queue: queue{turn: make(chan struct{}, 1)},
 	}
-	err = c.check(context.Background())
+	ctx := context.Background()
+	err = c.read(ctx, check)
 	if err == nil {
-		err = c.migrate(context.Background())
+		err = c.write(ctx, migrate)
+	}
+	if err == nil {
+		err = (vfs.OS{}).SyncDir(dir)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", name, explain(err)), db.Close())
-	}
-	if err := (vfs.OS{}).SyncDir(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", name, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", name, err), c.Close())
 	}
 	return c, nil
 }
 
-// source returns the driver's name of the database. Write transactions take the lock when they
-// begin: a lock taken later could fail at once, as its snapshot may be outdated.
-func source(name string) string {
-	query := url.Values{
-		"_txlock": {"immediate"},
-		"_pragma": {
-			"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)",
-		},
-	}
-	address := url.URL{Scheme: "file", Path: name, RawQuery: query.Encode()}
-	return address.String()
+// Close closes the database. Leases that are not released expire.
+func (c *Catalog) Close() error {
+	c.queue.turn <- struct{}{}
+	defer func() { <-c.queue.turn }()
+	return c.session.close()
 }
 
-// Close closes the database. Leases that are not released expire.
-func (c *Catalog) Close() error { return c.db.Close() }
-
 // check reads the file's structure, so that a damaged one is refused before it is written.
-func (c *Catalog) check(ctx context.Context) error {
+func check(s *session) error {
 	var verdict string
-	if err := c.db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
+	if err := s.row(`PRAGMA quick_check(1)`, nil, &verdict); err != nil {
 		return err
 	}
 	if verdict != "ok" {
@@ -107,14 +95,6 @@ func explain(err error) error {
 		return fmt.Errorf("%w: %w%s", ErrCorrupt, err, restoreHint)
 	case codeFull, codeInputOutput:
 		return fmt.Errorf("%w (is the disk full? nothing is lost: free space and run again)", err)
-	}
-	return err
-}
-
-// ignoreDone drops the error of rolling back what the end of a context rolled back before.
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
 	}
 	return err
 }

@@ -36,14 +36,14 @@ type Checkpoint struct {
 // replaces its manifest. ErrState: it is committed, or another one of the workflow is prepared.
 // Synced.
 func (l *Lease) Prepare(ctx context.Context, run string, epoch uint64, manifest []byte) error {
-	return l.writeEpoch(ctx, "prepare", run, epoch, func(tx *sql.Tx, state State) error {
+	return l.writeEpoch(ctx, "prepare", run, epoch, func(s *session, state State) error {
 		if state == Committed || state == Kept {
 			return fmt.Errorf("%w: %s", ErrState, state)
 		}
-		if err := l.refuseSecond(ctx, tx, run, epoch); err != nil {
+		if err := l.refuseSecond(s, run, epoch); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO checkpoints
+		_, err := s.exec(`INSERT OR REPLACE INTO checkpoints
 			(run, epoch, state, manifest, created) VALUES (?, ?, ?, ?, ?)`,
 			run, int64(epoch), Prepared, manifest, time.Now().UnixNano())
 		return err
@@ -52,13 +52,13 @@ func (l *Lease) Prepare(ctx context.Context, run string, epoch uint64, manifest 
 
 // refuseSecond fails when an epoch other than this one is prepared.
 // invariant: one prepared manifest per workflow
-func (l *Lease) refuseSecond(ctx context.Context, tx *sql.Tx, run string, epoch uint64) error {
+func (l *Lease) refuseSecond(s *session, run string, epoch uint64) error {
 	var otherRun string
 	var otherEpoch int64
-	err := tx.QueryRowContext(ctx, `SELECT c.run, c.epoch FROM checkpoints c
+	err := s.row(`SELECT c.run, c.epoch FROM checkpoints c
 		JOIN runs r ON r.id = c.run WHERE r.workflow = ? AND c.state = ?
-		AND NOT (c.run = ? AND c.epoch = ?)`, l.workflow, Prepared, run, int64(epoch)).
-		Scan(&otherRun, &otherEpoch)
+		AND NOT (c.run = ? AND c.epoch = ?)`,
+		[]any{l.workflow, Prepared, run, int64(epoch)}, &otherRun, &otherEpoch)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (l *Lease) refuseSecond(ctx context.Context, tx *sql.Tx, run string, epoch 
 // repeated. ErrState: it was not prepared. Committed.
 // invariant: a committed manifest was prepared before
 func (l *Lease) Commit(ctx context.Context, run string, epoch uint64) error {
-	return l.writeEpoch(ctx, "commit", run, epoch, func(tx *sql.Tx, state State) error {
+	return l.writeEpoch(ctx, "commit", run, epoch, func(s *session, state State) error {
 		switch state {
 		case Committed:
 			return nil
@@ -81,21 +81,21 @@ func (l *Lease) Commit(ctx context.Context, run string, epoch uint64) error {
 		default:
 			return fmt.Errorf("%w: %s", ErrState, describe(state))
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ? WHERE run = ? AND epoch = ?`,
+		if _, err := s.exec(`UPDATE checkpoints SET state = ? WHERE run = ? AND epoch = ?`,
 			Committed, run, int64(epoch)); err != nil {
 			return err
 		}
-		return l.trim(ctx, tx)
+		return l.trim(s)
 	})
 }
 
 // Drop discards a prepared checkpoint. It may be repeated. ErrState: it is committed. Synced.
 func (l *Lease) Drop(ctx context.Context, run string, epoch uint64) error {
-	return l.writeEpoch(ctx, "drop", run, epoch, func(tx *sql.Tx, state State) error {
+	return l.writeEpoch(ctx, "drop", run, epoch, func(s *session, state State) error {
 		if state == Committed || state == Kept {
 			return fmt.Errorf("%w: %s", ErrState, state)
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ?, manifest = NULL
+		_, err := s.exec(`UPDATE checkpoints SET state = ?, manifest = NULL
 			WHERE run = ? AND epoch = ?`, Dropped, run, int64(epoch))
 		return err
 	})
@@ -104,19 +104,19 @@ func (l *Lease) Drop(ctx context.Context, run string, epoch uint64) error {
 // Keep gives a committed checkpoint a name, which makes it a savepoint that is not removed with
 // age. It takes the place of the workflow's savepoint of that name. Synced.
 func (l *Lease) Keep(ctx context.Context, run string, epoch uint64, name string) error {
-	return l.writeEpoch(ctx, "keep", run, epoch, func(tx *sql.Tx, state State) error {
+	return l.writeEpoch(ctx, "keep", run, epoch, func(s *session, state State) error {
 		if state != Committed {
 			return fmt.Errorf("%w: %s", ErrState, describe(state))
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE checkpoints SET name = '' WHERE name = ?
+		if _, err := s.exec(`UPDATE checkpoints SET name = '' WHERE name = ?
 			AND run IN (SELECT id FROM runs WHERE workflow = ?)`, name, l.workflow); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM checkpoints WHERE name = '' AND state = ?`,
+		if _, err := s.exec(`DELETE FROM checkpoints WHERE name = '' AND state = ?`,
 			Kept); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE checkpoints SET name = ? WHERE run = ? AND epoch = ?`,
+		_, err := s.exec(`UPDATE checkpoints SET name = ? WHERE run = ? AND epoch = ?`,
 			name, run, int64(epoch))
 		return err
 	})
@@ -125,12 +125,12 @@ func (l *Lease) Keep(ctx context.Context, run string, epoch uint64, name string)
 // Discard removes all checkpoints of the workflow, savepoints too when asked: Latest returns
 // nothing after it. Synced.
 func (l *Lease) Discard(ctx context.Context, savepoints bool) error {
-	return l.write(ctx, "discard checkpoints", func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM checkpoints WHERE (? OR name = '')
+	return l.write(ctx, "discard checkpoints", func(s *session) error {
+		if _, err := s.exec(`DELETE FROM checkpoints WHERE (? OR name = '')
 			AND run IN (SELECT id FROM runs WHERE workflow = ?)`, savepoints, l.workflow); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ?
+		_, err := s.exec(`UPDATE checkpoints SET state = ?
 			WHERE run IN (SELECT id FROM runs WHERE workflow = ?)`, Kept, l.workflow)
 		return err
 	})
@@ -139,21 +139,21 @@ func (l *Lease) Discard(ctx context.Context, savepoints bool) error {
 // writeEpoch runs change with the state of a checkpoint, empty when there is none, of a run that
 // is the lease's.
 func (l *Lease) writeEpoch(ctx context.Context, verb, run string, epoch uint64,
-	change func(tx *sql.Tx, state State) error,
+	change func(s *session, state State) error,
 ) error {
 	what := fmt.Sprintf("%s checkpoint %d of run %s", verb, epoch, run)
-	return l.write(ctx, what, func(tx *sql.Tx) error {
+	return l.write(ctx, what, func(s *session) error {
 		var state sql.NullString
-		err := tx.QueryRowContext(ctx, `SELECT c.state FROM runs r
+		err := s.row(`SELECT c.state FROM runs r
 			LEFT JOIN checkpoints c ON c.run = r.id AND c.epoch = ?
-			WHERE r.id = ? AND r.workflow = ?`, int64(epoch), run, l.workflow).Scan(&state)
+			WHERE r.id = ? AND r.workflow = ?`, []any{int64(epoch), run, l.workflow}, &state)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		return change(tx, State(state.String))
+		return change(s, State(state.String))
 	})
 }
 
@@ -165,8 +165,8 @@ func describe(state State) string {
 }
 
 // trim removes what is older than the newest committed checkpoints, but for savepoints.
-func (l *Lease) trim(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, `
+func (l *Lease) trim(s *session) error {
+	_, err := s.exec(`
 		WITH aged AS (
 			SELECT c.rowid AS place, c.name,
 				count(*) FILTER (WHERE c.state = 'committed' AND c.name = '')
@@ -210,23 +210,20 @@ func (c *Catalog) Savepoint(ctx context.Context, workflow, name string) (Checkpo
 }
 
 func (c *Catalog) checkpoints(ctx context.Context, and string, arguments ...any,
-) (_ []Checkpoint, err error) {
-	rows, err := c.db.QueryContext(ctx, `SELECT c.run, c.epoch, c.state, c.name, c.manifest,
-		c.created FROM checkpoints c JOIN runs r ON r.id = c.run WHERE r.workflow = ? `+and,
-		arguments...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var found []Checkpoint
-	for rows.Next() {
-		var p Checkpoint
-		var epoch, created int64
-		if err := rows.Scan(&p.Run, &epoch, &p.State, &p.Name, &p.Manifest, &created); err != nil {
-			return nil, err
-		}
-		p.Epoch, p.Created = uint64(epoch), moment(created)
-		found = append(found, p)
-	}
-	return found, rows.Err()
+) (found []Checkpoint, err error) {
+	err = c.read(ctx, func(s *session) (err error) {
+		found, err = all(s, scanCheckpoint, `SELECT c.run, c.epoch, c.state, c.name, c.manifest,
+			c.created FROM checkpoints c JOIN runs r ON r.id = c.run WHERE r.workflow = ? `+and,
+			arguments...)
+		return err
+	})
+	return found, err
+}
+
+func scanCheckpoint(row *sql.Rows) (Checkpoint, error) {
+	var p Checkpoint
+	var epoch, created int64
+	err := row.Scan(&p.Run, &epoch, &p.State, &p.Name, &p.Manifest, &created)
+	p.Epoch, p.Created = uint64(epoch), moment(created)
+	return p, err
 }

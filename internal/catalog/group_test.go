@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -26,9 +25,9 @@ func TestGroupedWritesFailAlone(t *testing.T) {
 		for i := range 5 {
 			fails := test.fails && i == 4
 			go func() {
-				results <- c.write(context.Background(), func(tx *sql.Tx) error {
+				results <- c.write(context.Background(), func(s *session) error {
 					runs.Add(1)
-					_, err := tx.Exec(`INSERT INTO workflows VALUES (?, '', '', 0)`,
+					_, err := s.exec(`INSERT INTO workflows VALUES (?, '', '', 0)`,
 						fmt.Sprintf("%d of %d", i, test.rows))
 					if fails {
 						return errors.Join(err, refused)
@@ -51,13 +50,48 @@ func TestGroupedWritesFailAlone(t *testing.T) {
 			}
 		}
 		var rows int
-		if err := c.db.QueryRow(`SELECT count(*) FROM workflows`).Scan(&rows); err != nil {
+		if err := c.session.row(`SELECT count(*) FROM workflows`, nil, &rows); err != nil {
 			t.Fatal(err)
 		}
 		if (failures == 1) != test.fails || rows != test.rows || runs.Load() != test.runs {
 			t.Errorf("fails %t: %d failures, %d rows, changes ran %d times; want %d rows and %d",
 				test.fails, failures, rows, runs.Load(), test.rows, test.runs)
 		}
+	}
+}
+
+// A read that waits together with a write does not see what is not synced yet.
+func TestReadBesideWrite(t *testing.T) {
+	t.Parallel()
+	c, _ := pair(t)
+	results := make(chan error)
+	rows := -1
+	c.queue.turn <- struct{}{}
+	go func() {
+		results <- c.write(context.Background(), func(s *session) error {
+			_, err := s.exec(`INSERT INTO workflows VALUES ('orders', '', '', 0)`)
+			return err
+		})
+	}()
+	for waiting(c) < 1 {
+		runtime.Gosched()
+	}
+	go func() {
+		results <- c.read(context.Background(), func(s *session) error {
+			return s.row(`SELECT count(*) FROM workflows`, nil, &rows)
+		})
+	}()
+	for waiting(c) < 2 {
+		runtime.Gosched()
+	}
+	<-c.queue.turn
+	for range 2 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if rows != 0 {
+		t.Errorf("the read saw %d rows, want 0", rows)
 	}
 }
 

@@ -42,14 +42,14 @@ type Lease struct {
 func (c *Catalog) Acquire(ctx context.Context, workflow, owner string, ttl time.Duration,
 ) (*Lease, error) {
 	l := &Lease{catalog: c, workflow: workflow, ttl: ttl}
-	err := c.write(ctx, func(tx *sql.Tx) error {
+	err := c.write(ctx, func(s *session) error {
 		now := time.Now()
 		held := HeldError{Workflow: workflow}
 		var by process
 		var token, expires int64
-		err := tx.QueryRowContext(ctx, `SELECT token, owner, host, scope, pid, started, expires
-			FROM leases WHERE workflow = ?`, workflow).
-			Scan(&token, &held.Owner, &by.host, &by.scope, &by.pid, &by.started, &expires)
+		err := s.row(`SELECT token, owner, host, scope, pid, started, expires
+			FROM leases WHERE workflow = ?`, []any{workflow},
+			&token, &held.Owner, &by.host, &by.scope, &by.pid, &by.started, &expires)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
@@ -59,14 +59,14 @@ func (c *Catalog) Acquire(ctx context.Context, workflow, owner string, ttl time.
 		}
 		l.token = token + 1
 		p := c.process
-		if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO leases
+		if _, err := s.exec(`INSERT OR REPLACE INTO leases
 			(workflow, token, owner, host, scope, pid, started, expires)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 			workflow, l.token, owner, p.host, p.scope, p.pid, p.started,
 			now.Add(ttl).UnixNano()); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE runs SET status = ? WHERE workflow = ? AND status = ?`,
+		_, err = s.exec(`UPDATE runs SET status = ? WHERE workflow = ? AND status = ?`,
 			Interrupted, workflow, Running)
 		return err
 	})
@@ -80,9 +80,10 @@ func (c *Catalog) Acquire(ctx context.Context, workflow, owner string, ttl time.
 func (c *Catalog) Held(ctx context.Context, workflow string) (bool, error) {
 	var by process
 	var expires int64
-	err := c.db.QueryRowContext(ctx, `SELECT host, scope, pid, started, expires
-		FROM leases WHERE workflow = ?`, workflow).
-		Scan(&by.host, &by.scope, &by.pid, &by.started, &expires)
+	err := c.read(ctx, func(s *session) error {
+		return s.row(`SELECT host, scope, pid, started, expires FROM leases WHERE workflow = ?`,
+			[]any{workflow}, &by.host, &by.scope, &by.pid, &by.started, &expires)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -107,8 +108,8 @@ func (l *Lease) Release(ctx context.Context) error {
 }
 
 func (l *Lease) setExpiry(ctx context.Context, verb string, at time.Time) error {
-	return l.write(ctx, verb+" lease", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE leases SET expires = ? WHERE workflow = ? AND expires <> 0`,
+	return l.write(ctx, verb+" lease", func(s *session) error {
+		_, err := s.exec(`UPDATE leases SET expires = ? WHERE workflow = ? AND expires <> 0`,
 			nanos(at), l.workflow)
 		return err
 	})
@@ -116,18 +117,17 @@ func (l *Lease) setExpiry(ctx context.Context, verb string, at time.Time) error 
 
 // write runs change in one transaction, unless the lease is lost. Synced when it returns nil.
 // invariant: no write after the lease was taken over
-func (l *Lease) write(ctx context.Context, what string, change func(tx *sql.Tx) error) error {
-	err := l.catalog.write(ctx, func(tx *sql.Tx) error {
+func (l *Lease) write(ctx context.Context, what string, change func(s *session) error) error {
+	err := l.catalog.write(ctx, func(s *session) error {
 		var token int64
-		err := tx.QueryRowContext(ctx, `SELECT token FROM leases WHERE workflow = ?`, l.workflow).
-			Scan(&token)
+		err := s.row(`SELECT token FROM leases WHERE workflow = ?`, []any{l.workflow}, &token)
 		switch {
 		case err != nil:
 			return err
 		case token != l.token:
 			return fmt.Errorf("%w (its token is %d, now %d counts)", ErrFenced, l.token, token)
 		}
-		return change(tx)
+		return change(s)
 	})
 	if err != nil {
 		return fmt.Errorf("%s of workflow %s: %w", what, l.workflow, err)

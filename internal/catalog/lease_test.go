@@ -183,7 +183,7 @@ func TestNewerVersionIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.db.Exec(`PRAGMA user_version = 99`); err != nil {
+	if err := c.session.script(`PRAGMA user_version = 99`); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Close(); err != nil {
@@ -199,7 +199,7 @@ func TestWritesAreSynced(t *testing.T) {
 	c, _ := pair(t)
 	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal"} {
 		var got string
-		if err := c.db.QueryRow(`PRAGMA ` + pragma).Scan(&got); err != nil || got != want {
+		if err := c.session.row(`PRAGMA `+pragma, nil, &got); err != nil || got != want {
 			t.Errorf("%s: got %q, %v; want %q", pragma, got, err, want)
 		}
 	}

@@ -58,14 +58,14 @@ func (l *Lease) Begin(ctx context.Context, document, fingerprint string) (Run, e
 		ID: newID(), Workflow: l.workflow, Attempt: 1, Status: Running,
 		Started: time.Now().UTC().Round(0),
 	}
-	err := l.write(ctx, "begin run", func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO workflows VALUES (?, ?, ?, ?)
+	err := l.write(ctx, "begin run", func(s *session) error {
+		if _, err := s.exec(`INSERT INTO workflows VALUES (?, ?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET document = excluded.document,
 			fingerprint = excluded.fingerprint`,
 			l.workflow, document, fingerprint, nanos(r.Started)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx,
+		_, err := s.exec(
 			`INSERT INTO runs (id, workflow, attempt, status, started) VALUES (?, ?, ?, ?, ?)`,
 			r.ID, r.Workflow, r.Attempt, r.Status, nanos(r.Started))
 		return err
@@ -84,13 +84,19 @@ func newID() string {
 // completed. Synced.
 func (l *Lease) Resume(ctx context.Context, id string) (Run, error) {
 	var r Run
-	err := l.write(ctx, "resume run "+id, func(tx *sql.Tx) error {
-		var err error
-		r, err = scanRun(tx.QueryRowContext(ctx, `UPDATE runs
+	err := l.write(ctx, "resume run "+id, func(s *session) error {
+		found, err := all(s, scanRun, `UPDATE runs
 			SET attempt = attempt + 1, status = ?, finished = 0, error = ''
 			WHERE id = ? AND workflow = ? AND status <> ? RETURNING `+runColumns,
-			Running, id, l.workflow, Completed))
-		return err
+			Running, id, l.workflow, Completed)
+		if err == nil && len(found) == 0 {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		r = found[0]
+		return nil
 	})
 	return r, err
 }
@@ -101,8 +107,8 @@ func (l *Lease) Finish(ctx context.Context, id string, status Status, result Res
 	if result.Report != nil {
 		report = []byte(result.Report)
 	}
-	return l.write(ctx, "finish run "+id, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(ctx, `UPDATE runs SET status = ?, finished = ?, rows_in = ?,
+	return l.write(ctx, "finish run "+id, func(s *session) error {
+		done, err := s.exec(`UPDATE runs SET status = ?, finished = ?, rows_in = ?,
 			rows_out = ?, dead_letters = ?, error = ?, report = ? WHERE id = ? AND workflow = ?`,
 			status, time.Now().UnixNano(), result.RowsIn, result.RowsOut, result.DeadLetters,
 			result.Error, report, id, l.workflow)
@@ -126,9 +132,10 @@ func oneRow(done sql.Result, err error) error {
 func (c *Catalog) Workflow(ctx context.Context, name string) (Workflow, error) {
 	w := Workflow{Name: name}
 	var created int64
-	err := c.db.QueryRowContext(ctx,
-		`SELECT document, fingerprint, created FROM workflows WHERE name = ?`, name).
-		Scan(&w.Document, &w.Fingerprint, &created)
+	err := c.read(ctx, func(s *session) error {
+		return s.row(`SELECT document, fingerprint, created FROM workflows WHERE name = ?`,
+			[]any{name}, &w.Document, &w.Fingerprint, &created)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -168,33 +175,25 @@ func (c *Catalog) FindRun(ctx context.Context, prefix string) (Run, error) {
 const runColumns = `id, workflow, attempt, status, started, finished, rows_in, rows_out,
 	dead_letters, error, report`
 
-func (c *Catalog) runs(ctx context.Context, where string, arguments ...any) (_ []Run, err error) {
-	rows, err := c.db.QueryContext(ctx, `SELECT `+runColumns+` FROM runs `+where, arguments...)
+func (c *Catalog) runs(ctx context.Context, where string, arguments ...any) ([]Run, error) {
+	var found []Run
+	err := c.read(ctx, func(s *session) (err error) {
+		found, err = all(s, scanRun, `SELECT `+runColumns+` FROM runs `+where, arguments...)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read runs: %w", err)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var found []Run
-	for rows.Next() {
-		r, err := scanRun(rows)
-		if err != nil {
-			return nil, fmt.Errorf("read runs: %w", err)
-		}
-		found = append(found, r)
-	}
-	return found, rows.Err()
+	return found, nil
 }
 
 // scanRun reads one row of runColumns.
-func scanRun(row interface{ Scan(...any) error }) (Run, error) {
+func scanRun(row *sql.Rows) (Run, error) {
 	var r Run
 	var started, finished int64
 	var report []byte
 	err := row.Scan(&r.ID, &r.Workflow, &r.Attempt, &r.Status, &started, &finished,
 		&r.RowsIn, &r.RowsOut, &r.DeadLetters, &r.Error, &report)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
-	}
 	r.Started, r.Finished, r.Report = moment(started), moment(finished), report
 	return r, err
 }

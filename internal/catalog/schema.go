@@ -1,10 +1,6 @@
 package catalog
 
-import (
-	"context"
-	"database/sql"
-	"fmt"
-)
+import "fmt"
 
 // migrations returns the steps from one version of the tables to the next. Never change a step
 // that was released: add one.
@@ -53,24 +49,21 @@ CREATE TABLE leases (
 `}
 }
 
-// migrate brings the tables to this program's version, or refuses newer ones. Synced.
-func (c *Catalog) migrate(ctx context.Context) error {
+// migrate brings the tables to this program's version, or refuses newer ones.
+func migrate(s *session) error {
 	steps := migrations()
-	return c.write(ctx, func(tx *sql.Tx) error {
-		var version int
-		if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
-			return err
-		}
-		if version > len(steps) {
-			return fmt.Errorf("its version is %d, this program knows %d: use a newer tapeline, "+
-				"or another state folder", version, len(steps))
-		}
-		for i := version; i < len(steps); i++ {
-			if _, err := tx.ExecContext(ctx, steps[i]); err != nil {
-				return fmt.Errorf("migrate to version %d: %w", i+1, err)
-			}
-		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, len(steps)))
+	var version int
+	if err := s.row(`PRAGMA user_version`, nil, &version); err != nil {
 		return err
-	})
+	}
+	if version > len(steps) {
+		return fmt.Errorf("its version is %d, this program knows %d: use a newer tapeline, "+
+			"or another state folder", version, len(steps))
+	}
+	for i := version; i < len(steps); i++ {
+		if err := s.script(steps[i]); err != nil {
+			return fmt.Errorf("migrate to version %d: %w", i+1, err)
+		}
+	}
+	return s.script(fmt.Sprintf(`PRAGMA user_version = %d`, len(steps)))
 }
