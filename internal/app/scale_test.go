@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,12 +18,12 @@ import (
 )
 
 // idle is a source that never delivers and a sink that nothing reaches.
-type idle struct{ waiting chan<- struct{} }
+type idle struct{ reading *sync.WaitGroup }
 
 func (idle) Open(context.Context, connector.Partition, connector.Position) error { return nil }
 
 func (s idle) Read(ctx context.Context) (connector.Chunk, error) {
-	s.waiting <- struct{}{}
+	s.reading.Done()
 	<-ctx.Done()
 	return connector.Chunk{}, ctx.Err()
 }
@@ -43,12 +44,12 @@ const idleSources, idleTasks = 5, 10
 
 // idleWorkflow has five sources that never deliver and five sinks with two inputs each, so that
 // nothing fuses.
-func idleWorkflow(name string, waiting chan<- struct{}) *plan.Workflow {
+func idleWorkflow(name string, reading *sync.WaitGroup) *plan.Workflow {
 	w := &plan.Workflow{Name: name, Execution: plan.Execution{CheckpointInterval: time.Second}}
 	for i := range idleSources {
 		w.Nodes = append(w.Nodes, &plan.Node{
 			ID: fmt.Sprintf("in%d", i), Type: "idle", Kind: plan.Source, Fingerprint: "1",
-			NewSource: func(connector.Env) (connector.Source, error) { return idle{waiting}, nil },
+			NewSource: func(connector.Env) (connector.Source, error) { return idle{reading}, nil },
 		})
 	}
 	for i := range idleTasks - idleSources {
@@ -83,22 +84,26 @@ func TestIdleWorkflowsAreCheap(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	before, resident, cpu := memoryInUse(), residentBytes(t), cpuTime(t)
-	waiting := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Add(workflows * idleSources)
 	begun := time.Now()
 	var started []*run.Workflow
 	for i := range workflows {
-		w, err := engine.StartPlan(ctx, idleWorkflow(fmt.Sprintf("idle%d", i), waiting), run.Options{})
+		w, err := engine.StartPlan(ctx, idleWorkflow(fmt.Sprintf("idle%d", i), &reading), run.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		started = append(started, w)
 	}
-	for range workflows * idleSources {
-		select {
-		case <-waiting:
-		case <-time.After(2 * time.Minute):
-			t.Fatalf("not all sources read after %v", time.Since(begun))
-		}
+	all := make(chan struct{})
+	go func() {
+		defer close(all)
+		reading.Wait()
+	}()
+	select {
+	case <-all:
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("not all sources read after %v", time.Since(begun))
 	}
 	took := time.Since(begun)
 	cpu = cpuTime(t) - cpu

@@ -140,7 +140,6 @@ func (a *attempt) open(ctx context.Context) error {
 		return err
 	}
 	for _, t := range slices.Backward(a.tasks) {
-
 		if err := t.open(ctx); err != nil {
 			return err
 		}
@@ -156,24 +155,22 @@ func (a *attempt) open(ctx context.Context) error {
 // openSource opens one source instance per partition at its restored position.
 func (t *task) openSource(ctx context.Context) error {
 	n := t.stage.Source
-	starts, known := t.attempt.manifest.Positions[n.ID]
-	if !known {
+	if starts, known := t.attempt.manifest.Positions[n.ID]; known {
+		for id, start := range starts {
+			if err := t.openPartition(ctx, id, start); err != nil {
+				return err
+			}
+		}
+	} else {
 		parts, err := t.partitions(ctx)
 		if err != nil {
 			return nodeError(n, fmt.Errorf("partitions: %w", err))
 		}
-		starts = parts
-	}
-	for id, start := range starts {
-		source, err := n.NewSource(t.attempt.env(n, t.attempt.budgetOf(n)))
-		if err != nil {
-			return nodeError(n, err)
+		for _, part := range parts {
+			if err := t.openPartition(ctx, part.ID, partitionPosition{Spec: part.Spec}); err != nil {
+				return err
+			}
 		}
-		r, err := openReader(ctx, t, source, start, id)
-		if err != nil {
-			return err
-		}
-		t.readers = append(t.readers, r)
 	}
 	for _, r := range t.readers {
 		if r.ended {
@@ -186,11 +183,26 @@ func (t *task) openSource(ctx context.Context) error {
 	return nil
 }
 
-func (t *task) partitions(ctx context.Context) (map[string]partitionPosition, error) {
+func (t *task) openPartition(ctx context.Context, id string, start partitionPosition) error {
 	n := t.stage.Source
-	single := map[string]partitionPosition{"": {}}
+	source, err := n.NewSource(t.attempt.env(n, t.attempt.budgetOf(n)))
+	if err != nil {
+		return nodeError(n, err)
+	}
+	r, err := openReader(ctx, t, source, start, id)
+	if err != nil {
+		return err
+	}
+	t.readers = append(t.readers, r)
+	return nil
+}
+
+// partitions returns what is read beside each other: a single one, without a name, where the source
+// cannot be divided.
+func (t *task) partitions(ctx context.Context) ([]connector.Partition, error) {
+	n := t.stage.Source
 	if !n.SourceSpec.ParallelReads || n.Parallelism <= 1 {
-		return single, nil
+		return []connector.Partition{{}}, nil
 	}
 	source, err := n.NewSource(t.attempt.env(n, nil))
 	if err != nil {
@@ -199,17 +211,9 @@ func (t *task) partitions(ctx context.Context) (map[string]partitionPosition, er
 	defer source.Close()
 	p, ok := source.(connector.Partitioner)
 	if !ok {
-		return single, nil
+		return []connector.Partition{{}}, nil
 	}
-	found, err := p.Partitions(ctx, n.Parallelism)
-	if err != nil {
-		return nil, err
-	}
-	parts := make(map[string]partitionPosition, len(found))
-	for _, part := range found {
-		parts[part.ID] = partitionPosition{Spec: part.Spec}
-	}
-	return parts, nil
+	return p.Partitions(ctx, n.Parallelism)
 }
 
 // openDead opens the dead letter sink and brings it to the restored epoch.

@@ -29,6 +29,7 @@ type reader struct {
 	context   context.Context //nolint:containedctx // ends the reader alone, as the attempt's ends all
 	cancel    context.CancelFunc
 	decoder   connector.Decoder
+	asked     time.Time // loop: when it called Read
 }
 
 // openReader opens one partition at its restored position.
@@ -60,7 +61,7 @@ func (r *reader) loop(context.Context) error {
 	ctx := r.context
 	defer r.cancel()
 	for {
-		it, err := r.read(ctx)
+		it, err := r.read()
 		if err != nil {
 			return r.stopped(ctx, err)
 		}
@@ -73,16 +74,21 @@ func (r *reader) loop(context.Context) error {
 	}
 }
 
-// read takes one chunk from the source and waits until the workflow's memory has room for it; an
-// idle source holds none. It is a function of its own to keep the stack of an idle reader small.
+// read takes one chunk from the source. An idle reader waits here: what else there is to do stands in
+// took, to keep its stack small.
 //
 //go:noinline
-func (r *reader) read(ctx context.Context) (*item, error) {
-	before := time.Now()
-	it := &item{input: r.index}
-	var err error
-	it.chunk, err = r.source.Read(ctx)
-	r.meter.Busy(before)
+func (r *reader) read() (*item, error) {
+	r.asked = time.Now()
+	return r.took(r.source.Read(r.context))
+}
+
+// took waits until the workflow's memory has room for what was read; an idle source holds none.
+//
+//go:noinline
+func (r *reader) took(chunk connector.Chunk, err error) (*item, error) {
+	r.meter.Busy(r.asked)
+	it := &item{input: r.index, chunk: chunk}
 	switch {
 	case errors.Is(err, io.EOF):
 		it.end = true
@@ -93,7 +99,7 @@ func (r *reader) read(ctx context.Context) (*item, error) {
 	it.chunk.Bytes = max(it.chunk.Bytes, 1)
 	size := int64(it.chunk.Bytes)
 	it.read = time.Now()
-	it.grant, err = acquire(ctx, r.task.attempt.memory, &r.task.growth, size)
+	it.grant, err = acquire(r.context, r.task.attempt.memory, &r.task.growth, size)
 	if err != nil {
 		if it.chunk.Release != nil {
 			it.chunk.Release()
