@@ -3,6 +3,7 @@ package tapeline_test
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,16 +77,42 @@ func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	wantAll(t, output.String(), "tapeline: interrupted; run it again to go on behind checkpoint")
 }
 
+// Only one process at a time runs a workflow. A second one is refused and told who does; once that
+// one is killed it takes over, without waiting for the lease to end.
+func TestSecondProcess(t *testing.T) {
+	dir := t.TempDir()
+	first, output := running(t, dir, "60000")
+	second := func() outcome {
+		return tapelineIn(t, dir, nil, "run", "flow.yaml", "--resume", "--set", "sources.in.config.rate=0")
+	}
+	refused := second()
+	if refused.code != 1 {
+		t.Errorf("exit code %d, want 1\n%s", refused.code, refused.all())
+	}
+	wantAll(t, refused.errors, "workflow endless is running",
+		fmt.Sprintf("process %d on host", first.Process.Pid), "holds its lease until",
+		"stop that process, or wait until its lease ends")
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait()
+	if first.ProcessState.Exited() {
+		t.Fatalf("the first ended before it was killed: exit code %d\n%s",
+			first.ProcessState.ExitCode(), output)
+	}
+	taken := second()
+	if taken.code != 0 {
+		t.Fatalf("exit code %d after the first was killed\n%s", taken.code, taken.all())
+	}
+	wantAll(t, taken.errors, "endless completed: 60,000 rows in (", " before), 30,000 out")
+	wantEven(t, filepath.Join(dir, "out.csv"), 30_000)
+}
+
 // A killed run is shown as interrupted, and refuses to go on with another source.
 func TestKilledRunInHistory(t *testing.T) {
 	dir := t.TempDir()
 	command, _ := running(t, dir, "0")
 	wantAll(t, mustRun(t, dir, nil, "history").out, "running", "so far")
-	held := tapelineIn(t, dir, nil, "run", "flow.yaml")
-	if held.code != 1 {
-		t.Errorf("exit code %d of a second process, want 1", held.code)
-	}
-	wantAll(t, held.errors, "workflow endless is running", strconv.Itoa(command.Process.Pid))
 	_ = command.Process.Kill()
 	_ = command.Wait()
 	wantAll(t, mustRun(t, dir, nil, "history").out, "interrupted")
