@@ -237,3 +237,18 @@ func BenchmarkRecord(b *testing.B) {
 		h.Record(time.Millisecond)
 	}
 }
+
+// BenchmarkScrape is a scrape of 5,000 workflows of ten nodes.
+func BenchmarkScrape(b *testing.B) {
+	r := obs.NewRegistry()
+	for workflow := range 5000 {
+		for n := range 10 {
+			r.AddNode(fmt.Sprintf("w%d", workflow), fmt.Sprintf("n%d", n), &obs.Node{})
+		}
+	}
+	handler := r.Handler()
+	b.ReportAllocs()
+	for b.Loop() {
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	}
+}

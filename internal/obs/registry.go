@@ -2,7 +2,6 @@ package obs
 
 import (
 	"cmp"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -112,10 +111,13 @@ func (r *Registry) Snapshot() []Sample {
 	var samples []Sample
 	r.each(func(_ string, s Sample) { samples = append(samples, s) })
 	slices.SortFunc(samples, func(a, b Sample) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name),
-			strings.Compare(encode(a.Labels), encode(b.Labels)))
+		return cmp.Or(strings.Compare(a.Name, b.Name), slices.CompareFunc(a.Labels, b.Labels, compare))
 	})
 	return samples
+}
+
+func compare(a, b Label) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
 }
 
 // each calls visit with help text and sample of each figure, outside the lock.
@@ -124,6 +126,10 @@ func (r *Registry) each(visit func(help string, s Sample)) {
 		name, help string
 		*series
 	}
+	type placed struct {
+		node
+		workflow string
+	}
 	r.mu.Lock()
 	var all []found
 	for _, f := range r.names {
@@ -131,8 +137,17 @@ func (r *Registry) each(visit func(help string, s Sample)) {
 			all = append(all, found{f.name, f.help, s})
 		}
 	}
-	nodes := maps.Clone(r.nodes)
+	var nodes []placed
+	for workflow, in := range r.nodes {
+		for _, n := range in {
+			nodes = append(nodes, placed{n, workflow})
+		}
+	}
 	r.mu.Unlock()
+	// In the order that Prometheus sorts them to: what is in order costs it little.
+	slices.SortFunc(nodes, func(a, b placed) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.workflow, b.workflow))
+	})
 
 	for _, f := range all {
 		s := Sample{Name: f.name, Labels: f.labels}
@@ -146,16 +161,14 @@ func (r *Registry) each(visit func(help string, s Sample)) {
 		}
 		visit(f.help, s)
 	}
-	for workflow, all := range nodes {
-		for _, n := range all {
-			labels := []Label{{"workflow", workflow}, {"node", n.name}}
-			for _, figure := range n.figures() {
-				visit(figure.help, Sample{Name: figure.name, Labels: labels, Value: figure.value})
-			}
-			s := Sample{Name: "tapeline_flow_latency_seconds", Labels: labels}
-			if s.setQuantiles(&n.Latency); s.Value > 0 {
-				visit("time of a batch from its reading to its writing", s)
-			}
+	for _, n := range nodes {
+		labels := []Label{{"workflow", n.workflow}, {"node", n.name}}
+		for _, figure := range n.figures() {
+			visit(figure.help, Sample{Name: figure.name, Labels: labels, Value: figure.value})
+		}
+		s := Sample{Name: "tapeline_flow_latency_seconds", Labels: labels}
+		if s.setQuantiles(&n.Latency); s.Value > 0 {
+			visit("time of a batch from its reading to its writing", s)
 		}
 	}
 }
