@@ -15,23 +15,38 @@ import (
 	"github.com/tapeline/tapeline/internal/catalog"
 )
 
-const childFolder = "TAPELINE_TEST_CATALOG" // set in the child that is to be killed
+const childFolder = "TAPELINE_TEST_CATALOG" // set in a child: the state folder it works in
+
+// child returns a process, not started, in which the test calls inChild.
+func child(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
+	command := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	command.Env = append(os.Environ(), childFolder+"="+dir)
+	return command
+}
+
+// inChild calls f with a new run in the child's folder; it reports whether this is the child.
+func inChild(
+	t *testing.T, f func(dir string, c *catalog.Catalog, l *catalog.Lease, r catalog.Run) error,
+) bool {
+	t.Helper()
+	dir := os.Getenv(childFolder)
+	if dir == "" {
+		return false
+	}
+	c, err := catalog.Open(dir)
+	must(t, err)
+	l, err := c.Acquire(t.Context(), "orders", "child", ttl)
+	must(t, err)
+	r, err := l.Begin(t.Context(), "", "")
+	must(t, err)
+	must(t, f(dir, c, l, r))
+	return true
+}
 
 // checkpointForever commits epochs and prints each number once Commit returned.
-func checkpointForever(dir string) error {
+func checkpointForever(_ string, _ *catalog.Catalog, l *catalog.Lease, r catalog.Run) error {
 	ctx := context.Background()
-	c, err := catalog.Open(dir)
-	if err != nil {
-		return err
-	}
-	l, err := c.Acquire(ctx, "orders", "child", ttl)
-	if err != nil {
-		return err
-	}
-	r, err := l.Begin(ctx, "", "")
-	if err != nil {
-		return err
-	}
 	for epoch := uint64(1); ; epoch++ {
 		if err := l.Prepare(ctx, r.ID, epoch, fmt.Appendf(nil, "%s/%d", r.ID, epoch)); err != nil {
 			return err
@@ -47,16 +62,15 @@ func checkpointForever(dir string) error {
 
 func TestKilledProcess(t *testing.T) {
 	t.Parallel()
-	if dir := os.Getenv(childFolder); dir != "" {
-		t.Fatal(checkpointForever(dir))
+	if inChild(t, checkpointForever) {
+		return
 	}
 	dir := t.TempDir()
 	for round := range 5 {
-		child := exec.Command(os.Args[0], "-test.run=^TestKilledProcess$")
-		child.Env = append(os.Environ(), childFolder+"="+dir)
-		output, err := child.StdoutPipe()
+		command := child(t, dir)
+		output, err := command.StdoutPipe()
 		must(t, err)
-		must(t, child.Start())
+		must(t, command.Start())
 		last := uint64(0)
 		lines := bufio.NewScanner(output)
 		for lines.Scan() {
@@ -68,10 +82,10 @@ func TestKilledProcess(t *testing.T) {
 			last, err = strconv.ParseUint(number, 10, 64)
 			must(t, err)
 			if last == uint64(3*round+2) {
-				must(t, child.Process.Kill()) // it goes on until the signal arrives
+				must(t, command.Process.Kill()) // it goes on until the signal arrives
 			}
 		}
-		_ = child.Wait() // killed
+		_ = command.Wait() // killed
 		c := open(t, dir)
 		committed, _, err := c.Latest(t.Context(), "orders")
 		must(t, err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -15,23 +14,9 @@ import (
 	"github.com/tapeline/tapeline/internal/catalog"
 )
 
-const fullFolder = "TAPELINE_TEST_CATALOG_FULL" // set in the child whose files may not grow
-
 // fillUp prepares an epoch that does not fit, and then one that does once there is room.
-func fillUp(dir string) error {
+func fillUp(dir string, c *catalog.Catalog, l *catalog.Lease, r catalog.Run) error {
 	ctx := context.Background()
-	c, err := catalog.Open(dir)
-	if err != nil {
-		return err
-	}
-	l, err := c.Acquire(ctx, "orders", "child", ttl)
-	if err != nil {
-		return err
-	}
-	r, err := l.Begin(ctx, "", "")
-	if err != nil {
-		return err
-	}
 	if err := l.Prepare(ctx, r.ID, 1, []byte("small")); err != nil {
 		return err
 	}
@@ -72,16 +57,11 @@ func fillUp(dir string) error {
 // TestFullDisk: a change that does not fit changes nothing, says why, and succeeds once it fits.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	if dir := os.Getenv(fullFolder); dir != "" {
-		if err := fillUp(dir); err != nil {
-			t.Fatal(err)
-		}
+	if inChild(t, fillUp) {
 		return
 	}
 	dir := t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run=^TestFullDisk$")
-	child.Env = append(os.Environ(), fullFolder+"="+dir)
-	if output, err := child.CombinedOutput(); err != nil {
+	if output, err := child(t, dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
 	committed, prepared, err := open(t, dir).Latest(t.Context(), "orders")
