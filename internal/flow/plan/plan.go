@@ -170,21 +170,20 @@ func New(w *Workflow) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Workflow: w}
-	stageOf := map[string]*Stage{}
-	for _, n := range g.order {
-		s := g.joins(n, stageOf)
+	for _, v := range g.order {
+		s := g.joins(v)
 		if s == nil {
-			s = &Stage{ID: n.ID}
+			s = &Stage{ID: v.ID}
 			p.Stages = append(p.Stages, s)
-			for _, in := range n.Inputs {
-				from := stageOf[in.Node]
-				e := &Edge{From: from, To: s, Port: g.port(in), Consumer: n}
+			for _, in := range v.Inputs {
+				from := g.byID[in.Node].stage
+				e := &Edge{From: from, To: s, Port: g.port(in), Consumer: v.Node}
 				from.Outputs = append(from.Outputs, e)
 				s.Inputs = append(s.Inputs, e)
 			}
 		}
-		s.add(n)
-		stageOf[n.ID] = s
+		s.add(v.Node)
+		v.stage = s
 	}
 	for _, s := range p.Stages {
 		s.Workers = workersOf(s, w.Execution.Parallelism)
@@ -244,18 +243,30 @@ func writersOf(s *Stage) int {
 }
 
 type graph struct {
-	byID    map[string]*Node
-	readers map[string]int // node -> number of inputs that name it
-	order   []*Node        // sources first, each node after its inputs
+	byID  map[string]*vertex
+	order []*vertex // sources first, each node after its inputs
+}
+
+// vertex is a node and what is found out about it.
+type vertex struct {
+	*Node
+	readers  int // inputs that name it
+	visiting bool
+	ordered  bool
+	stage    *Stage // it became part of; nil until then
 }
 
 func newGraph(w *Workflow) (*graph, error) {
-	g := &graph{byID: map[string]*Node{}, readers: map[string]int{}}
-	for _, n := range w.Nodes {
+	vertices := make([]vertex, len(w.Nodes))
+	g := &graph{
+		byID: make(map[string]*vertex, len(w.Nodes)), order: make([]*vertex, 0, len(w.Nodes)),
+	}
+	for i, n := range w.Nodes {
 		if g.byID[n.ID] != nil {
 			return nil, fmt.Errorf("plan %s: node %s is declared twice", w.Name, n.ID)
 		}
-		g.byID[n.ID] = n
+		vertices[i].Node = n
+		g.byID[n.ID] = &vertices[i]
 	}
 	for _, n := range w.Nodes {
 		if (n.Kind == Source) != (len(n.Inputs) == 0) {
@@ -271,39 +282,33 @@ func newGraph(w *Workflow) (*graph, error) {
 				return nil, fmt.Errorf("plan %s: %s has no output %q (it has %q)",
 					w.Name, in.Node, in.Port, from.Ports)
 			}
-			g.readers[in.Node]++
+			from.readers++
 		}
 	}
-	return g, g.sort(w)
+	for i := range vertices {
+		if err := g.visit(&vertices[i]); err != nil {
+			return nil, fmt.Errorf("plan %s: %w", w.Name, err)
+		}
+	}
+	return g, nil
 }
 
-// sort orders nodes so that inputs come first.
-func (g *graph) sort(w *Workflow) error {
-	const visiting, done = 1, 2
-	state := map[string]int{}
-	var visit func(n *Node) error
-	visit = func(n *Node) error {
-		switch state[n.ID] {
-		case visiting:
-			return fmt.Errorf("plan %s: node %s is part of a cycle", w.Name, n.ID)
-		case done:
-			return nil
-		}
-		state[n.ID] = visiting
-		for _, in := range n.Inputs {
-			if err := visit(g.byID[in.Node]); err != nil {
-				return err
-			}
-		}
-		state[n.ID] = done
-		g.order = append(g.order, n)
+// visit puts the node in order, its inputs before it.
+func (g *graph) visit(v *vertex) error {
+	switch {
+	case v.ordered:
 		return nil
+	case v.visiting:
+		return fmt.Errorf("node %s is part of a cycle", v.ID)
 	}
-	for _, n := range w.Nodes {
-		if err := visit(n); err != nil {
+	v.visiting = true
+	for _, in := range v.Inputs {
+		if err := g.visit(g.byID[in.Node]); err != nil {
 			return err
 		}
 	}
+	v.ordered = true
+	g.order = append(g.order, v)
 	return nil
 }
 
@@ -318,18 +323,17 @@ func (g *graph) port(in Input) int {
 	return slices.Index(ports, in.Port)
 }
 
-// joins returns the stage n is fused into, nil when it starts its own.
-func (g *graph) joins(n *Node, stageOf map[string]*Stage) *Stage {
-	if len(n.Inputs) != 1 {
+// joins returns the stage the node is fused into, nil when it starts its own.
+func (g *graph) joins(v *vertex) *Stage {
+	if len(v.Inputs) != 1 {
 		return nil
 	}
-	before := g.byID[n.Inputs[0].Node]
-	if g.readers[before.ID] > 1 || before.Ports != nil {
+	before := g.byID[v.Inputs[0].Node]
+	if before.readers > 1 || before.Ports != nil {
 		return nil
 	}
-	s := stageOf[before.ID]
-	if len(s.Ordered) > 0 && !n.Ordered {
+	if len(before.stage.Ordered) > 0 && !v.Ordered {
 		return nil
 	}
-	return s
+	return before.stage
 }
