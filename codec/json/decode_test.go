@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -422,25 +421,34 @@ func TestArrayStart(t *testing.T) {
 	}
 }
 
+// wide is a number beyond the integers that a float64 holds.
+type wide struct {
+	text   string
+	approx float64
+	float  bool // spelled with a point or an exponent: as many digits as a float64 has are kept
+}
+
+// Equal compares as exactly as both are spelled.
+func (w wide) Equal(other wide) bool {
+	if w.float || other.float {
+		return w.approx == other.approx
+	}
+	return w.text == other.text
+}
+
 // plain makes numbers comparable however they are spelled.
 func plain(v any) any {
 	switch v := v.(type) {
 	case json.Number:
-		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-			return n
-		}
 		f, err := strconv.ParseFloat(string(v), 64)
-		if err != nil || math.Abs(f) >= 1<<63 {
+		if err != nil {
 			return string(v)
-		}
-		if f == 0 { // its exponent may be beyond what a Rat can hold
-			return int64(0)
-		}
-		if exact, ok := new(big.Rat).SetString(string(v)); ok && exact.IsInt() && exact.Num().IsInt64() {
-			return exact.Num().Int64()
 		}
 		if math.Abs(f) >= 1<<53 {
-			return string(v)
+			return wide{string(v), f, strings.ContainsAny(string(v), ".eE")}
+		}
+		if f == math.Trunc(f) {
+			return int64(f)
 		}
 		return f
 	case []any:

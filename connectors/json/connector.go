@@ -56,8 +56,9 @@ cannot be told apart, reading fails.
 **Types.** Without ` + "`schema.columns`" + ` the first ` + "`sample_rows`" + ` records decide: booleans, int64, float64,
 string, decimal(38,0) for integers beyond int64, list and struct for nested values, json for what
 has nothing in common or was always null. A record that is no object makes one column ` + "`value`" + `.
-Values keep their text until an operation needs them, so numbers keep all digits; a value that
-then does not read as its type sends its row to the dead letters.
+Values keep their text until an operation or a typed sink needs them, so from JSON to text numbers keep
+all digits. A number with a point or an exponent is then a float64, of 15 to 17 digits: declare
+a decimal where more count. A value that does not read as its type sends its row to the dead letters.
 
 **Members** may be missing (null) and stand in any order. Of members of one name in a record the
 last one counts; in nested structs such a record is an error. A member that the sample did not have
