@@ -85,7 +85,7 @@ func execution(d *spec.Document) plan.Execution {
 		},
 	}
 	if t := d.MaxDeadLetters; t != nil {
-		out.MaxDeadLetters, out.MaxDeadShare = t.Count, t.Share
+		out.MaxDead = &plan.DeadLimit{Count: t.Count, Share: t.Share}
 	}
 	return out
 }

@@ -99,8 +99,13 @@ type Execution struct {
 	Batching           Batching
 	MemoryBytes        int64 // of data in flight; default 256 MiB
 	CPU                float64
-	MaxDeadLetters     int64   // 0: no bound
-	MaxDeadShare       float64 // of rows in; 0: no bound
+	MaxDead            *DeadLimit // nil: no bound
+}
+
+// DeadLimit is how many dead letters a run may have: a count, or a share of the rows in.
+type DeadLimit struct {
+	Count int64
+	Share float64 // above 0: counts instead of Count
 }
 
 // Workflow is what New plans.

@@ -164,6 +164,11 @@ func (a *attempt) gather(
 	if a.decider != nil {
 		next.Decider = a.decider.node.ID
 	}
+	if epoch.Final {
+		if err := a.dead.check(a.workflow.sourceRows()); err != nil {
+			return nil, err
+		}
+	}
 	var syncs []func(context.Context) error
 	for _, r := range reports {
 		if r.positions != nil {

@@ -70,13 +70,13 @@ const (
 type deadLetters struct {
 	run    string
 	schema *batch.Schema
-	limit  int64
-	share  float64
+	limit  *plan.DeadLimit // nil: none
 
 	mu     sync.Mutex
 	epochs map[uint64]*deadEpoch
 	before deadCounts    // of epochs that were taken
 	first  []DeadExample // rows nobody asked for, the first few
+	last   string        // why the last row was refused
 }
 
 const maxDeadExamples = 3
@@ -103,7 +103,7 @@ type deadCounts struct {
 func newDeadLetters(run string, e plan.Execution) *deadLetters {
 	return &deadLetters{
 		run: run, schema: batch.NewSchema(deadFields...), epochs: map[uint64]*deadEpoch{},
-		limit: e.MaxDeadLetters, share: e.MaxDeadShare,
+		limit: e.MaxDead,
 	}
 }
 
@@ -141,18 +141,44 @@ func (d *deadLetters) add(epoch uint64, rows []deadRow, rowsIn int64) error {
 		e.rows = append(e.rows, r)
 		e.bytes += len(r.row) + len(r.Record) + len(r.Reason) + deadRowBytes
 	}
+	d.last = rows[len(rows)-1].why()
+	const enough = 1000 // a share means nothing on the first rows
+	if d.limit == nil || d.limit.Share > 0 && rowsIn < enough {
+		return nil
+	}
+	return d.exceeded(rowsIn)
+}
+
+// check holds a run whose sources have ended to its limit.
+func (d *deadLetters) check(rowsIn int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.limit == nil {
+		return nil
+	}
+	return d.exceeded(rowsIn)
+}
+
+// exceeded returns an error when there are more dead letters than the limit. Needs mu.
+func (d *deadLetters) exceeded(rowsIn int64) error {
 	asked, other := d.sum()
 	total := asked + other
-	if d.limit > 0 && total > d.limit {
-		return tooManyDead("%d rows, max_dead_letters is %d; the last: %s",
-			total, d.limit, rows[len(rows)-1].why())
-	}
-	const enough = 1000 // a share means nothing on the first rows
-	if d.share > 0 && rowsIn >= enough && float64(total) > d.share*float64(rowsIn) {
-		return tooManyDead("%d of %d rows, max_dead_letters is %g %%; the last: %s",
-			total, rowsIn, d.share*100, rows[len(rows)-1].why())
+	switch share := d.limit.Share; {
+	case share > 0 && float64(total) > share*float64(rowsIn):
+		return tooManyDead("%d of %d rows, max_dead_letters is %g%%%s",
+			total, rowsIn, share*100, d.lastReason())
+	case share == 0 && total > d.limit.Count:
+		return tooManyDead("%d rows, max_dead_letters is %d%s", total, d.limit.Count, d.lastReason())
 	}
 	return nil
+}
+
+// lastReason is empty where only a process before this one refused rows.
+func (d *deadLetters) lastReason() string {
+	if d.last == "" {
+		return ""
+	}
+	return "; the last: " + d.last
 }
 
 // tooManyDead is no failure that a restart could heal: the same rows would come again.

@@ -50,7 +50,7 @@ func TestPermanentFaultsAreNotRestarted(t *testing.T) {
 	}
 	refuse := mapOperator(func(int64) (bool, string) { return false, "refused" })
 	limited := again
-	limited.MaxDeadLetters = 3
+	limited.MaxDead = &plan.DeadLimit{Count: 3}
 	for name, c := range map[string]struct {
 		node  string
 		class connector.Class

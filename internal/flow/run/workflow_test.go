@@ -236,20 +236,25 @@ func TestRejectedRowsFollowTheNodesReaction(t *testing.T) {
 	}
 	for _, c := range []struct {
 		reaction plan.OnError
-		limit    int64
+		limit    *plan.DeadLimit
 		dead     int64
 		fails    bool
 	}{
-		{plan.DeadLetter, 0, 10, false},
-		{plan.Drop, 0, 0, false},
-		{plan.Fail, 0, 0, true},
-		{plan.DeadLetter, 5, 0, true},
+		{plan.DeadLetter, nil, 10, false},
+		{plan.Drop, nil, 0, false},
+		{plan.Fail, nil, 0, true},
+		{plan.DeadLetter, &plan.DeadLimit{Count: 5}, 0, true},
+		{plan.DeadLetter, &plan.DeadLimit{Count: 10}, 10, false},
+		{plan.DeadLetter, &plan.DeadLimit{}, 0, true},
+		{plan.Drop, &plan.DeadLimit{}, 0, false},
+		{plan.DeadLetter, &plan.DeadLimit{Share: 0.09}, 0, true},
+		{plan.DeadLetter, &plan.DeadLimit{Share: 0.1}, 10, false},
 	} {
 		b, rows := newBed(t), newTable()
 		node := operatorNode("check", mapOperator(refuse), "in")
 		node.OnError = c.reaction
 		report, err := b.run(t, &plan.Workflow{
-			Name: "dead", Execution: plan.Execution{MaxDeadLetters: c.limit}, Nodes: []*plan.Node{
+			Name: "dead", Execution: plan.Execution{MaxDead: c.limit}, Nodes: []*plan.Node{
 				sourceNode("in", func() *counter { return &counter{to: 100, step: 8} }), node,
 				sinkNode("out", func() connector.Sink { return &decidingSink{tableSink{table: rows}} }, "check"),
 			},

@@ -22,7 +22,7 @@ type Document struct {
 	Destinations    []*Node   `yaml:"destinations" alias:"sinks" doc:"where rows go: id, then the node" required:"true"`
 
 	DeadLetter     *Node      `yaml:"dead_letter" doc:"destination of rejected rows" fallback:"NDJSON in the state folder"`
-	MaxDeadLetters *Threshold `yaml:"max_dead_letters" doc:"rejected rows that fail the run: a count, or a share of the rows read" fallback:"no limit" example:"1%"`
+	MaxDeadLetters *Threshold `yaml:"max_dead_letters" doc:"rejected rows that a run may have, more fail it: a count, or a share of the rows read, which holds from 1,000 rows on and at the end" fallback:"no limit" example:"1%"`
 	Resources      Resources  `yaml:"resources" doc:"what the whole workflow asks for when it is placed"`
 	Schedule       *Schedule  `yaml:"schedule" doc:"when it runs; kept with the document, the run command starts it at once"`
 	Tests          []Test     `yaml:"tests" doc:"given rows and expected rows, run by tapeline test"`
@@ -227,12 +227,4 @@ func (t Threshold) String() string {
 		return fmt.Sprintf("%g%%", t.Share*100)
 	}
 	return strconv.FormatInt(t.Count, 10)
-}
-
-// Exceeded reports whether that many rejected rows of all rows are too many.
-func (t Threshold) Exceeded(rejected, rows int64) bool {
-	if t.Share > 0 {
-		return float64(rejected) > t.Share*float64(rows)
-	}
-	return rejected > t.Count
 }

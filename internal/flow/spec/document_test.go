@@ -174,25 +174,6 @@ tests:
 	}
 }
 
-func TestThreshold(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		threshold      spec.Threshold
-		rejected, rows int64
-		want           bool
-	}{
-		{spec.Threshold{Count: 3}, 3, 10, false},
-		{spec.Threshold{Count: 3}, 4, 10, true},
-		{spec.Threshold{}, 1, 10, true},
-		{spec.Threshold{Share: 0.01}, 1, 100, false},
-		{spec.Threshold{Share: 0.01}, 2, 100, true},
-	} {
-		if got := test.threshold.Exceeded(test.rejected, test.rows); got != test.want {
-			t.Errorf("%v of %d: got %v", test.threshold, test.rejected, got)
-		}
-	}
-}
-
 // TestLoad reads files, secret files beside them, and reports what cannot be read.
 func TestLoad(t *testing.T) {
 	t.Parallel()
