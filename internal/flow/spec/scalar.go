@@ -76,6 +76,9 @@ func setBasic(text string, target reflect.Value) (hint string, err error) {
 		}
 	case reflect.Float32, reflect.Float64:
 		number, err := parseFloat(text)
+		if err == nil && math.IsNaN(number) { // it is within no bounds and beyond none
+			err = strconv.ErrRange
+		}
 		if err != nil {
 			return "", err
 		}
