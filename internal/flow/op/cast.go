@@ -81,8 +81,11 @@ func (c *cast) Bind(in *batch.Schema) (Bound, error) {
 				fmt.Errorf("%s cannot become %s", fields[k].Type, c.types[i]),
 			}
 		}
+		from := fields[k].Type
 		fields[k].Type = c.types[i]
-		fields[k].Nullable = fields[k].Nullable || c.toNull || fields[k].Type.Kind == batch.JSON
+		// JSON's null becomes NULL.
+		null := from.Kind == batch.JSON || from.Text() && c.types[i].Nested()
+		fields[k].Nullable = fields[k].Nullable || c.toNull || null
 	}
 	schema := batch.NewSchema(fields...).WithMetadata(in.Metadata())
 	return &boundCast{at: at, schema: schema, toNull: c.toNull}, nil

@@ -72,6 +72,30 @@ func TestCastRefusesOrNulls(t *testing.T) {
 	}
 }
 
+// A column that may hold NULL says so: JSON's null is none of the values of its column.
+func TestCastOfJSONIsNullable(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"json", "int64", true},
+		{"json", "string", true},
+		{"string", "list<int64>", true},
+		{"int64", "json", false},
+		{"string", "int64", false},
+	} {
+		field := schemaOf(t, "x "+c.from).Field(0)
+		field.Nullable = false
+		bound, err := castTo(t, "error", TypedColumn{"x", c.to}).Bind(batch.NewSchema(field))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bound.(Shaper).Schema().Field(0).Nullable; got != c.want {
+			t.Errorf("%s to %s: nullable %t, want %t", c.from, c.to, got, c.want)
+		}
+	}
+}
+
 func TestCastPairs(t *testing.T) {
 	for _, c := range []struct {
 		from string
