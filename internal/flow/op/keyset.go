@@ -78,6 +78,16 @@ func (s *keySet) add(key []byte, stamp int64) (bool, error) {
 	return true, nil
 }
 
+// has reports whether the key is in the set.
+func (s *keySet) has(key []byte) bool {
+	g := &s.groups[groupOf(key)]
+	if len(g.slots) == 0 {
+		return false
+	}
+	_, at := s.find(g, key)
+	return at >= 0 && (!s.stamps || s.stampAt(g, at) >= s.floor)
+}
+
 // find returns the slot of a key and the position of its record, or the free slot it would take
 // and -1.
 func (s *keySet) find(g *keyGroup, key []byte) (slot, at int) {

@@ -262,59 +262,83 @@ func newUniqueRule(rule int, name string, columns []string, window int64, reacti
 	return &uniqueRule{rule, name, columns, window, reaction, newKeySet(window > 0), 0}
 }
 
-// unique checks one unique rule on the rows that passed all before it.
-func (v *boundValidate) unique(b *batch.Batch, k int, out *Output) (*batch.Batch, error) {
-	u := v.uniques[k]
-	b = typedAll(b, v.uniqueAt[k], out)
-	v.columns = v.columns[:0]
-	for _, at := range v.uniqueAt[k] {
-		v.columns = append(v.columns, b.Column(at))
+// unique checks the unique rules on the rows that passed all others.
+func (v *boundValidate) unique(b *batch.Batch, out *Output) (*batch.Batch, error) {
+	for _, at := range v.uniqueAt {
+		b = typedAll(b, at, out)
 	}
-	var gone []batch.RowError
+	for k, at := range v.uniqueAt {
+		for i := range at {
+			v.columns[k][i] = b.Column(at[i])
+		}
+	}
+	var gone, refused []batch.RowError
 	for i := range b.Len() {
 		row := b.Row(i)
 		if b.Operation(row) != batch.Insert {
 			continue
 		}
-		fresh, err := v.fresh(u, row)
+		k, err := v.repeated(row)
 		if err != nil {
 			return nil, err
 		}
-		if fresh {
+		if k < 0 {
 			continue
 		}
-		if u.reaction == warn {
-			v.warned[u.rule].Add(1)
-			continue
-		}
-		at := v.uniqueAt[k][0]
+		u := v.uniques[k]
 		e := batch.RowError{
-			Row: row, Column: u.columns[0], Reason: u.name + ": " + shownValue(b, at, row) + " came before",
+			Row: row, Column: u.columns[0],
+			Reason: u.name + ": " + shownValue(b, v.uniqueAt[k][0], row) + " came before",
 		}
 		if u.reaction == fail {
 			return nil, failRow(b, e)
 		}
 		gone = append(gone, e)
+		if u.reaction == deadLetter {
+			refused = append(refused, e)
+		}
 	}
-	if u.reaction == deadLetter {
-		out.RejectAsked(b, gone)
-	}
+	out.RejectAsked(b, refused)
 	return b.Without(gone), nil
 }
 
-// fresh remembers a row's values; NULL equals nothing.
-func (v *boundValidate) fresh(u *uniqueRule, row int) (bool, error) {
-	u.rows++
-	for _, c := range v.columns {
-		if c.IsNull(row) {
-			return true, nil
+// repeated returns the rule that lets a row not pass, as its values came before, -1 for none. Only a
+// row that passes is remembered. The last rule finds and remembers a value in one go.
+func (v *boundValidate) repeated(row int) (int, error) {
+	last := len(v.uniques) - 1
+	for k, u := range v.uniques {
+		u.rows++
+		if u.window > 0 {
+			u.keys.forget(u.rows - u.window)
+		}
+		if v.keys[k] = v.keys[k][:0]; anyNull(v.columns[k], row) { // NULL equals nothing
+			continue
+		}
+		v.keys[k] = batch.AppendKey(v.keys[k], v.columns[k], row)
+		known := k < last && u.keys.has(v.keys[k])
+		if k == last {
+			fresh, err := u.keys.add(v.keys[k], u.rows)
+			if err != nil {
+				return 0, err
+			}
+			known = !fresh
+		}
+		switch {
+		case known && u.reaction == warn:
+			v.warned[u.rule].Add(1)
+		case known:
+			return k, nil
 		}
 	}
-	if u.window > 0 {
-		u.keys.forget(u.rows - u.window)
+	for k, u := range v.uniques[:last] {
+		if len(v.keys[k]) == 0 {
+			continue
+		}
+		if _, err := u.keys.add(v.keys[k], u.rows); err != nil {
+			return 0, err
+		}
 	}
-	v.scratch = batch.AppendKey(v.scratch[:0], v.columns, row)
-	return u.keys.add(v.scratch, u.rows)
+	return -1, nil
 }
 
 const validateState = 1 // version of the state's encoding

@@ -168,7 +168,9 @@ func (v *validate) Bind(in *batch.Schema) (Bound, error) {
 			return nil, err
 		}
 		b.uniqueAt = append(b.uniqueAt, at)
+		b.columns = append(b.columns, make([]*batch.Column, len(at)))
 	}
+	b.keys = make([][]byte, len(v.uniques))
 	return b, nil
 }
 
@@ -221,9 +223,9 @@ type boundValidate struct {
 	*validate
 	any      *expr.Eval // some check is violated; nil without checks
 	evals    []*expr.Eval
-	uniqueAt [][]int
-	columns  []*batch.Column
-	scratch  []byte
+	uniqueAt [][]int           // per unique rule
+	columns  [][]*batch.Column // likewise, of one batch
+	keys     [][]byte          // likewise, of one row; empty: it holds a NULL
 }
 
 var _ Expressive = (*boundValidate)(nil)
@@ -256,9 +258,9 @@ func (v *boundValidate) Apply(b *batch.Batch, out *Output) error {
 		}
 	}
 	b = b.Without(gone)
-	for k := range v.uniques {
+	if len(v.uniques) > 0 {
 		var err error
-		if b, err = v.unique(b, k, out); err != nil {
+		if b, err = v.unique(b, out); err != nil {
 			return err
 		}
 	}

@@ -191,6 +191,17 @@ func TestValidateUnique(t *testing.T) {
 	same(t, "window", lines(t, out, 0), `{"n":1}`, `{"n":2}`, `{"n":3}`, `{"n":1}`)
 }
 
+// TestValidateUniqueRemembersRowsThatPass: a row that one unique rule refuses is no reason for another
+// to refuse the next.
+func TestValidateUniqueRemembersRowsThatPass(t *testing.T) {
+	a, b := Rule{Column: "a", Unique: true}, Rule{Column: "b", Unique: true, Window: 9}
+	for name, rules := range map[string][]Rule{"a first": {a, b}, "b first": {b, a}} {
+		out := apply(t, validated(t, rules...), lazy(t, "a int64; b int64", "1|1", "2|1", "2|2", "3|", "3|4", "4|4"))
+		same(t, name, lines(t, out, 0), `{"a":1,"b":1}`, `{"a":2,"b":2}`, `{"a":3,"b":null}`, `{"a":4,"b":4}`)
+		same(t, name+" refused", refusals(out), `2 b: unique b: "1" came before`, `5 a: unique a: "3" came before`)
+	}
+}
+
 func TestValidateContract(t *testing.T) {
 	v := made(t, Validate(), Env{}, func(c *ValidateConfig) {
 		c.Schema, c.Exact = []TypedColumn{{"a", "int64"}, {"s", "string"}}, true
