@@ -117,6 +117,7 @@ func (r *reader) hand(ctx context.Context, it *item) error {
 	case r.task.receive() <- it:
 		return nil
 	case <-ctx.Done():
+		it.drop()
 		return r.stopped(ctx, context.Cause(ctx))
 	}
 }

@@ -179,7 +179,7 @@ func (t *task) accept(ctx context.Context, it *item) error {
 
 func (t *task) dropQueued() {
 	for _, it := range t.waiting {
-		it.release()
+		it.drop()
 	}
 }
 
@@ -229,11 +229,12 @@ func (t *task) enqueue(ctx context.Context, it *item) error {
 	}
 }
 
-// drop frees a job that will not be finished.
-func (j *job) drop() {
-	if j.release != nil {
-		j.release()
-		j.release = nil
+// drop frees what nobody will take.
+func (it *item) drop() {
+	for _, free := range []func(){it.chunk.Release, it.release} {
+		if free != nil {
+			free()
+		}
 	}
 }
 
