@@ -54,10 +54,7 @@ func (w *writer) writeHeader(ctx context.Context) error {
 			return nodeError(w.node, err)
 		}
 	}
-	err := w.task.attempt.workflow.retry(ctx, w.node, func(ctx context.Context) error {
-		return w.sink.Write(ctx, chunk)
-	})
-	return nodeError(w.node, err)
+	return nodeError(w.node, w.call(ctx, chunk, []connector.Chunk{chunk}))
 }
 
 func noRows(schema *batch.Schema) *batch.Batch {

@@ -68,8 +68,8 @@ func redoWrite(ctx context.Context, sink connector.Sink) func(chunk connector.Ch
 	}
 }
 
-// keep adds the rows the sink took to the redo file: written. They are lost to the open epoch when
-// that fails.
+// keep adds the rows the sink took, or a chunk that came without any, to the redo file: written. They
+// are lost to the open epoch when that fails.
 func (f *follower) keep(chunk connector.Chunk, err error) error {
 	rows := chunk.Batch
 	if partial, ok := errors.AsType[*connector.PartialError](err); ok {
@@ -77,7 +77,7 @@ func (f *follower) keep(chunk connector.Chunk, err error) error {
 	} else if err != nil {
 		return err
 	}
-	if rows.Len() > 0 {
+	if rows.Len() > 0 || chunk.Batch.Len() == 0 {
 		if keepErr := f.log.append(chunk.Table, rows); keepErr != nil {
 			return fmt.Errorf("%w: %w", connector.ErrEpochLost, keepErr)
 		}

@@ -327,3 +327,41 @@ func TestLargeRedoFileEndsTheEpoch(t *testing.T) {
 		t.Errorf("%d checkpoints", report.Checkpoints)
 	}
 }
+
+// markingSink notes a chunk without rows, which makes a table, as -1 in its transaction.
+type markingSink struct{ decidingSink }
+
+func (s *markingSink) Write(ctx context.Context, c connector.Chunk) error {
+	if c.Batch.Len() == 0 {
+		s.open = append(s.open, -1)
+	}
+	return s.decidingSink.Write(ctx, c)
+}
+
+// A crash before a follower's commit does not take the table of a run without rows.
+func TestFollowerRedoesTheHeader(t *testing.T) {
+	b, first, second := newBed(t), newTable(), newTable()
+	run := func(fail func(string) error) error {
+		source := sourceNode("in", nil)
+		source.NewSource = func(connector.Env) (connector.Source, error) { return &known{}, nil }
+		_, err := b.run(t, &plan.Workflow{Name: "w", Nodes: []*plan.Node{
+			source,
+			sinkNode("second", func() connector.Sink {
+				return &markingSink{decidingSink{tableSink{table: second, fail: fail}}}
+			}, "in"),
+			sinkNode("first", func() connector.Sink {
+				return &markingSink{decidingSink{tableSink{table: first}}}
+			}, "in"),
+		}}, Options{})
+		return err
+	}
+	if err := run(crashAtDecide); !errors.Is(err, errCrash) {
+		t.Fatal(err)
+	}
+	if err := run(nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int64{-1}; !slices.Equal(first.committed, want) || !slices.Equal(second.committed, want) {
+		t.Errorf("first has %v, second %v, want %v in both", first.committed, second.committed, want)
+	}
+}
