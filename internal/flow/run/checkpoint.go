@@ -174,7 +174,7 @@ func (a *attempt) gather(
 		if r.positions != nil {
 			// A source may come to its end by itself while a limit drops what it gave last.
 			for id, p := range r.positions {
-				p.Cut = !a.wanted(r.task.stage)
+				p.Cut = p.Cut || !a.wanted(r.task.stage)
 				r.positions[id] = p
 			}
 			next.Positions[r.task.stage.Source.ID] = r.positions

@@ -23,6 +23,7 @@ type reader struct {
 	budget    *connector.Budget
 	meter     *meter
 	ended     bool
+	cut       bool // a process before this one found that nobody wants more
 	finished  atomic.Bool
 	position  connector.Position // task loop: after the last chunk taken
 	opened    bool
@@ -38,7 +39,7 @@ func openReader(
 ) (*reader, error) {
 	n := t.stage.Source
 	r := &reader{
-		task: t, node: n, index: len(t.readers), source: source, ended: start.Ended,
+		task: t, node: n, index: len(t.readers), source: source, ended: start.Ended, cut: start.Cut,
 		partition: connector.Partition{ID: id, Spec: start.Spec}, position: start.Position,
 		meter: t.meters[0], budget: t.attempt.budgetOf(n),
 	}

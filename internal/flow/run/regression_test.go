@@ -260,6 +260,53 @@ func TestLimitLosesIncrementalRows(t *testing.T) {
 	}
 }
 
+// A source that a limit ended before the run was taken up again is read from its start by the next
+// run, as if nothing had come between.
+func TestLimitBeforeAResumption(t *testing.T) {
+	b, rows, written := newBed(t), newTable(), make(chan struct{}, 1)
+	tell := func(op string) error {
+		if op != "write" {
+			return nil
+		}
+		select {
+		case written <- struct{}{}:
+		default:
+		}
+		return nil
+	}
+	// A run takes so many rows of one source, and waits for ever where another has some.
+	start := func(to, others int64, limited bool) *Workflow {
+		in := sourceNode("in", func() *counter { return &counter{to: to, step: 100} })
+		in.SourceSpec = connector.SourceCapabilities{Bounded: true, Resumable: true, Incremental: true}
+		nodes, from := []*plan.Node{in, sourceNode("wait", func() *counter {
+			return &counter{to: others, gate: make(chan struct{})}
+		})}, "in"
+		if limited {
+			limit := operatorNode("limit", nil, "in")
+			limit.Ordered, from = true, "limit"
+			limit.NewOperator = func(env op.Env) (op.Operator, error) {
+				return op.Limit().New(env, &op.LimitConfig{Rows: 5})
+			}
+			nodes = append(nodes, limit)
+		}
+		return startWorkflow(t, b, &plan.Workflow{Name: "l", Nodes: append(nodes,
+			sinkNode("out", func() connector.Sink {
+				return &decidingSink{tableSink{table: rows, fail: tell}}
+			}, from, "wait"))})
+	}
+	w := start(1000, 1, true)
+	<-written
+	w.Drain()
+	_, err := w.Wait()
+	_, resumed := start(100, 0, true).Wait()
+	_, next := start(1000, 0, false).Wait()
+	err = errors.Join(err, resumed, next)
+	slices.Sort(rows.committed)
+	if got := slices.Compact(rows.committed); err != nil || len(got) != 1000 {
+		t.Errorf("%d of 1000 rows ever arrived: %v", len(got), err)
+	}
+}
+
 // trickle delivers a row each interval for ever.
 type trickle struct {
 	counter

@@ -242,7 +242,7 @@ func (t *task) positions() map[string]partitionPosition {
 	positions := make(map[string]partitionPosition, len(t.readers))
 	for _, r := range t.readers {
 		positions[r.partition.ID] = partitionPosition{
-			Spec: r.partition.Spec, Position: r.position, Ended: r.ended,
+			Spec: r.partition.Spec, Position: r.position, Ended: r.ended, Cut: r.cut,
 		}
 	}
 	return positions
