@@ -37,6 +37,8 @@ func TestProjections(t *testing.T) {
 		c.Columns = []RenamedColumn{{"a", "b"}}
 	}), in)
 	fails(t, err, `two columns would be named "b"`)
+	_, err = tryApply(made(t, Select(), Env{}, func(c *SelectConfig) { c.Columns = []string{"a", "a"} }), in)
+	fails(t, err, `columns: two columns would be named "a"`)
 	_, err = tryApply(made(t, Select(), Env{}, func(c *SelectConfig) { c.Columns = []string{"z"} }), in)
 	fails(t, err, `no column "z"`)
 }

@@ -89,19 +89,12 @@ func renamed(in *batch.Schema, columns []RenamedColumn) ([]int, []string, error)
 	for i := range kept {
 		kept[i] = i
 	}
-	taken := map[string]bool{}
 	for _, c := range columns {
 		found, _, err := positions(in, []string{c.From})
 		if err != nil {
 			return nil, nil, err
 		}
 		names[found[0]] = c.To
-	}
-	for _, name := range names {
-		if taken[name] {
-			return nil, nil, fmt.Errorf("two columns would be named %q; drop or rename the other", name)
-		}
-		taken[name] = true
 	}
 	return kept, names, nil
 }
@@ -134,6 +127,9 @@ func (p projection) Bind(in *batch.Schema) (Bound, error) {
 	for i, at := range kept {
 		fields[i] = in.Field(at)
 		fields[i].Name = names[i]
+	}
+	if err := distinct(fields, "drop or rename the other"); err != nil {
+		return nil, &ConfigError{"columns", err}
 	}
 	return &boundProjection{kept: kept, schema: batch.NewSchema(fields...)}, nil
 }
