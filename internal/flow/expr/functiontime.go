@@ -215,11 +215,7 @@ func (c *call) parseTime(try bool) *node {
 	if !ok {
 		return c.null(c.at)
 	}
-	format, err := parseFormat(pattern)
-	layout := ""
-	if err == nil {
-		layout, err = format.layout()
-	}
+	reader, err := NewTimeReader(pattern)
 	if err != nil {
 		return c.fail(c.args[1].at, "", "%s", err)
 	}
@@ -230,8 +226,8 @@ func (c *call) parseTime(try bool) *node {
 	c.args = []*node{c.coerce(x, batch.Of(batch.String))}
 	calendar := newCalendar(microUTC())
 	return c.node(calendar.typ, func(_ *frame, a []value) (value, string) {
-		t, err := time.Parse(layout, string(a[0].text))
-		if err != nil {
+		t, ok := reader.Read(string(a[0].text), time.UTC)
+		if !ok {
 			return failOrNull(try, batch.Of(batch.String), calendar.typ, a[0])
 		}
 		return calendar.value(t.UTC())

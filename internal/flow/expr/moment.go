@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -231,7 +232,10 @@ func parseFormat(pattern string) (timeFormat, error) {
 	var format timeFormat
 	for i := 0; i < len(pattern); i++ {
 		ch := pattern[i]
-		if ch == '%' && i+1 < len(pattern) && pattern[i+1] != '%' {
+		if ch == '%' && i+1 == len(pattern) {
+			return nil, errors.New("the pattern ends in %, which %% stands for")
+		}
+		if ch == '%' && pattern[i+1] != '%' {
 			i++
 			layout, ok := layouts[pattern[i]]
 			if !ok {
@@ -267,25 +271,51 @@ func (f timeFormat) append(dst []byte, t time.Time) []byte {
 	return dst
 }
 
-// layout returns the pattern for reading. Go reads a fraction after the seconds without being told.
-func (f timeFormat) layout() (string, error) {
-	var b strings.Builder
-	for i, piece := range f {
+// TimeReader reads times by a strftime pattern.
+type TimeReader struct {
+	layout string
+	offset bool // the pattern has %z
+}
+
+// NewTimeReader compiles a pattern of the parts that parse_time knows.
+func NewTimeReader(pattern string) (*TimeReader, error) {
+	format, err := parseFormat(pattern)
+	if err != nil {
+		return nil, err
+	}
+	r := &TimeReader{}
+	var out strings.Builder
+	for _, piece := range format {
 		switch {
 		case piece.layout == ".000000":
-			continue
-		case piece.text:
-			text := piece.layout
-			if i+1 < len(f) && f[i+1].layout == ".000000" {
-				text = strings.TrimSuffix(text, ".")
+			// Go reads a fraction of any length after the seconds without being told.
+			text := strings.TrimSuffix(strings.TrimSuffix(out.String(), "."), ",")
+			if !strings.HasSuffix(text, "05") {
+				return nil, errors.New("%f follows %S and a point")
 			}
-			if time.Unix(1e9, 5e8).UTC().Format(text) != text {
-				return "", fmt.Errorf("the text %q cannot stand in a pattern for reading", text)
-			}
-			b.WriteString(text)
+			out.Reset()
+			out.WriteString(text)
+		case piece.layout == "-0700":
+			r.offset = true
+			out.WriteString("Z0700")
+		case piece.text && time.Unix(1e9, 5e8).UTC().Format(piece.layout) != piece.layout:
+			return nil, fmt.Errorf("the text %q cannot stand in a pattern for reading", piece.layout)
 		default:
-			b.WriteString(piece.layout)
+			out.WriteString(piece.layout)
 		}
 	}
-	return b.String(), nil
+	r.layout = out.String()
+	return r, nil
+}
+
+// Read reads a text; one without offset is wall time in zone. The name of another zone is refused:
+// it says no offset for certain.
+func (r *TimeReader) Read(text string, zone *time.Location) (time.Time, bool) {
+	t, err := time.ParseInLocation(r.layout, text, zone)
+	if err != nil {
+		return t, false
+	}
+	name, _ := t.Zone()
+	known := t.Location() == zone || t.Location() == time.UTC || strings.HasPrefix(name, "GMT")
+	return t, known || r.offset
 }

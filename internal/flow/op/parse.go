@@ -51,7 +51,8 @@ func Parse() Spec {
 			"refuses the row; a group that took no part is NULL when `nulls` has the empty text.\n" +
 			"- `timestamp`: epoch layouts take integer columns and fractions, too; what is finer than " +
 			"the type's unit is cut. In patterns %Y %y %m %d %e %j %H %I %p %M %S %f %z %Z %b %B %a %A and %% are " +
-			"known; other text stands for itself. A text without offset is wall time in `zone`.\n\n" +
+			"known; other text stands for itself. A text without offset is wall time in `zone`; %Z " +
+			"takes UTC, GMT and the names of `zone` itself.\n\n" +
 			"Row operations pass unchanged.",
 	}, ParseConfig{Delimiter: ",", Quote: `"`, Nulls: []string{""}}, newParse)
 }

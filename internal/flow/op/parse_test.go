@@ -251,6 +251,12 @@ func TestParseTimestamps(t *testing.T) {
 		{"%d %b %Y %I:%M %p %z", "timestamp(s,UTC)", "", "02 Jan 2024 03:04 PM -0500", "2024-01-02T20:04:00Z"},
 		{"%d %b %Y", "timestamp(s,UTC)", "America/New_York", "02 Jan 2024", "2024-01-02T05:00:00Z"},
 		{"%Y-%m-%d", "timestamp(s,UTC)", "", "2024-13-01", ""},
+		{"%Y-%m-%d %H:%M %Z", "timestamp(s,UTC)", "", "2024-01-02 03:04 UTC", "2024-01-02T03:04:00Z"},
+		{"%Y-%m-%d %H:%M %Z", "timestamp(s,UTC)", "", "2024-01-02 03:04 GMT", "2024-01-02T03:04:00Z"},
+		{"%Y-%m-%d %H:%M %Z", "timestamp(s,UTC)", "America/New_York", "2024-07-02 03:04 EDT", "2024-07-02T07:04:00Z"},
+		{"%Y-%m-%d %H:%M %Z", "timestamp(s,UTC)", "", "2024-01-02 03:04 PST", ""},
+		{"%Y-%m-%d %H:%M %z %Z", "timestamp(s,UTC)", "", "2024-01-02 03:04 -0800 PST", "2024-01-02T11:04:00Z"},
+		{"%Y-%m-%dT%H:%M:%S%z", "timestamp(s,UTC)", "", "2024-01-02T03:04:05Z", "2024-01-02T03:04:05Z"},
 		{"epoch_ms", "timestamp(s,UTC)", "", "1700000000999", "2023-11-14T22:13:20Z"},
 		{"epoch_s", "timestamp(ms,UTC)", "", "1700000000.25", "2023-11-14T22:13:20.250Z"},
 		{"epoch_s", "timestamp(s,UTC)", "", "-1.5", "1969-12-31T23:59:58Z"},
@@ -273,7 +279,7 @@ func TestParseTimestamps(t *testing.T) {
 	}
 	integers := parsed(t, func(c *ParseConfig) { c.Column, c.Format, c.Layout, c.Into = "n", "timestamp", "epoch_s", "at" })
 	same(t, "integers", lines(t, apply(t, integers, numbers(t, 60, 61)), 0), `{"n":60,"at":"1970-01-01T00:01:00.000000Z"}`)
-	for _, layout := range []string{"%Q", "%", "yyyy-MM-dd", "%Y 12", "%f"} {
+	for _, layout := range []string{"%Q", "%", "yyyy-MM-dd", "%Y 12", "%f", "%d Mon %H"} {
 		_, err := tryMake(Parse(), Env{}, func(c *ParseConfig) { c.Column, c.Format, c.Layout = "t", "timestamp", layout })
 		fails(t, err, "layout: ")
 	}

@@ -8,16 +8,17 @@ import (
 	"time"
 
 	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/internal/flow/expr"
 )
 
 // timeReader reads timestamps by a layout.
 type timeReader struct {
-	typ    batch.Type
-	name   string
-	layout string         // of package time; "" for the others
-	epoch  batch.Unit     // of epoch layouts
-	zone   *time.Location // of texts without offset
-	iso    bool
+	typ     batch.Type
+	name    string
+	pattern *expr.TimeReader // nil: iso or epoch
+	epoch   batch.Unit       // of epoch layouts
+	zone    *time.Location   // of texts without offset
+	iso     bool
 }
 
 func (p *parse) timestamp() error {
@@ -50,51 +51,12 @@ func (p *parse) timestamp() error {
 			"is neither iso8601, epoch_s, epoch_ms, epoch_us, epoch_ns nor a pattern such as %Y-%m-%d")}
 	default:
 		var err error
-		if r.layout, err = layoutOf(p.config.Layout); err != nil {
+		if r.pattern, err = expr.NewTimeReader(p.config.Layout); err != nil {
 			return &ConfigError{"layout", err}
 		}
 	}
 	p.reader = r
 	return nil
-}
-
-// layoutOf translates a strftime pattern into a layout of package time.
-func layoutOf(pattern string) (string, error) {
-	known := map[byte]string{
-		'Y': "2006", 'y': "06", 'm': "01", 'd': "02", 'e': "_2", 'j': "002", 'H': "15", 'I': "03",
-		'p': "PM", 'M': "04", 'S': "05", 'z': "Z0700", 'Z': "MST", 'b': "Jan", 'B': "January",
-		'a': "Mon", 'A': "Monday", '%': "%", 'T': "15:04:05", 'F': "2006-01-02",
-	}
-	var out strings.Builder
-	for i := 0; i < len(pattern); i++ {
-		if pattern[i] != '%' {
-			// A digit of the pattern would be taken for a part of the layout.
-			if pattern[i] >= '0' && pattern[i] <= '9' {
-				return "", fmt.Errorf("pattern %q: digits cannot stand for themselves", pattern)
-			}
-			out.WriteByte(pattern[i])
-			continue
-		}
-		if i++; i == len(pattern) {
-			return "", fmt.Errorf("pattern %q ends in %%", pattern)
-		}
-		if pattern[i] == 'f' {
-			// Fractions of any length are read after the seconds without being asked for.
-			text := strings.TrimSuffix(strings.TrimSuffix(out.String(), "."), ",")
-			if !strings.HasSuffix(text, "05") {
-				return "", fmt.Errorf("pattern %q: %%f follows %%S and a point", pattern)
-			}
-			out.Reset()
-			out.WriteString(text)
-			continue
-		}
-		part, ok := known[pattern[i]]
-		if !ok {
-			return "", fmt.Errorf("pattern %q: %%%c is not known", pattern, pattern[i])
-		}
-		out.WriteString(part)
-	}
-	return out.String(), nil
 }
 
 func (r *timeReader) read(c *batch.Column, rows []int32) ([]*batch.Column, []batch.RowError) {
@@ -116,8 +78,11 @@ func (r *timeReader) read(c *batch.Column, rows []int32) ([]*batch.Column, []bat
 			text = scratch
 		}
 		switch {
-		case r.layout != "":
-			v, ok = r.pattern(text)
+		case r.pattern != nil:
+			var at time.Time
+			if at, ok = r.pattern.Read(string(text), r.zone); ok {
+				v, ok = r.stored(at)
+			}
 		case r.iso:
 			v, ok = r.iso8601(text, zoned)
 		default:
@@ -142,15 +107,6 @@ func (r *timeReader) stored(t time.Time) (int64, bool) {
 		seconds += int64(offset)
 	}
 	return inUnit(seconds, int64(t.Nanosecond()), 1e9, r.typ.Unit.PerSecond())
-}
-
-// pattern reads by a layout of package time.
-func (r *timeReader) pattern(text []byte) (int64, bool) {
-	t, err := time.ParseInLocation(r.layout, string(text), r.zone)
-	if err != nil {
-		return 0, false
-	}
-	return r.stored(t)
 }
 
 // iso8601 reads without offset as wall time in zone.
