@@ -48,10 +48,10 @@ func (s Strategy) Start(random func() float64) *Restarts {
 	if s.MaxDelay <= 0 {
 		s.MaxDelay = time.Minute
 	}
-	s.Multiplier = max(s.Multiplier, 1)
-	if s.Multiplier == 1 {
+	if s.Multiplier == 0 {
 		s.Multiplier = 2
 	}
+	s.Multiplier = max(s.Multiplier, 1)
 	if s.ResetAfter == 0 {
 		s.ResetAfter = 10 * time.Minute
 	}

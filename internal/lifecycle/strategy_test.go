@@ -60,6 +60,12 @@ func TestStrategies(t *testing.T) {
 			[]time.Duration{s, 3 * s, 5 * s, 5 * s, giveUp},
 		},
 		{
+			"exponential that does not grow",
+			lifecycle.Strategy{Kind: lifecycle.Exponential, Attempts: 3, Delay: s, Multiplier: 1},
+			[]time.Duration{s, s, s, s},
+			[]time.Duration{s, s, s, giveUp},
+		},
+		{
 			"exponential forgets after a long life",
 			lifecycle.Strategy{
 				Kind: lifecycle.Exponential, Attempts: 2, Delay: s, ResetAfter: m,
