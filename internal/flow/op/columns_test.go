@@ -74,6 +74,15 @@ func TestCastRefusesOrNulls(t *testing.T) {
 	}
 }
 
+// A moment beyond the last date is refused: an epoch in nanoseconds that was taken for seconds.
+func TestCastToDateIsBounded(t *testing.T) {
+	in := dense(t, "n int64", []any{int64(1_700_000_000_000_000_000)}, []any{int64(86_400)})
+	moments := apply(t, castTo(t, "error", TypedColumn{"n", "timestamp(s)"}), in).Parts[0].Batch
+	out := apply(t, castTo(t, "error", TypedColumn{"n", "date"}), moments)
+	same(t, "dates", lines(t, out, 0), `{"n":"1970-01-02"}`)
+	same(t, "refused", refusals(out), `1 n: "53870857431-07-31T22:13:20" is not a value of type date`)
+}
+
 // A column that may hold NULL says so: JSON's null is none of the values of its column.
 func TestCastOfJSONIsNullable(t *testing.T) {
 	for _, c := range []struct {

@@ -480,7 +480,11 @@ func toMoment(c *batch.Column, to batch.Type) putRow {
 		}
 		switch to.Kind {
 		case batch.Date:
-			a.Int(floorDiv(seconds, secondsPerDay))
+			days := floorDiv(seconds, secondsPerDay)
+			if days != int64(int32(days)) {
+				return false
+			}
+			a.Int(days)
 			return true
 		case batch.Time:
 			seconds -= floorDiv(seconds, secondsPerDay) * secondsPerDay
