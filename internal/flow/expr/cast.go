@@ -275,7 +275,8 @@ func castMoment(from, to batch.Type, v value, location *time.Location) (value, b
 		if location != nil {
 			seconds = instantToWall(seconds, location)
 		}
-		return intValue(floorDiv(seconds, 86400)), true
+		days := floorDiv(seconds, 86400)
+		return intValue(days), days == int64(int32(days))
 	case from.Kind == to.Kind:
 		return scaleMoment(v.int(), from.Unit, to.Unit)
 	case from.Integer() && to.Kind == batch.Duration:

@@ -254,3 +254,15 @@ func TestReferences(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A moment beyond the last date is no date: an epoch in nanoseconds that was taken for seconds.
+func TestDateOfAFarMoment(t *testing.T) {
+	t.Parallel()
+	typ := batch.TimestampOf(batch.Second, "UTC")
+	column := batch.FixedColumn(typ, []int64{1_700_000_000_000_000_000, 86_400}, nil)
+	b := batch.New(batch.NewSchema(batch.Field{Name: "at", Type: typ}), []*batch.Column{column}, 2)
+	got := both(t, "date(at)", b)
+	if !strings.HasPrefix(got[0], "ERROR ") || got[1] != "1970-01-02" {
+		t.Errorf("got %q", got)
+	}
+}
