@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
@@ -65,30 +66,48 @@ func noRows(schema *batch.Schema) *batch.Batch {
 	return batch.New(schema, columns, 0)
 }
 
+// headers are what outputs deliver, each found out once: their paths to the sources may be many.
+type headers struct {
+	workflow *Workflow
+	known    map[plan.Input]header
+}
+
 // headerOf returns what the outputs deliver, by asking their sources and applying their operators to
 // no rows. What cannot be found out is left out: it is no reason to fail a run.
 func (w *Workflow) headerOf(ctx context.Context, outputs []plan.Input) header {
+	known := &headers{w, map[plan.Input]header{}}
+	return known.of(ctx, outputs)
+}
+
+func (k *headers) of(ctx context.Context, outputs []plan.Input) header {
 	var h header
 	for _, output := range outputs {
-		for _, n := range w.plan.Workflow.Nodes {
-			if n.ID != output.Node {
-				continue
-			}
-			found, err := w.headerOfNode(ctx, n, output.Port)
-			if err != nil {
-				w.log.Info("columns are not known", "node", n.ID, "error", err)
-			}
-			h = h.with(found)
+		found, ok := k.known[output]
+		if !ok {
+			found = k.output(ctx, output)
+			k.known[output] = found
 		}
+		h = h.with(found)
 	}
 	return h
 }
 
-func (w *Workflow) headerOfNode(ctx context.Context, n *plan.Node, port string) (header, error) {
+func (k *headers) output(ctx context.Context, output plan.Input) header {
+	w := k.workflow
+	at := slices.IndexFunc(w.plan.Workflow.Nodes, func(n *plan.Node) bool { return n.ID == output.Node })
+	found, err := k.node(ctx, w.plan.Workflow.Nodes[at], output.Port)
+	if err != nil {
+		w.log.Info("columns are not known", "node", output.Node, "error", err)
+	}
+	return found
+}
+
+func (k *headers) node(ctx context.Context, n *plan.Node, port string) (header, error) {
+	w := k.workflow
 	if n.Kind == plan.Source {
 		return w.headerOfSource(ctx, n)
 	}
-	before := w.headerOf(ctx, n.Inputs)
+	before := k.of(ctx, n.Inputs)
 	if before.schema == nil {
 		return header{}, nil
 	}

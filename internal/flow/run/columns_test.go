@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -132,5 +133,26 @@ func TestHeaderCountsRowsOfEarlierProcesses(t *testing.T) {
 	}
 	if len(rows.committed) != 10 || len(headers) > 0 {
 		t.Errorf("%d rows, headers %q", len(rows.committed), headers)
+	}
+}
+
+// TestHeaderOfManyPaths: a graph of few nodes may have very many paths, and each node counts once.
+func TestHeaderOfManyPaths(t *testing.T) {
+	t.Parallel()
+	b, headers := newBed(t), []string{}
+	source := sourceNode("s", nil)
+	source.NewSource = func(connector.Env) (connector.Source, error) { return &known{}, nil }
+	nodes, last := []*plan.Node{source}, "s"
+	for i := range 40 {
+		left, right, joined := fmt.Sprint("l", i), fmt.Sprint("r", i), fmt.Sprint("j", i)
+		nodes = append(nodes, operatorNode(left, mapOperator(even), last), operatorNode(right, mapOperator(even), last),
+			operatorNode(joined, mapOperator(even), left, right))
+		last = joined
+	}
+	_, err := b.run(t, &plan.Workflow{Name: "w", Nodes: append(nodes, sinkNode("out", func() connector.Sink {
+		return &headerSink{stagingSink{tableSink{table: newTable()}}, &headers}
+	}, last))}, Options{})
+	if err != nil || strings.Join(headers, "") != "(n int64 not null)" {
+		t.Errorf("headers %q: %v", headers, err)
 	}
 }
