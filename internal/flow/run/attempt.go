@@ -421,13 +421,18 @@ func (a *attempt) stopUnwanted(ctx context.Context) {
 
 // wanted reports whether some task behind the stage still takes rows.
 func (a *attempt) wanted(s *plan.Stage) bool {
+	seen := map[*plan.Stage]bool{}
 	for t := range a.satisfied {
-		if t.stage == s {
+		seen[t.stage] = true // takes none
+	}
+	var wants func(s *plan.Stage) bool
+	wants = func(s *plan.Stage) bool {
+		if seen[s] {
 			return false
 		}
+		seen[s] = true
+		return s.Sink != nil || len(s.Outputs) == 0 ||
+			slices.ContainsFunc(s.Outputs, func(e *plan.Edge) bool { return wants(e.To) })
 	}
-	if s.Sink != nil || len(s.Outputs) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(s.Outputs, func(e *plan.Edge) bool { return a.wanted(e.To) })
+	return wants(s)
 }

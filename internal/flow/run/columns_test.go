@@ -136,23 +136,36 @@ func TestHeaderCountsRowsOfEarlierProcesses(t *testing.T) {
 	}
 }
 
-// TestHeaderOfManyPaths: a graph of few nodes may have very many paths, and each node counts once.
-func TestHeaderOfManyPaths(t *testing.T) {
+// TestManyPaths: a graph of few nodes may have very many paths from a source to a sink. Each node
+// counts once, for the columns of a run without rows, and where a limit ends the source.
+func TestManyPaths(t *testing.T) {
 	t.Parallel()
-	b, headers := newBed(t), []string{}
-	source := sourceNode("s", nil)
-	source.NewSource = func(connector.Env) (connector.Source, error) { return &known{}, nil }
-	nodes, last := []*plan.Node{source}, "s"
-	for i := range 40 {
-		left, right, joined := fmt.Sprint("l", i), fmt.Sprint("r", i), fmt.Sprint("j", i)
-		nodes = append(nodes, operatorNode(left, mapOperator(even), last), operatorNode(right, mapOperator(even), last),
-			operatorNode(joined, mapOperator(even), left, right))
-		last = joined
-	}
-	_, err := b.run(t, &plan.Workflow{Name: "w", Nodes: append(nodes, sinkNode("out", func() connector.Sink {
-		return &headerSink{stagingSink{tableSink{table: newTable()}}, &headers}
-	}, last))}, Options{})
-	if err != nil || strings.Join(headers, "") != "(n int64 not null)" {
-		t.Errorf("headers %q: %v", headers, err)
+	for name, c := range map[string]struct {
+		rows int64
+		want string
+	}{"no rows": {0, "(n int64 not null)"}, "a limit": {1000, ""}} {
+		b, headers, last := newBed(t), []string{}, "s"
+		source := sourceNode(last, nil)
+		source.NewSource = func(connector.Env) (connector.Source, error) {
+			return &known{counter{to: c.rows, step: 10}}, nil
+		}
+		nodes := []*plan.Node{source}
+		none := mapOperator(func(int64) (bool, string) { return false, "" })
+		for i := range 40 {
+			left, right, joined := fmt.Sprint("l", i), fmt.Sprint("r", i), fmt.Sprint("j", i)
+			nodes = append(nodes, operatorNode(left, mapOperator(even), last), operatorNode(right, none, last),
+				operatorNode(joined, mapOperator(even), left, right))
+			last = joined
+		}
+		limit := operatorNode("limit", nil, last)
+		limit.Ordered = true
+		limit.NewOperator = func(op.Env) (op.Operator, error) { return &limiter{left: 5}, nil }
+		out := sinkNode("out", func() connector.Sink {
+			return &headerSink{stagingSink{tableSink{table: newTable()}}, &headers}
+		}, "limit")
+		report, err := b.run(t, &plan.Workflow{Name: "w", Nodes: append(nodes, limit, out)}, Options{})
+		if err != nil || strings.Join(headers, "") != c.want || report.RowsOut != min(c.rows, 5) {
+			t.Errorf("%s: headers %q, %d rows: %v", name, headers, report.RowsOut, err)
+		}
 	}
 }
