@@ -42,11 +42,7 @@ func (a *Appender) Any(v any) error {
 	case time.Time:
 		return a.anyTime(v)
 	case time.Duration:
-		if a.typ.Kind == Time || a.typ.Kind == Duration {
-			a.Int(int64(v) / (int64(1e9) / a.typ.Unit.PerSecond()))
-			return nil
-		}
-		return a.anyText([]byte(v.String()))
+		return a.anyDuration(v)
 	case DecimalValue:
 		return a.anyText([]byte(v.String()))
 	case []any:
@@ -99,7 +95,11 @@ func (a *Appender) anyInt(v int64) error {
 		a.Int(v)
 		return nil
 	case Float64:
-		a.Float(float64(v))
+		f := float64(v)
+		if f >= 1<<63 || int64(f) != v {
+			return fmt.Errorf("%d has more digits than a %s holds", v, a.typ)
+		}
+		a.Float(f)
 		return nil
 	}
 	return a.anyText(strconv.AppendInt(nil, v, 10))
@@ -107,6 +107,8 @@ func (a *Appender) anyInt(v int64) error {
 
 func (a *Appender) anyFloat(v float64) error {
 	switch {
+	case a.typ.Kind == Float32 && math.IsInf(float64(float32(v)), 0) && !math.IsInf(v, 0):
+		return fmt.Errorf("%v is beyond the range of %s", v, a.typ)
 	case a.typ.Kind == Float64 || a.typ.Kind == Float32:
 		a.Float(v)
 		return nil
@@ -118,7 +120,16 @@ func (a *Appender) anyFloat(v float64) error {
 
 func (a *Appender) anyTime(v time.Time) error {
 	switch a.typ.Kind {
-	case Timestamp, Date:
+	case Timestamp:
+		nanos := int64(v.Nanosecond())
+		nanos -= nanos % (int64(1e9) / a.typ.Unit.PerSecond())
+		units, ok := scaleUnit(v.Unix(), nanos, a.typ.Unit)
+		if !ok {
+			return fmt.Errorf("%s is beyond the range of %s", v.Format(time.RFC3339), a.typ)
+		}
+		a.Int(units)
+		return nil
+	case Date:
 		a.Time(v)
 		return nil
 	case String:
@@ -126,6 +137,18 @@ func (a *Appender) anyTime(v time.Time) error {
 		return nil
 	}
 	return fmt.Errorf("a time is not a value of type %s", a.typ)
+}
+
+func (a *Appender) anyDuration(v time.Duration) error {
+	const day = 24 * time.Hour
+	switch {
+	case a.typ.Kind == Time && (v < 0 || v > day):
+		return fmt.Errorf("%v is no time of a day", v)
+	case a.typ.Kind == Time || a.typ.Kind == Duration:
+		a.Int(int64(v) / (int64(1e9) / a.typ.Unit.PerSecond()))
+		return nil
+	}
+	return a.anyText([]byte(v.String()))
 }
 
 func (a *Appender) anyList(v []any) error {

@@ -79,6 +79,46 @@ func TestTypedReportsCellsThatDoNotRead(t *testing.T) {
 	}
 }
 
+// What a type cannot hold is refused, never bent to fit.
+func TestCellsThatAreNotOfTheirType(t *testing.T) {
+	for _, c := range []struct {
+		typ        Type
+		text, want string // as JSON; "" is refused
+	}{
+		{Of(Null), "abc", ""},
+		{Of(Null), "", "null"},
+		{Of(Float32), "1e39", ""},
+		{Of(Float32), "-Inf", "null"},
+		{Of(Float32), "3.4028235e38", "3.4028235e+38"},
+		// Rounded to a float64 first this lies half way, and would become 16777216.
+		{Of(Float32), "16777217.000000000001", "16777218"},
+		{Of(JSON), "hello", ""},
+		{Of(JSON), "{\"a\": 1}", "{\"a\": 1}"},
+		{Of(JSON), "\"\xff\"", ""},
+		{TimestampOf(Microsecond, "+02:00"), "2024-07-01 12:00:00", "\"2024-07-01T12:00:00.000000+02:00\""},
+	} {
+		spans := &Spans{
+			Data: []byte(c.text), Offsets: []uint32{0, uint32(len(c.text))}, Stride: 2, Step: 2, Nulls: []string{""},
+		}
+		typed, bad := LazyColumn(c.typ, spans, 0).Typed(nil)
+		if (len(bad) > 0) != (c.want == "") {
+			t.Errorf("%s of %q: errors %v, want %q", c.typ, c.text, bad, c.want)
+			continue
+		}
+		if got := string(AppendJSON(nil, typed, 0)); c.want != "" && got != c.want {
+			t.Errorf("%s of %q: %s, want %s", c.typ, c.text, got, c.want)
+		}
+	}
+}
+
+func TestUnknownZonesAreRefused(t *testing.T) {
+	for _, text := range []string{"timestamp(us,Mars/Base)", "timestamp(us,+2)", "timestamp(ms,+99:00)"} {
+		if typ, err := ParseType(text); err == nil {
+			t.Errorf("%s reads as %s", text, typ)
+		}
+	}
+}
+
 func TestArrowRoundTrip(t *testing.T) {
 	schema := NewSchema(
 		Field{"i", Of(Int32), true}, Field{"d", DecimalOf(10, 2), true}, Field{"s", Of(String), true},

@@ -62,7 +62,9 @@ func AppendJSON(dst []byte, c *Column, row int) []byte {
 		}
 	case String:
 		return AppendJSONString(dst, c.Bytes(row))
-	case Binary, Date, Time, Timestamp, Foreign:
+	case Foreign:
+		return AppendJSONString(dst, c.foreign.ValueStr(row))
+	case Binary, Date, Time, Timestamp:
 		dst = append(dst, '"')
 		return append(AppendText(dst, c, row), '"')
 	case List:

@@ -1,9 +1,13 @@
 package batch
 
 import (
+	"encoding/json"
 	"unicode/utf16"
 	"unicode/utf8"
 )
+
+// validJSON reports whether text is one JSON value in UTF-8.
+func validJSON(text []byte) bool { return utf8.Valid(text) && json.Valid(text) }
 
 // AppendUnescapedJSON appends the text of a JSON string's inside (without its quotes). Escapes
 // are expected to be valid; a lone surrogate becomes U+FFFD, an unknown escape stays as it is.

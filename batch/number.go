@@ -94,6 +94,18 @@ func parseFloatSlow(text []byte) (float64, bool) {
 	return v, err == nil
 }
 
+// ParseFloat32 is ParseFloat rounded once to the nearest float32; what lies beyond its range is
+// refused.
+func ParseFloat32(text []byte) (float32, bool) {
+	v, ok := ParseFloat(text)
+	if !ok || math.IsInf(v, 0) {
+		return float32(v), ok
+	}
+	// The text is a number, and rounding v would round twice.
+	single, err := strconv.ParseFloat(view(text), 32)
+	return float32(single), err == nil
+}
+
 // ParseBool reads true/false, t/f, yes/no, y/n, 1/0 in any case.
 func ParseBool(text []byte) (value, ok bool) {
 	if len(text) > 5 {

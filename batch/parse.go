@@ -31,10 +31,7 @@ func (c *Column) read(rows []int32) (*Column, []RowError) {
 	case Float64:
 		return readFixed(&r, ParseFloat), r.bad
 	case Float32:
-		return readFixed(&r, func(text []byte) (float32, bool) {
-			v, ok := ParseFloat(text)
-			return float32(v), ok
-		}), r.bad
+		return readFixed(&r, ParseFloat32), r.bad
 	case Decimal:
 		precision, scale := int32(c.typ.Precision), int32(c.typ.Scale)
 		return readFixed(&r, func(text []byte) (decimal128.Num, bool) {
@@ -49,8 +46,6 @@ func (c *Column) read(rows []int32) (*Column, []RowError) {
 		return readFixed(&r, stamps.parse), r.bad
 	case Duration:
 		return readFixed(&r, func(text []byte) (int64, bool) { return ParseInt(text) }), r.bad
-	case Null:
-		return NullColumn(c.typ, c.rows), nil
 	case List, Struct, Map:
 		if c.spans.Decode != nil {
 			return c.spans.Decode(c.spans, c.cell, c.typ, rows)
@@ -211,6 +206,7 @@ func (r *reader) text() *Column {
 	var null bool
 	next := 0
 	raw := c.typ.Kind == JSON && c.spans.Syntax == Token
+	check := c.typ.Kind == JSON && (c.spans.Syntax != Plain || !c.spans.Clean)
 	for i := range r.count() {
 		row := pick(r.rows, i)
 		for ; next < row; next++ {
@@ -222,7 +218,7 @@ func (r *reader) text() *Column {
 			r.setNull(row)
 		case raw:
 			bytes = append(bytes, c.spans.Raw(row, c.cell)...)
-		case c.typ.Kind == String && !utf8.Valid(text):
+		case c.typ.Kind == String && !utf8.Valid(text), check && !validJSON(text):
 			r.refuse(row, text)
 		default:
 			bytes = append(bytes, text...)

@@ -1,8 +1,9 @@
 package batch
 
-import "slices"
-
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // Syntax says how a raw cell spells a value.
 type Syntax uint8
@@ -28,7 +29,8 @@ type Spans struct {
 	Gap     uint32
 	Syntax  Syntax
 
-	// Clean promises that no cell needs decoding: Quoted has no quote, Token no string escape.
+	// Clean promises that no cell needs decoding: Quoted has no quote, Token no string escape. Plain
+	// cells that are read as JSON are JSON.
 	Clean  bool
 	Quote  byte     // Quoted: the enclosing character, 0 for none
 	Escape byte     // Quoted: what escapes Quote inside quotes; equal to Quote when doubled

@@ -78,7 +78,7 @@ type Type struct {
 	Unit      Unit    // Time, Timestamp, Duration
 	Precision uint8   // Decimal: total digits, 1..38
 	Scale     uint8   // Decimal: digits after the point, 0..38, <= Precision
-	Zone      string  // Timestamp: "" is a wall time without zone, else an IANA name or "UTC"
+	Zone      string  // Timestamp: "" is a wall time; an IANA name, "UTC" or an offset as "+02:00"
 	Fields    []Field // List: element; Struct: members; Map: key, value
 
 	arrow    arrow.DataType // Foreign only
@@ -118,11 +118,21 @@ func (t Type) Location() *time.Location {
 	case t.Zone == "" || t.Zone == "UTC":
 		return time.UTC
 	}
-	location, err := time.LoadLocation(t.Zone)
+	location, err := loadZone(t.Zone)
 	if err != nil {
 		return time.UTC
 	}
 	return location
+}
+
+// loadZone reads an IANA name, or an offset as Arrow's files have it.
+func loadZone(zone string) (*time.Location, error) {
+	if len(zone) == len("+02:00") {
+		if seconds, ok := zoneOffset([]byte(zone)); ok {
+			return time.FixedZone(zone, int(seconds)), nil
+		}
+	}
+	return time.LoadLocation(zone)
 }
 
 // ListOf returns a list type whose nullable element has the given type.

@@ -152,6 +152,10 @@ func (p *typeParser) moment(kind Kind) (Type, error) {
 		return Type{}, fmt.Errorf("unit %q must be s, ms, us or ns", arguments[0])
 	}
 	if len(arguments) > 1 && kind == Timestamp {
+		if _, err := loadZone(arguments[1]); err != nil {
+			return Type{}, fmt.Errorf("unknown zone %q: write a name as Europe/Berlin, UTC, or an offset as +02:00",
+				arguments[1])
+		}
 		return TimestampOf(t.Unit, arguments[1]), nil
 	}
 	return t, nil

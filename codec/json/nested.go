@@ -232,7 +232,12 @@ func (n *nested) text(a *batch.Appender, text []byte) {
 		if v, ok = batch.ParseBool(text); ok {
 			a.Bool(v)
 		}
-	case kind == batch.Float64 || kind == batch.Float32:
+	case kind == batch.Float32:
+		var v float32
+		if v, ok = batch.ParseFloat32(text); ok {
+			a.Float(float64(v))
+		}
+	case kind == batch.Float64:
 		var v float64
 		if v, ok = batch.ParseFloat(text); ok {
 			a.Float(v)

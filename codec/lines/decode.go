@@ -202,6 +202,7 @@ func (f *Format) split(data []byte, at, end int, offsets []uint32) (grown []uint
 func (f *Format) batch(block Block, offsets []uint32, rows int, numbers []int32) *batch.Batch {
 	spans := &batch.Spans{
 		Data: block.Data, Offsets: offsets, Stride: 2 * f.cells, Step: 2, Syntax: batch.Plain,
+		Clean: true, // split checked the JSON
 	}
 	if f.options.Pattern != nil {
 		spans.Nulls = []string{""} // a group that took no part

@@ -9,16 +9,12 @@ import (
 	"github.com/tapeline/tapeline/batch"
 )
 
-// zoneOf loads a timestamp type's zone; nil stands for UTC and wall time.
+// zoneOf returns a timestamp type's zone; nil stands for UTC and wall time.
 func zoneOf(t batch.Type) *time.Location {
-	if t.Kind != batch.Timestamp || t.Zone == "" || t.Zone == "UTC" {
-		return nil
+	if location := t.Location(); t.Kind == batch.Timestamp && location != time.UTC {
+		return location
 	}
-	location, err := time.LoadLocation(t.Zone)
-	if err != nil {
-		return nil
-	}
-	return location
+	return nil
 }
 
 func wallToInstant(seconds int64, location *time.Location) int64 {
