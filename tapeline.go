@@ -3,6 +3,9 @@
 package tapeline
 
 import (
+	// Zones must not depend on the machine: without its own data a bare container takes them for UTC.
+	_ "time/tzdata"
+
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/cli"
 )
