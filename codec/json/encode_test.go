@@ -120,6 +120,27 @@ func TestDenseValues(t *testing.T) {
 	}
 }
 
+// A source may call JSON what is none: SQLite declares, and does not look.
+func TestDenseJSONIsJSON(t *testing.T) {
+	builder := batch.NewBuilder(schemaOf(t, "j json"))
+	for _, text := range []string{`{"a": 1}`, "hello", "1\n", "1 2", "\"\xff\""} {
+		builder.Column(0).Text(text)
+	}
+	b, err := builder.Batch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"j":{"a": 1}}
+{"j":1}
+! row 1, column j: "hello" is not JSON
+! row 3, column j: "1 2" is not JSON
+! row 4, column j: "\"\xff\"" is not JSON
+`
+	if got := encode(t, b, EncodeOptions{}); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 func FuzzString(f *testing.F) {
 	f.Add("plain")
 	f.Add("a \"quoted\" \\ text\n with \x01 and 日本語 of some length \xff")
