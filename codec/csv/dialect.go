@@ -69,12 +69,13 @@ func (d *Dialect) escape() byte {
 	return d.Escape
 }
 
-// special returns whether data holds a byte that only the careful reader understands.
+// special returns whether data holds a byte that only the careful reader understands. To the fast
+// path a doubled quote is an escaped one, whatever the escape.
 func (d *Dialect) special(data []byte) bool {
-	return len(d.Delimiter) > 1 ||
-		d.Comment != 0 && bytes.IndexByte(data, d.Comment) >= 0 ||
-		d.escape() != d.Quote && bytes.IndexByte(data, d.escape()) >= 0 ||
-		d.Trim && d.Quote != 0 && bytes.IndexByte(data, d.Quote) >= 0
+	has := func(ch byte) bool { return ch != 0 && bytes.IndexByte(data, ch) >= 0 }
+	escapes := d.escape() != d.Quote
+	return len(d.Delimiter) > 1 || has(d.Comment) || escapes && has(d.escape()) ||
+		(escapes || d.Trim) && has(d.Quote)
 }
 
 // spans returns empty spans of records with the given number of cells.

@@ -94,6 +94,12 @@ func TestParse(t *testing.T) {
 		{"trim", with(func(d *Dialect) { d.Trim = true }), Reject, " 1 , \" a\" \n", [][]any{{"1", " a"}}, nil},
 		{"null words", with(func(d *Dialect) { d.Nulls = []string{"NULL", "NA"} }), Reject, "NULL,\n\"NA\",NA\n", [][]any{{nil, ""}, {"NA", nil}}, nil},
 		{"backslash", backslash, Reject, "\"a\\\"b\",c\\,d\n\"\\\\\",C:\\x\n", [][]any{{`a"b`, "c,d"}, {`\`, `C:\x`}}, nil},
+		{"escaped line end", backslash, Reject, "a,b\\\nc\n1,2\n", [][]any{{"a", "b\nc"}, {"1", "2"}}, nil},
+		{
+			"doubled quotes escape nothing", backslash, Reject, "\"a\"\"b\",2\n\"c\\\"d\",4\n",
+			[][]any{{`a""b`, "2"}, {`c"d`, "4"}},
+			nil,
+		},
 		{"no quote", with(func(d *Dialect) { d.Quote, d.Escape = 0, 0 }), Reject, "\"a,b\"\n", [][]any{{`"a`, `b"`}}, nil},
 	}
 	for _, c := range cases {
@@ -135,7 +141,10 @@ func TestCutIndependentOfBlocks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data, columns := text(t), rapid.IntRange(1, 3).Draw(t, "columns")
 		d := NewDialect()
-		d.Trim = rapid.Bool().Draw(t, "trim")
+		d.Trim, d.Return = rapid.Bool().Draw(t, "trim"), rapid.Bool().Draw(t, "return")
+		d.Escape = rapid.SampledFrom([]byte{'"', 'a'}).Draw(t, "escape")
+		d.Comment = rapid.SampledFrom([]byte{0, 'b'}).Draw(t, "comment")
+		d.Delimiter = rapid.SampledFrom([]string{",", ",,"}).Draw(t, "delimiter")
 		want, wantRejected := rowsOf(t, d, columns, Reject, data, 1<<20)
 		size := rapid.IntRange(1, 20).Draw(t, "size")
 		got, gotRejected := rowsOf(t, d, columns, Reject, data, size)

@@ -29,6 +29,7 @@ type reader struct {
 	columns int // a record should have; 0: unknown
 	cells   []cell
 	stray   bool // the record is not well-formed and must be written anew
+	open    bool // no line end was read after the record
 }
 
 // status says what the reader found.
@@ -58,7 +59,7 @@ func (r *reader) read(data []byte, at int, atEOF bool) (next int, result status)
 	next, bad, ok := r.parse(data, at, len(data), quoted)
 	switch {
 	case ok:
-		if next == len(data) && !atEOF && !r.ended(data, next) {
+		if r.open && !atEOF {
 			return at, incomplete
 		}
 		return next, complete
@@ -84,9 +85,6 @@ func (r *reader) read(data []byte, at int, atEOF bool) (next int, result status)
 	return next, complete
 }
 
-// ended reports whether the data before next ends a record.
-func (r *reader) ended(data []byte, next int) bool { return data[next-1] == r.dialect.newline() }
-
 func (r *reader) skipLine(data []byte, at int, atEOF bool) (int, status) {
 	limit, found := r.lineAfter(data, at)
 	if !found && !atEOF {
@@ -110,7 +108,7 @@ func (r *reader) lineAfter(data []byte, at int) (int, bool) {
 func (r *reader) parse(data []byte, at, limit int, mode form) (next int, bad cell, ok bool) {
 	d := r.dialect
 	data = data[:limit]
-	r.cells = r.cells[:0]
+	r.cells, r.open = r.cells[:0], false
 	for {
 		c := cell{start: at}
 		begin := at
@@ -137,13 +135,15 @@ func (r *reader) parse(data []byte, at, limit int, mode form) (next int, bad cel
 		r.cells = append(r.cells, c)
 		at = c.end
 		if at >= limit {
+			r.open = true
 			return limit, cell{}, true
 		}
 		if n := d.lineEnd(data, at); n > 0 {
 			return at + n, cell{}, true
 		}
 		if data[at] == '\r' && at+1 == limit && !d.Return {
-			return limit, cell{}, true // \r at the end of the file
+			r.open = true // the file may end with \r
+			return limit, cell{}, true
 		}
 		at += len(d.Delimiter)
 	}
