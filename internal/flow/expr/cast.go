@@ -267,7 +267,8 @@ func castMoment(from, to batch.Type, v value, location *time.Location) (value, b
 	case from.Kind == batch.Date && to.Kind == batch.Timestamp:
 		seconds := v.int() * 86400
 		if location != nil {
-			seconds = wallToInstant(seconds, location)
+			day := time.Unix(seconds, 0).UTC()
+			seconds = dayStart(day.Year(), day.Month(), day.Day(), location).Unix()
 		}
 		return scaleMoment(seconds, batch.Second, to.Unit)
 	case from.Kind == batch.Timestamp && to.Kind == batch.Date:

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -136,10 +137,47 @@ func TestOperators(t *testing.T) {
 		{"-decimal('1.5', 4, 1)", "-1.5"},
 		{"- -5", "5"},
 		{"null", "NULL"},
+		{"round(uint(1250), -2)", "1300"},
+		{"round(uint('18446744073709551615'), -1)", "ERROR the result is out of range in round"},
+		{"round(-1250, -2)", "-1300"},
+		{"date('2300-01-01T10:00:00')", "2300-01-01"},
+		{"date('1500-01-01 23:59:59.999999+08:00')", "1500-01-01"},
+		{"date('2024-01-01 00:00:00.123456789')", "2024-01-01"},
 	} {
 		if got := both(t, c.source, oneRow())[0]; got != c.want {
 			t.Errorf("%s = %s, want %s", c.source, got, c.want)
 		}
+	}
+}
+
+// Days of the calendar have 23 hours, and begin at 01:00, where clocks change.
+func TestClockChanges(t *testing.T) {
+	t.Parallel()
+	berlin := func(text string) string { return "to_zone(timestamp('" + text + "'), 'Europe/Berlin')" }
+	saoPaulo := "to_zone(timestamp('2018-11-04T15:00:00Z'), 'America/Sao_Paulo')"
+	for _, c := range []struct{ source, want string }{
+		{"date_diff('day', " + berlin("2024-03-30T11:00:00Z") + ", " + berlin("2024-03-31T10:00:00Z") + ")", "1"},
+		{"date_diff('day', " + berlin("2024-03-30T11:00:00Z") + ", " + berlin("2024-03-31T09:59:59Z") + ")", "0"},
+		{"date_diff('day', " + berlin("2024-10-26T10:00:00Z") + ", " + berlin("2024-10-27T10:59:59Z") + ")", "0"},
+		{"date_diff('day', " + berlin("2024-03-31T10:00:00Z") + ", " + berlin("2024-03-30T11:00:00Z") + ")", "-1"},
+		{"date_diff('week', " + berlin("2024-03-25T11:00:00Z") + ", " + berlin("2024-04-01T10:00:00Z") + ")", "1"},
+		{"date_diff('hour', " + berlin("2024-03-30T11:00:00Z") + ", " + berlin("2024-03-31T10:00:00Z") + ")", "23"},
+		{"date_diff('day', '1969-12-31', '1960-01-01')", "-3652"},
+		{"date_trunc('day', " + saoPaulo + ")", "2018-11-04T01:00:00.000000-02:00"},
+		{"date_trunc('hour', " + saoPaulo + ")", "2018-11-04T13:00:00.000000-02:00"},
+		{"date(date_trunc('day', " + saoPaulo + "))", "2018-11-04"},
+	} {
+		if got := both(t, c.source, oneRow())[0]; got != c.want {
+			t.Errorf("%s = %s, want %s", c.source, got, c.want)
+		}
+	}
+	nanos := newCalendar(batch.TimestampOf(batch.Nanosecond, ""))
+	if v, reason := nanos.value(time.Unix(math.MaxInt64/1_000_000_000, 999_999_999)); reason == "" {
+		t.Errorf("beyond the last nanosecond lies %d", v.int())
+	}
+	_, err := Compile("timestamp('2024-01-01 10:00 EST', '%F %H:%M %Z')", oneRow().Schema(), Options{})
+	if err == nil {
+		t.Error("the short name of a zone was read")
 	}
 }
 

@@ -138,16 +138,16 @@ func bindRound(c *call) *node {
 		return c.node(x.typ, func(_ *frame, a []value) (value, string) {
 			return floatValue(roundFloat(a[0].float(), digits)), ""
 		})
-	case digits >= 0 || x.typ.Kind == batch.Uint64:
+	case digits >= 0:
 		return x
 	}
 	return c.node(x.typ, func(_ *frame, a []value) (value, string) {
-		d, _ := rescale(decimal128.FromI64(a[0].int()), 0, digits, 38)
+		d, _ := rescale(asDecimal(x.typ, a[0]), 0, digits, 38)
 		d, _ = rescale(d, digits, 0, 38)
-		if !small(d) {
+		if x.typ.Kind == batch.Int64 && !small(d) || x.typ.Kind == batch.Uint64 && d.HighBits() != 0 {
 			return nullValue(), reasonOverflow
 		}
-		return intValue(int64(d.LowBits())), ""
+		return uintValue(d.LowBits()), ""
 	})
 }
 

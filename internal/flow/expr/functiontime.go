@@ -151,13 +151,21 @@ func bindDate(try bool) func(c *call) *node {
 			if days, ok := batch.ParseDate(a[0].text); ok {
 				return intValue(int64(days)), ""
 			}
-			wall := batch.TimestampOf(batch.Nanosecond, "")
-			if v, ok := batch.ParseTimestamp(trimOffset(a[0].text), wall); ok {
-				return intValue(floorDiv(v, 86400*1e9)), ""
+			if days, ok := dayOf(trimOffset(a[0].text)); ok {
+				return intValue(days), ""
 			}
 			return failOrNull(try, batch.Of(batch.String), date, a[0])
 		})
 	}
+}
+
+// dayOf reads the date of a wall time. Nanoseconds reach to 2262 only.
+func dayOf(text []byte) (days int64, ok bool) {
+	for unit := batch.Microsecond; unit <= batch.Nanosecond && !ok; unit++ {
+		days, ok = batch.ParseTimestamp(text, batch.TimestampOf(unit, ""))
+		days = floorDiv(days, 86400*unit.PerSecond())
+	}
+	return days, ok
 }
 
 // trimOffset drops Z or an offset: the date of an instant is the one its text shows.

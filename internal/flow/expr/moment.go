@@ -17,12 +17,6 @@ func zoneOf(t batch.Type) *time.Location {
 	return nil
 }
 
-func wallToInstant(seconds int64, location *time.Location) int64 {
-	wall := time.Unix(seconds, 0).UTC()
-	return time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(),
-		0, location).Unix()
-}
-
 func instantToWall(seconds int64, location *time.Location) int64 {
 	_, offset := time.Unix(seconds, 0).In(location).Zone()
 	return seconds + int64(offset)
@@ -69,8 +63,11 @@ func (c calendar) value(t time.Time) (value, string) {
 	if !ok {
 		return nullValue(), reasonOverflow
 	}
-	v.low += uint64(int64(t.Nanosecond()) / (1e9 / c.typ.Unit.PerSecond()))
-	return v, ""
+	sum := v.int() + int64(t.Nanosecond())/(1e9/c.typ.Unit.PerSecond())
+	if sum < v.int() {
+		return nullValue(), reasonOverflow
+	}
+	return intValue(sum), ""
 }
 
 // calendarUnit is a unit of date_trunc, date_add and date_diff.
@@ -124,16 +121,15 @@ func truncate(t time.Time, unit calendarUnit) time.Time {
 	year, month, day := t.Date()
 	switch unit {
 	case unitYear:
-		return time.Date(year, 1, 1, 0, 0, 0, 0, t.Location())
+		return dayStart(year, 1, 1, t.Location())
 	case unitQuarter:
-		return time.Date(year, (month-1)/3*3+1, 1, 0, 0, 0, 0, t.Location())
+		return dayStart(year, (month-1)/3*3+1, 1, t.Location())
 	case unitMonth:
-		return time.Date(year, month, 1, 0, 0, 0, 0, t.Location())
+		return dayStart(year, month, 1, t.Location())
 	case unitWeek:
-		day -= (int(t.Weekday()) + 6) % 7
-		return time.Date(year, month, day, 0, 0, 0, 0, t.Location())
+		return dayStart(year, month, day-(int(t.Weekday())+6)%7, t.Location())
 	case unitDay:
-		return time.Date(year, month, day, 0, 0, 0, 0, t.Location())
+		return dayStart(year, month, day, t.Location())
 	}
 	// Below a day by the wall clock, so that zones with odd offsets have whole hours too; taking off
 	// the rest instead of building a new time keeps the instant unambiguous around clock changes.
@@ -148,6 +144,19 @@ func truncate(t time.Time, unit calendarUnit) time.Time {
 		rest %= unit.length()
 	}
 	return t.Add(-rest)
+}
+
+// dayStart returns the first instant of a day: where the clocks go forward at midnight, there is none.
+func dayStart(year int, month time.Month, day int, location *time.Location) time.Time {
+	t := time.Date(year, month, day, 0, 0, 0, 0, location)
+	start, end := t.ZoneBounds()
+	switch hour := t.Hour(); {
+	case hour == 0:
+		return t
+	case hour > 12: // of the day before
+		return end
+	}
+	return start
 }
 
 // addUnits moves a time by n units; a day that the month lacks becomes its last one.
@@ -199,6 +208,9 @@ func unitsBetween(a, b time.Time, unit calendarUnit) int64 {
 		}
 		return n
 	}
+	if unit == unitDay || unit == unitWeek {
+		return daysBetween(a, b) / int64(unit.length()/(24*time.Hour))
+	}
 	seconds, nanos := b.Unix()-a.Unix(), int64(b.Nanosecond()-a.Nanosecond())
 	if nanos < 0 {
 		seconds, nanos = seconds-1, nanos+1e9
@@ -208,6 +220,18 @@ func unitsBetween(a, b time.Time, unit calendarUnit) int64 {
 		return seconds / (length / 1e9)
 	}
 	return seconds*(1e9/length) + nanos/length
+}
+
+// daysBetween counts the whole days of the calendar, as addUnits moves: one may have 23 hours.
+func daysBetween(a, b time.Time) int64 {
+	day := func(t time.Time) int64 {
+		return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC).Unix() / 86400
+	}
+	n := day(b) - day(a)
+	if moved := a.AddDate(0, 0, int(n)); moved.After(b) {
+		n--
+	}
+	return n
 }
 
 // timeFormat is a strftime pattern in pieces, each a Go layout or text.
