@@ -163,20 +163,39 @@ func (b *Batch) Typed(i int) (*Batch, []RowError) {
 }
 
 // Dense returns the batch with every column typed and every row selected: what most sinks take.
-// Rows with cells that do not read as their type are left out and returned as errors by physical
-// row of b.
+// Rows with cells that do not read as their type, or are NULL where the schema has none, are left
+// out and returned as errors by physical row of b.
 func (b *Batch) Dense() (*Batch, []RowError) {
 	var bad []RowError
 	out := b
-	for i := range b.columns {
+	for i, f := range b.schema.fields {
 		typed, errs := out.Typed(i)
 		out = typed
 		bad = append(bad, errs...)
+		if !f.Nullable {
+			bad = append(bad, out.Without(errs).nulls(i)...)
+		}
 	}
 	if len(bad) > 0 {
 		out = out.Without(bad)
 	}
 	return out.Keep(), bad
+}
+
+// nulls returns the rows of a dense column that should have none.
+func (b *Batch) nulls(i int) (bad []RowError) {
+	c := b.columns[i]
+	if c.valid == nil && c.typ.Kind != Null {
+		return nil
+	}
+	for k := range b.Len() {
+		if row := b.Row(k); c.IsNull(row) {
+			bad = append(bad, RowError{
+				Row: row, Column: b.schema.fields[i].Name, Reason: "it is NULL, and the column has no NULLs",
+			})
+		}
+	}
+	return bad
 }
 
 // Without returns the batch without the rows named by errs.

@@ -104,8 +104,8 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 // dense avoids the copy where nothing has to be gathered or typed.
 func dense(b *batch.Batch) (*batch.Batch, []batch.RowError) {
 	ready := b.Selection() == nil
-	for _, c := range b.Columns() {
-		ready = ready && !c.Lazy()
+	for i, c := range b.Columns() {
+		ready = ready && !c.Lazy() && (c.Validity() == nil || b.Schema().Field(i).Nullable)
 	}
 	if ready {
 		return b, nil

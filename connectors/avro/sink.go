@@ -89,11 +89,7 @@ func appendRows(data []byte, b *batch.Batch) ([]byte, error) {
 	}
 	encodes := make([]encode, len(b.Columns()))
 	for i, c := range b.Columns() {
-		f := b.Schema().Field(i)
-		if v := c.Validity(); !f.Nullable && v != nil && v.Count(c.Len()) < c.Len() {
-			return nil, refuse(fmt.Errorf("column %q is not nullable and has NULLs", f.Name))
-		}
-		encodes[i] = newEncode(c, f.Nullable)
+		encodes[i] = newEncode(c, b.Schema().Field(i).Nullable)
 	}
 	for row := range b.Len() {
 		for _, encode := range encodes {

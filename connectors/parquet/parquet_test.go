@@ -346,6 +346,27 @@ func TestChangedColumns(t *testing.T) {
 	}
 }
 
+// A later file of a glob may lack a column that the first one requires.
+func TestNullsOfRequiredColumnsAreRefused(t *testing.T) {
+	t.Parallel()
+	schema := batch.NewSchema(batch.Field{Name: "a", Type: batch.Of(batch.Int64)})
+	valid := batch.NewBitmap(3)
+	valid.Set(1)
+	values := batch.FixedColumn(batch.Of(batch.Int64), []int64{1, 2, 3}, valid)
+	path := t.TempDir() + "/a.parquet"
+	s := openSink(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path, RowGroupRows: 100}, 0, nil)
+	err := s.Write(t.Context(), connector.Chunk{Batch: batch.New(schema, []*batch.Column{values}, 3)})
+	var partial *connector.PartialError
+	if !errors.As(err, &partial) || len(partial.Rows) != 2 || partial.Rows[1].Row != 2 {
+		t.Fatalf("rows 0 and 2 are NULL, refused: %v", err)
+	}
+	commit(t, s, connector.Epoch{Number: 1, Final: true})
+	out, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, connector.Partition{}, nil)
+	if diff := cmp.Diff([]string{`{"a":2}`}, out.Rows); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+}
+
 func TestTypesParquetLacksAreRefused(t *testing.T) {
 	t.Parallel()
 	member := arrow.Field{Name: "i", Type: arrow.PrimitiveTypes.Int64}
