@@ -40,6 +40,8 @@ func connect(ctx context.Context, c Connection, node string) (*session, error) {
 	settings := map[string]string{
 		"application_name":                "tapeline " + node,
 		"client_min_messages":             "error", // a notice per row would fill the socket
+		"client_encoding":                 "UTF8",  // else the database's own
+		"standard_conforming_strings":     "on",    // a backslash in a literal is one
 		"datestyle":                       "ISO",
 		"intervalstyle":                   "postgres",
 		"extra_float_digits":              "1",

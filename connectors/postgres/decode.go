@@ -40,6 +40,7 @@ type decoder struct {
 func (d *decoder) decode(b block) (*batch.Batch, []batch.RowError, error) {
 	builders := make([]columnBuilder, len(d.columns))
 	for i := range builders {
+		builders[i].null = d.null
 		builders[i].start(&d.columns[i].codec, b.rows, len(b.frames)/max(len(d.columns), 1))
 	}
 	var bad []batch.RowError
@@ -107,6 +108,7 @@ func (d *decoder) decodeRow(builders []columnBuilder, row int, tuple []byte) (in
 // columnBuilder fills one column whose number of rows is known.
 type columnBuilder struct {
 	codec *codec
+	null  bool // non-finite elements of a list become NULL
 	rows  int
 	valid batch.Bitmap // made at the first null
 
@@ -199,7 +201,7 @@ func (b *columnBuilder) value(row int, field []byte) error {
 		}
 		b.int8[row] = int64(binary.BigEndian.Uint64(field))
 	case formList:
-		return appendArray(b.list, b.codec.element, field)
+		return b.array(field)
 	default:
 		return b.rare(row, field)
 	}
@@ -315,8 +317,9 @@ func appendUUID(dst, field []byte) []byte {
 	return dst
 }
 
-// appendArray reads a one-dimensional array as one list row; it appends nothing on an error.
-func appendArray(list *batch.Appender, element *codec, field []byte) error {
+// array reads a one-dimensional array as one list row; it appends nothing on an error.
+func (b *columnBuilder) array(field []byte) error {
+	list := b.list
 	if len(field) < 12 {
 		return errMalformed
 	}
@@ -338,7 +341,7 @@ func appendArray(list *batch.Appender, element *codec, field []byte) error {
 	}
 	// Elements go to a column of their own first, so that a refused one leaves no trace.
 	var elements columnBuilder
-	elements.start(element, count, len(rest))
+	elements.start(b.codec.element, count, len(rest))
 	for i := range count {
 		if len(rest) < 4 {
 			return errMalformed
@@ -352,7 +355,10 @@ func appendArray(list *batch.Appender, element *codec, field []byte) error {
 		if size > len(rest) {
 			return errMalformed
 		}
-		if err := elements.value(i, rest[:size]); err != nil {
+		switch err := elements.value(i, rest[:size]); {
+		case b.null && errors.Is(err, errNotFinite):
+			elements.setNull(i)
+		case err != nil:
 			return err
 		}
 		rest = rest[size:]

@@ -93,8 +93,8 @@ func (e *encoder) start(t *target, b *batch.Batch) (bad []batch.RowError) {
 	for i := range t.columns {
 		column := &t.columns[i]
 		dense, refused := sqlkit.Convert(b.Column(i), column.want, b.Selection())
-		if t.binary && column.form != formBytes {
-			refused = append(refused, checkText(dense, b.Selection(), column.form)...)
+		if t.binary {
+			refused = append(refused, column.check(dense, b.Selection())...)
 		}
 		for k := range refused {
 			refused[k].Column = column.name
@@ -103,6 +103,18 @@ func (e *encoder) start(t *target, b *batch.Batch) (bad []batch.RowError) {
 		e.writers = append(e.writers, newColumnWriter(&column.codec, dense))
 	}
 	return bad
+}
+
+// check finds values the server would refuse, or that have no binary form.
+func (c *codec) check(column *batch.Column, rows []int32) []batch.RowError {
+	switch {
+	case c.form == formList && column.Type().Kind == batch.List:
+		bad := c.element.check(column.Children()[0], nil)
+		return sqlkit.RowsOfElements(column.Offsets(), rows, bad)
+	case c.form == formBytes:
+		return nil
+	}
+	return checkText(column, rows, c.form)
 }
 
 // checkText finds texts the server would refuse: with a zero byte, not UTF-8, or no UUID.

@@ -203,6 +203,11 @@ func columnOf(field pgconn.FieldDescription, numeric batch.Type) column {
 	return out
 }
 
+// mayBeInfinite reports whether the server has values that the batch's type lacks.
+func (c *column) mayBeInfinite() bool {
+	return c.form == formNumeric || c.form == formDate || c.form == formTimestamp
+}
+
 // regtype names a built-in type by which a constant is read; "" lets the comparison decide.
 func regtype(oid uint32) string {
 	switch oid {

@@ -155,7 +155,9 @@ func (l *lookup) collect(result *pgconn.ResultReader, n int) (*batch.Batch, []in
 				continue
 			}
 			if err := builder.value(row, values[i]); err != nil {
-				return nil, nil, fmt.Errorf("column %s: %w", l.plan.columns[i].name, err)
+				return nil, nil, &connector.Error{
+					Op: "read column " + l.plan.columns[i].name, Class: connector.Data, Err: err,
+				}
 			}
 		}
 		columns[i] = builder.column()

@@ -85,7 +85,7 @@ func (p *plan) readColumns(
 	schema := make([]batch.Field, 0, len(fields))
 	for _, field := range fields {
 		column := columnOf(field, numeric)
-		column.nullable = !notNull[column.name]
+		column.nullable = !notNull[column.name] || c.NonFinite == "null" && column.mayBeInfinite()
 		p.columns = append(p.columns, column)
 		schema = append(schema, batch.Field{
 			Name: column.name, Type: column.typ, Nullable: column.nullable,

@@ -3,6 +3,7 @@ package sqlkit
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/tapeline/tapeline/batch"
 )
@@ -47,20 +48,14 @@ func Convert(c *batch.Column, want batch.Type, rows []int32) (*batch.Column, []b
 		return typed, bad
 	case have.Kind == batch.Null:
 		return batch.NullColumn(want, typed.Len()), bad
-	case have.Text() && want.Text():
-		if have.Kind == batch.Binary && want.Kind != batch.Binary {
-			break
-		}
-		if have.Kind == batch.String && want.Kind == batch.JSON {
-			return typed.As(want), bad
-		}
+	case have.Text() && want.Text() && (have.Kind != batch.Binary || want.Kind == batch.Binary):
 		return typed.As(want), bad
 	case have.Kind == batch.Timestamp && want.Kind == batch.Timestamp && have.Unit == want.Unit:
 		return typed.As(want), bad
 	case have.Kind == want.Kind && unitKind(have.Kind):
 		return rescaled(typed, want, rows), bad
 	case have.Kind == batch.List && want.Kind == batch.List:
-		return convertList(typed, want, bad)
+		return convertList(typed, want, rows, bad)
 	}
 	out, more := convertRows(typed, want, rows)
 	return out, append(bad, more...)
@@ -90,18 +85,27 @@ func rescaled(c *batch.Column, want batch.Type, rows []int32) *batch.Column {
 }
 
 func convertList(
-	c *batch.Column, want batch.Type, bad []batch.RowError,
+	c *batch.Column, want batch.Type, rows []int32, bad []batch.RowError,
 ) (*batch.Column, []batch.RowError) {
 	child, more := Convert(c.Children()[0], want.Fields[0].Type, nil)
-	offsets := c.Offsets()
-	for _, e := range more {
-		row := 0
-		for int(offsets[row+1]) <= e.Row {
+	bad = append(bad, RowsOfElements(c.Offsets(), rows, more)...)
+	return batch.ListColumn(want, c.Offsets(), []*batch.Column{child}, c.Validity()), bad
+}
+
+// RowsOfElements returns the errors of list elements, ascending, as those of the rows they are in, as
+// far as these are selected (nil: all).
+func RowsOfElements(offsets, rows []int32, bad []batch.RowError) []batch.RowError {
+	out := make([]batch.RowError, 0, len(bad))
+	row := 0
+	for _, e := range bad {
+		for row < len(offsets)-2 && int(offsets[row+1]) <= e.Row {
 			row++
 		}
-		bad = append(bad, batch.RowError{Row: row, Reason: e.Reason})
+		if _, selected := slices.BinarySearch(rows, int32(row)); selected || rows == nil {
+			out = append(out, batch.RowError{Row: row, Reason: e.Reason})
+		}
 	}
-	return batch.ListColumn(want, offsets, []*batch.Column{child}, c.Validity()), bad
+	return out
 }
 
 // convertRows goes value by value, integers directly and the rest by their text.

@@ -124,7 +124,7 @@ func (l *Lookup) ask(
 		answer[place] = int32(b.Len())
 		s.values = values[1:]
 		if bad, _ := s.appendRow(b, b.Len()); len(bad) > 0 {
-			return bad[0]
+			return &connector.Error{Op: "read column " + bad[0].Column, Class: connector.Data, Err: errors.New(bad[0].Reason)}
 		}
 	}
 }
