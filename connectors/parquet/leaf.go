@@ -176,6 +176,7 @@ type fixedLeaf[T any] struct {
 	values  []T // current ones, then those read ahead
 	current int
 	filled  int
+	check   func(values []T) error // nil: all are values of the type
 	build   func(values []T, typ batch.Type, slots int, valid batch.Bitmap) *batch.Column
 }
 
@@ -217,7 +218,13 @@ func (l *fixedLeaf[T]) levels() (defs, reps []int16) { return l.level.get() }
 func (l *fixedLeaf[T]) count() int { return l.current }
 
 func (l *fixedLeaf[T]) column(typ batch.Type, slots int, valid batch.Bitmap) (*batch.Column, error) {
-	return l.build(l.values[:l.current:l.current], typ, slots, valid), nil
+	values := l.values[:l.current:l.current]
+	if l.check != nil {
+		if err := l.check(values); err != nil {
+			return nil, fmt.Errorf("column %s: %w", l.level.descr.Path(), err)
+		}
+	}
+	return l.build(values, typ, slots, valid), nil
 }
 
 // failure returns what made a chunk's reader stop early; its end is none.
@@ -342,7 +349,7 @@ func newLeaf(descr *schema.Column, typ batch.Type) (leaf, error) {
 	case parquet.Types.Int64:
 		return &fixedLeaf[int64]{level: level, build: buildInt64}, nil
 	case parquet.Types.Int96:
-		return &fixedLeaf[parquet.Int96]{level: level, build: buildInt96}, nil
+		return &fixedLeaf[parquet.Int96]{level: level, check: checkInt96, build: buildInt96}, nil
 	case parquet.Types.Float:
 		return &fixedLeaf[float32]{level: level, build: buildFixed[float32]}, nil
 	case parquet.Types.Double:

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/google/go-cmp/cmp"
 	pq "github.com/parquet-go/parquet-go"
 
@@ -364,6 +366,31 @@ func TestNullsOfRequiredColumnsAreRefused(t *testing.T) {
 	out, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, connector.Partition{}, nil)
 	if diff := cmp.Diff([]string{`{"a":2}`}, out.Rows); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
+	}
+}
+
+// Spark writes 9999-12-31 for "for ever"; as nanoseconds it would be a day of 1816.
+func TestInt96BeyondNanoseconds(t *testing.T) {
+	t.Parallel()
+	int96 := func(day uint32, nanos uint64) (v parquet.Int96) {
+		binary.LittleEndian.PutUint64(v[:8], nanos)
+		binary.LittleEndian.PutUint32(v[8:], day)
+		return v
+	}
+	for _, c := range []struct {
+		v  parquet.Int96
+		ok bool
+	}{
+		{int96(2440588, 1), true},
+		{int96(2440588+106750, 86399_999999999), true},
+		{int96(2440588-106750, 0), true},
+		{int96(5373484, 0), false}, // 9999-12-31
+		{int96(1721426, 0), false}, // 0001-01-01
+		{int96(2440588, 1<<63), false},
+	} {
+		if err := checkInt96([]parquet.Int96{c.v}); (err == nil) != c.ok {
+			t.Errorf("%x: %v", c.v, err)
+		}
 	}
 }
 

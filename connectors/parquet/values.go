@@ -87,15 +87,32 @@ func buildInt64(values []int64, typ batch.Type, slots int, valid batch.Bitmap) *
 	return buildFixed(values, typ, slots, valid)
 }
 
-// buildInt96 reads the timestamps of old writers: nanoseconds of a day and a Julian day number.
+// Int96 is the timestamp of old writers: nanoseconds of a day, and a Julian day number.
+const (
+	julianEpoch = 2440588
+	dayNanos    = 86400 * 1_000_000_000
+)
+
+func splitInt96(v parquet.Int96) (day, nanos int64) {
+	return int64(binary.LittleEndian.Uint32(v[8:])) - julianEpoch, int64(binary.LittleEndian.Uint64(v[:8]))
+}
+
+// checkInt96 refuses what nanoseconds since 1970 do not reach: years before 1678 and after 2261.
+func checkInt96(values []parquet.Int96) error {
+	const farthest = math.MaxInt64/dayNanos - 1
+	for _, v := range values {
+		if day, nanos := splitInt96(v); day > farthest || day < -farthest || nanos < 0 || nanos > dayNanos {
+			return fmt.Errorf("the INT96 timestamp of %s is beyond the range of timestamp(ns)",
+				batch.AppendDate(nil, day))
+		}
+	}
+	return nil
+}
+
 func buildInt96(values []parquet.Int96, typ batch.Type, slots int, valid batch.Bitmap) *batch.Column {
-	const (
-		julianEpoch = 2440588
-		dayNanos    = 86400 * 1e9
-	)
 	return convertFixed(values, typ, slots, valid, func(v parquet.Int96) int64 {
-		day := int64(binary.LittleEndian.Uint32(v[8:])) - julianEpoch
-		return day*dayNanos + int64(binary.LittleEndian.Uint64(v[:8]))
+		day, nanos := splitInt96(v)
+		return day*dayNanos + nanos
 	})
 }
 
