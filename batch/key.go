@@ -1,6 +1,9 @@
 package batch
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // AppendKey appends an unambiguous encoding of the given dense columns of one row: equal keys give
 // equal bytes. NULL is a value of its own.
@@ -25,7 +28,7 @@ func AppendKey(dst []byte, columns []*Column, row int) []byte {
 }
 
 // LastPerKey returns the dense batch narrowed to the last row of each key, in order. Without
-// operations and without repeated keys it returns b.
+// repeated keys it returns b. A key with a NULL equals no other, as in SQL.
 func LastPerKey(b *Batch, key []string) (*Batch, error) {
 	columns := make([]*Column, len(key))
 	for i, name := range key {
@@ -53,8 +56,10 @@ func LastPerKey(b *Batch, key []string) (*Batch, error) {
 	}
 	kept := make([]int32, 0, len(last))
 	for i := range n {
-		if last[view(keys[ends[i]:ends[i+1]])] == i {
-			kept = append(kept, int32(b.Row(i)))
+		row := b.Row(i)
+		null := slices.ContainsFunc(columns, func(c *Column) bool { return c.IsNull(row) })
+		if null || last[view(keys[ends[i]:ends[i+1]])] == i {
+			kept = append(kept, int32(row))
 		}
 	}
 	return b.Select(kept).Keep(), nil

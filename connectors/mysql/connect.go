@@ -45,11 +45,15 @@ func connect(ctx context.Context, c Connection) (*sqlkit.Session, error) {
 	config.ParseTime = false
 	config.MultiStatements = false
 	config.Logger = silent{}
+	// Text is UTF-8, whatever the string says.
+	if err := config.Apply(engine.Charset("utf8mb4", "")); err != nil {
+		return nil, classify("connect to "+config.Addr, err)
+	}
 	if config.Params == nil {
 		config.Params = map[string]string{}
 	}
 	config.Params["time_zone"] = "'+00:00'"
-	config.Params["sql_mode"] = "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
+	config.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 	dialer, err := engine.NewConnector(config)
 	if err != nil {
 		return nil, classify("connect to "+config.Addr, sqlkit.Redact(err, config.Passwd))

@@ -31,6 +31,61 @@ func TestRejectedRows(t *testing.T) {
 	}
 }
 
+// TestSessionSettings: text is UTF-8 and values are refused rather than bent, whatever the connection
+// string and the engine of the table.
+func TestSessionSettings(t *testing.T) {
+	f := newFixture(t)
+	dsn := f.connection.ConnectionString
+	separator := "?"
+	if strings.Contains(dsn, "?") {
+		separator = "&"
+	}
+	for _, setting := range []string{"charset=latin1", "collation=latin1_swedish_ci"} {
+		other, err := connect(t.Context(), Connection{ConnectionString: dsn + separator + setting, Schema: f.connection.Schema})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := other.Query(t.Context(), "SELECT HEX(CONVERT('né' USING utf8mb4)), @@character_set_results")
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := sqlkit.Collect(rows)
+		if err != nil || found[0][0] != "6EC3A9" || found[0][1] != "utf8mb4" {
+			t.Errorf("%s: %v (%v)", setting, found, err)
+		}
+		_ = other.Close()
+	}
+	f.Exec("CREATE TABLE flat (id BIGINT, name VARCHAR(3)) ENGINE=MyISAM")
+	s := f.Sink(sqlkit.SinkConfig{Table: "flat"}, connector.Task{})
+	rows, _ := batch.Concat([]*batch.Batch{sqltest.People(t, 0, 1, "ok"), sqltest.People(t, 1, 2, "long name")})
+	if err := s.Try("", rows); fault.ClassOf(err) != fault.Data {
+		t.Errorf("a name was cut: %v", err)
+	}
+}
+
+// TestInstantKeys: deletes and look-ups find an instant that is kept in UTC.
+func TestInstantKeys(t *testing.T) {
+	f := newFixture(t)
+	s := f.Sink(sqlkit.SinkConfig{Table: "stamps", Key: []string{"at"}, Create: true}, connector.Task{})
+	builder := batch.NewBuilder(batch.NewSchema(
+		batch.Field{Name: "at", Type: batch.TimestampOf(batch.Microsecond, "UTC")},
+		batch.Field{Name: "n", Type: batch.Of(batch.Int64), Nullable: true}))
+	for i := range 2 {
+		if err := builder.Column(0).Any("2024-07-01T12:00:00.5Z"); err != nil {
+			t.Fatal(err)
+		}
+		builder.Column(1).Int(int64(i))
+	}
+	b, err := builder.Batch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Put("", b)
+	s.Put("", b.Select([]int32{0}).WithOperations([]batch.Operation{batch.Delete, batch.Delete}))
+	s.Checkpoint(1)
+	f.Expect("SELECT count(*) FROM stamps", "0")
+}
+
 // TestServerTypes reads columns that no sink creates.
 func TestServerTypes(t *testing.T) {
 	f := newFixture(t)

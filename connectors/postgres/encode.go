@@ -90,6 +90,7 @@ func (e *encoder) encode(
 // start converts the columns to the table's types.
 func (e *encoder) start(t *target, b *batch.Batch) (bad []batch.RowError) {
 	e.writers = e.writers[:0]
+	columns := make([]*batch.Column, len(t.columns))
 	for i := range t.columns {
 		column := &t.columns[i]
 		dense, refused := sqlkit.Convert(b.Column(i), column.want, b.Selection())
@@ -100,9 +101,10 @@ func (e *encoder) start(t *target, b *batch.Batch) (bad []batch.RowError) {
 			refused[k].Column = column.name
 		}
 		bad = append(bad, refused...)
+		columns[i] = dense
 		e.writers = append(e.writers, newColumnWriter(&column.codec, dense))
 	}
-	return bad
+	return append(bad, e.sink.config.NullKeys(t.schema, columns, b.Selection())...)
 }
 
 // check finds values the server would refuse, or that have no binary form.

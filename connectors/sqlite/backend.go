@@ -242,7 +242,7 @@ func typeOf(declared string) batch.Type {
 		return batch.Of(batch.Int64)
 	case has("BLOB", "BINARY"):
 		return batch.Of(batch.Binary)
-	case has("REAL", "FLOA", "DOUBT"):
+	case has("REAL", "FLOA", "DOUB"):
 		return batch.Of(batch.Float64)
 	}
 	return batch.Of(batch.String)
@@ -261,11 +261,11 @@ func decimalOf(arguments string) batch.Type {
 	return batch.DecimalOf(precision, scale)
 }
 
-// expression strips the declared type of dates, by which the driver would make times of them.
+// expression strips the declared type, by which the driver would make times of dates and true of 2.
 func expression(c sqlkit.Column) string {
 	quoted := sqlkit.SQLite.Quote(c.Name)
 	switch c.Type.Kind {
-	case batch.Date, batch.Timestamp, batch.Time:
+	case batch.Date, batch.Timestamp, batch.Time, batch.Bool:
 		return "+" + quoted
 	}
 	return quoted
@@ -289,7 +289,7 @@ func insert(ctx context.Context, s *sqlkit.Session, w sqlkit.Rows) error {
 		for ; from+n <= w.Count; from += n {
 			for i := range n {
 				for k, c := range w.Columns {
-					args[i*width+k].Value = sqlkit.Bind(c, from+i)
+					args[i*width+k].Value = sqlkit.SQLite.Bind(c, from+i)
 				}
 			}
 			if _, err = statement.(driver.StmtExecContext).ExecContext(ctx, args); err != nil {

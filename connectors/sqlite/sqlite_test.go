@@ -30,6 +30,22 @@ func TestRejectedRows(t *testing.T) {
 	}
 }
 
+// TestOddValues: a value is read as its column's type, or its row is refused.
+func TestOddValues(t *testing.T) {
+	f := newFixture(t)
+	f.Exec("CREATE TABLE odd (id INTEGER, b BOOLEAN, x DOUBLE PRECISION, at DATETIME, n NUMERIC)",
+		"INSERT INTO odd VALUES (1, 1, 0.1, '2024-01-01 00:00:00', 9007199254740992), (2, 2, NULL, NULL, NULL), "+
+			"(3, NULL, NULL, 1704067200, NULL), (4, NULL, NULL, NULL, 9007199254740993), (5, 'yes', 1e300, NULL, 1.5)")
+	chunks, _ := f.Read(sqlkit.SourceConfig{Table: "odd"}, 10, nil)
+	if diff := cmp.Diff([]int64{1, 5}, sqltest.IDs(chunks)); diff != "" {
+		t.Error(diff)
+	}
+	want := "id int64, b bool, x float64, at timestamp(us), n float64"
+	if got := chunks[0].Batch.Schema().String(); got != want {
+		t.Errorf("schema %s, want %s", got, want)
+	}
+}
+
 // TestIncrementalSpellings: a column's texts are compared as they are stored, whatever form of time
 // the file's other programs write.
 func TestIncrementalSpellings(t *testing.T) {

@@ -91,6 +91,30 @@ func (c *SinkConfig) Keyed() bool { return len(c.Key) > 0 && c.Mode != Append }
 // SingleWriter tells the plan that a table to be emptied has one writer.
 func (c *SinkConfig) SingleWriter() bool { return c.Mode == Replace }
 
+// NullKeys refuses the rows whose key has a NULL, as it identifies none: columns are dense and in the
+// schema's order.
+func (c *SinkConfig) NullKeys(
+	schema *batch.Schema, columns []*batch.Column, rows []int32,
+) (bad []batch.RowError) {
+	if !c.Keyed() {
+		return nil
+	}
+	for _, name := range c.Key {
+		column := columns[schema.Index(name)]
+		if column.Validity() == nil && column.Type().Kind != batch.Null {
+			continue
+		}
+		each(column.Len(), rows, func(row int) {
+			if column.IsNull(row) {
+				bad = append(bad, batch.RowError{
+					Row: row, Column: name, Reason: "it is part of the key and NULL, which identifies no row",
+				})
+			}
+		})
+	}
+	return bad
+}
+
 // CheckKey refuses a schema that lacks a key column.
 func (c *SinkConfig) CheckKey(schema *batch.Schema) error {
 	for _, name := range c.Key {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/tapeline/tapeline/batch"
 )
@@ -171,8 +172,8 @@ func convertValue(out *batch.Appender, c *batch.Column, row int, text []byte) ([
 	case want.Kind == batch.Float32 || want.Kind == batch.Float64:
 		text = batch.AppendText(text, c, row)
 		f, ok := batch.ParseFloat(text)
-		if !ok {
-			return text, fmt.Errorf("%q is not a value of type %s", text, want)
+		if !ok || !spells(f, c, row) {
+			return text, fmt.Errorf("%s has more digits than a %s holds", text, want)
 		}
 		v = f
 	case have.Kind == batch.Decimal && want.Integer():
@@ -182,6 +183,16 @@ func convertValue(out *batch.Appender, c *batch.Column, row int, text []byte) ([
 		v = text
 	}
 	return text, out.Any(v)
+}
+
+// spells reports whether a float's shortest text is the number of an integer or decimal row.
+func spells(f float64, c *batch.Column, row int) bool {
+	if c.Type().Kind != batch.Decimal {
+		return strconv.FormatFloat(f, 'f', 0, 64) == string(batch.AppendText(nil, c, row))
+	}
+	typ := c.Type()
+	d, ok := batch.ParseDecimal(batch.AppendFloat(nil, f, 64), int32(typ.Precision), int32(typ.Scale))
+	return ok && d == batch.Values[Decimal](c)[row]
 }
 
 // convertIntegral writes a decimal without fraction to an integer column.

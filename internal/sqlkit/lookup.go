@@ -152,7 +152,7 @@ func (l *Lookup) query(part lookupPart) (sql string, args []any) {
 				field += " AS k" + strconv.Itoa(i)
 			}
 			fields = append(fields, field)
-			args = append(args, Bind(c, row))
+			args = append(args, d.Bind(c, row))
 		}
 		selects = append(selects, "SELECT "+strings.Join(fields, ", "))
 	}

@@ -191,6 +191,10 @@ func (s *Source) warnOfNulls(ctx context.Context) {
 // advance moves the position to the row just read.
 func (s *Source) advance() {
 	s.at.Rows++
+	current := s.values[len(s.table.Columns):]
+	if s.unique {
+		s.keepLast(current)
+	}
 	switch {
 	case len(s.sort) == 0:
 		s.at.Skip++
@@ -199,12 +203,26 @@ func (s *Source) advance() {
 	case s.unique:
 		s.advanceTies()
 	default:
-		values := s.literals(0)
+		values := s.literals(current)
 		if len(s.at.Values) > 0 && s.at.Values[0] == values[0] {
 			s.at.Skip++
 			return
 		}
 		s.at.Values, s.at.Skip = values, 1
+	}
+}
+
+// keepLast copies the ordering values: a driver's bytes last until its next row, or its end.
+func (s *Source) keepLast(current []driver.Value) {
+	if s.last == nil {
+		s.last = make([]driver.Value, len(current))
+	}
+	for i, v := range current {
+		if text, ok := v.([]byte); ok {
+			room, _ := s.last[i].([]byte)
+			v = append(room[:0], text...)
+		}
+		s.last[i] = v
 	}
 }
 
@@ -217,7 +235,7 @@ func (s *Source) advanceTies() {
 	v := s.values[len(s.table.Columns)]
 	known := sameValue(at.last, v)
 	if at.last == nil {
-		known = len(at.Values) > 0 && at.Values[0] == s.literals(0)[0]
+		known = len(at.Values) > 0 && at.Values[0] == s.literals(s.last)[0]
 	}
 	if !known {
 		at.Reset()
@@ -226,7 +244,7 @@ func (s *Source) advanceTies() {
 		at.last = keepValue(v)
 	}
 	if !at.Ordered {
-		at.Add(s.literals(1))
+		at.Add(s.literals(s.last)[1:])
 	}
 }
 
@@ -246,12 +264,11 @@ func sameValue(x, y driver.Value) bool {
 	return x == y
 }
 
-// literals returns the ordering values of the current row, from the given one on.
-func (s *Source) literals(from int) []string {
-	values := s.values[len(s.table.Columns)+from:]
+// literals returns ordering values as SQL.
+func (s *Source) literals(values []driver.Value) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
-		if text, ok := v.([]byte); ok && s.digits[from+i] {
+		if text, ok := v.([]byte); ok && s.digits[i] {
 			out[i] = string(text) // as a string it would be compared as a float
 			continue
 		}

@@ -135,6 +135,7 @@ func (s *Sink) Write(ctx context.Context, chunk connector.Chunk) error {
 	}
 	columns, bad := t.convert(b, s.backend.Dialect)
 	rows := b.Selection()
+	bad = append(bad, s.config.NullKeys(t.schema, columns, rows)...)
 	if len(bad) > 0 {
 		slices.SortStableFunc(bad, func(x, y batch.RowError) int { return x.Row - y.Row })
 		bad = slices.CompactFunc(bad, func(x, y batch.RowError) bool { return x.Row == y.Row })
@@ -219,15 +220,12 @@ func (s *Sink) separate(
 	last := make(map[string]int32, n)
 	var text []byte
 	keys := make([]string, n)
+	key := make([]*batch.Column, len(s.config.Key))
+	for i, name := range s.config.Key {
+		key[i] = columns[t.schema.Index(name)]
+	}
 	for i, row := range all {
-		text = text[:0]
-		for _, name := range s.config.Key {
-			c := columns[t.schema.Index(name)]
-			if !c.IsNull(int(row)) {
-				text = batch.AppendText(text, c, int(row))
-			}
-			text = append(text, 0)
-		}
+		text = batch.AppendKey(text[:0], key, int(row))
 		keys[i] = string(text)
 		last[keys[i]] = row
 	}
@@ -288,7 +286,7 @@ func (s *Sink) apply(
 		args := make([]any, len(s.config.Key))
 		for _, row := range deletes {
 			for i, name := range s.config.Key {
-				args[i] = Bind(columns[t.schema.Index(name)], int(row))
+				args[i] = d.Bind(columns[t.schema.Index(name)], int(row))
 			}
 			if _, err := s.data.Exec(ctx, sql, args...); err != nil {
 				return err

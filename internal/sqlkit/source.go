@@ -30,6 +30,7 @@ type Source struct {
 	at      place
 	rows    driver.Rows
 	values  []driver.Value
+	last    []driver.Value // the ordering values of the newest row
 
 	reading sync.Mutex // held by Read: drivers do not bear Close beside it
 
@@ -231,7 +232,12 @@ func (s *Source) appendRow(b *batch.Builder, row int) (bad []batch.RowError, siz
 		switch v := s.values[i].(type) {
 		case int64:
 			sizeBytes += 8
-			err = a.Any(v)
+			if kind := a.Type().Kind; kind == batch.Time || kind == batch.Timestamp {
+				// Seconds, milliseconds or days: nobody says which.
+				err = fmt.Errorf("the number %d is not a value of type %s", v, a.Type())
+			} else {
+				err = a.Any(v)
+			}
 		case string:
 			sizeBytes += len(v)
 			err = AppendText(a, v)
@@ -275,7 +281,7 @@ func (s *Source) chunk(
 	b *batch.Builder, n, sizeBytes int, bad []batch.RowError,
 ) (connector.Chunk, error) {
 	if s.unique {
-		s.at.Values = s.literals(0)
+		s.at.Values = s.literals(s.last)
 	}
 	out, err := b.Batch()
 	if err != nil {

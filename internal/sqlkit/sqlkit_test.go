@@ -154,6 +154,10 @@ func TestConvert(t *testing.T) {
 		},
 		{"struct<a:int64>", "json", []any{map[string]any{"a": int64(1)}}, []any{`{"a":1}`}},
 		{"list<int32>", "list<int64>", []any{[]any{int64(1), nil}}, []any{"[1,null]"}},
+		{"int64", "float64", []any{int64(1 << 60), int64(1<<53 + 1)}, []any{"1152921504606847000", nil}},
+		{"uint64", "float64", []any{"18446744073709551615", "7"}, []any{nil, "7"}},
+		{"decimal(38,10)", "float64", []any{"0.1", "12345678901234567890.12", "-0.3"}, []any{"0.1", nil, "-0.3"}},
+		{"float64", "float32", []any{1e39, 0.5}, []any{nil, "0.5"}},
 		{"uint64", "int64", []any{"9", "18446744073709551615"}, []any{"9", nil}},
 	} {
 		have, err := batch.ParseType(c.have)

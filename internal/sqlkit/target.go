@@ -216,8 +216,9 @@ func (s *Sink) evolving(from *batch.Schema) []Name {
 	return names
 }
 
-// Bind returns a dense column's row as a driver value: integers, floats, bytes or text.
-func Bind(c *batch.Column, row int) any {
+// Bind returns a dense column's row as a driver value: integers, floats, bytes or text. SQLite marks
+// instants, MySQL would not find them so.
+func (d Dialect) Bind(c *batch.Column, row int) any {
 	if c.IsNull(row) {
 		return nil
 	}
@@ -238,7 +239,11 @@ func Bind(c *batch.Column, row int) any {
 	case batch.String, batch.JSON:
 		return string(c.Bytes(row))
 	case batch.Timestamp:
-		return string(AppendMoment(nil, c, row, "Z"))
+		suffix := ""
+		if d == SQLite {
+			suffix = "Z"
+		}
+		return string(AppendMoment(nil, c, row, suffix))
 	}
 	return string(batch.AppendText(nil, c, row))
 }

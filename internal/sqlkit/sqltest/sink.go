@@ -19,7 +19,7 @@ const countPeople = "SELECT count(*), min(id), max(id), min(name), max(name) FRO
 func Sink(t *testing.T, open func(t testing.TB) *Database) {
 	run(t, open, map[string]func(*Database){
 		"epochs": epochs, "zombie": zombie, "round trip": roundTrip, "keyed": keyed,
-		"key order": keyOrder, "replace a shared table": replaceShared,
+		"key order": keyOrder, "odd keys": oddKeys, "replace a shared table": replaceShared,
 		"replace late tables": replaceLate, "replace a lost epoch": replaceLost, "replace by nothing": replaceByNothing,
 		"many tables": manyTables, "refused rows": refusedRows, "conflicts": conflicts,
 		"names": names, "evolve": evolve, "evolve tables named by rows": evolveLate,
@@ -214,6 +214,44 @@ func keyOrder(d *Database) {
 	s.Put("", People(d, 4, 5, "back"))
 	s.Checkpoint(1)
 	d.Expect("SELECT id, name FROM people ORDER BY id", "1|again", "3|second", "4|back")
+}
+
+// oddKeys: a key with a NULL identifies no row and is refused, and keys are compared column by column.
+func oddKeys(d *Database) {
+	d.Exec("CREATE TABLE pairs (a VARCHAR(20), b VARCHAR(20), n BIGINT)", "CREATE UNIQUE INDEX pairs_key ON pairs (a, b)")
+	s := d.Sink(sqlkit.SinkConfig{Table: "pairs", Key: []string{"a", "b"}}, connector.Task{})
+	text := batch.Of(batch.String)
+	b := batch.NewBuilder(batch.NewSchema(
+		batch.Field{Name: "a", Type: text, Nullable: true}, batch.Field{Name: "b", Type: text, Nullable: true},
+		batch.Field{Name: "n", Type: batch.Of(batch.Int64)}))
+	// Where a database keeps zero bytes, they are no border between two columns.
+	zero := "\x00"
+	if d.Dialect == sqlkit.Postgres {
+		zero = "-"
+	}
+	for i, row := range [][2]any{
+		{"x", nil}, {"x", nil}, {"x", ""}, {nil, "x"}, {"p" + zero, "q"}, {"p", zero + "q"}, {"p", zero + "q"},
+	} {
+		for k, v := range row {
+			if err := b.Column(k).Any(v); err != nil {
+				d.Fatal(err)
+			}
+		}
+		b.Column(2).Int(int64(i))
+	}
+	whole := built(d, b)
+	collapsed, err := batch.LastPerKey(whole, []string{"a", "b"}) // as the engine does before a sink
+	if err != nil {
+		d.Fatal(err)
+	}
+	for _, rows := range []*batch.Batch{whole, collapsed} {
+		var partial *connector.PartialError
+		if err := s.Try("", rows); !errors.As(err, &partial) || len(partial.Rows) != 3 || partial.Rows[2].Row != 3 {
+			d.Errorf("rows 0, 1 and 3 have no key, refused: %v", err)
+		}
+	}
+	s.Checkpoint(1)
+	d.Expect("SELECT n FROM pairs ORDER BY n", "2", "4", "6")
 }
 
 func replaceShared(d *Database) {
