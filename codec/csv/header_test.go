@@ -68,6 +68,7 @@ func TestInferTypes(t *testing.T) {
 		"2024-01-01T10:00:00":                "timestamp(us)",
 		"2024-01-01T10:00:00Z":               "timestamp(us,UTC)",
 		"2024-01-01T10:00:00.1234567+08:00":  "timestamp(ns,UTC)",
+		"2024-01-01T10:00:00,1234567":        "timestamp(ns)",
 		"2024-01-01T10:00 2024-01-01T10:00Z": "string",
 		"1 x":                                "string",
 		"0x10":                               "string",
@@ -77,7 +78,7 @@ func TestInferTypes(t *testing.T) {
 		"1_000":                              "string",
 	} {
 		d := NewDialect()
-		d.Nulls = []string{"NULL"}
+		d.Nulls, d.Delimiter = []string{"NULL"}, ";"
 		text := strings.ReplaceAll(cells, " ", "\n") + "\n"
 		spans := NewParser(d, 1, Reject).Parse([]byte(text), nil).Spans
 		if got := InferTypes(spans, 1, 100, false)[0].String(); got != want {

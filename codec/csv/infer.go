@@ -100,8 +100,8 @@ func (g *guess) stamp(text []byte) {
 	} else {
 		g.may &^= mayZoned
 	}
-	if _, after, ok := bytes.Cut(clock, []byte{'.'}); ok {
-		fraction := after
+	if point := bytes.IndexAny(clock, ".,"); point >= 0 {
+		fraction := clock[point+1:]
 		if end := bytes.IndexAny(fraction, "Zz+-"); end >= 0 {
 			fraction = fraction[:end]
 		}

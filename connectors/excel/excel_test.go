@@ -307,6 +307,31 @@ func TestLongTextsAreRefusedByRow(t *testing.T) {
 	}
 }
 
+func TestTextsThatXMLLacksAreRefusedByRow(t *testing.T) {
+	t.Parallel()
+	b := batch.NewBuilder(batch.NewSchema(batch.Field{Name: "s", Type: batch.Of(batch.String)}))
+	kept := []string{"_x0041_", "a\r\n\tb", "  日本 ", "=1+1"}
+	for _, text := range append([]string{"a\x01b", "\xff", "\ufffe", "\x00"}, kept...) {
+		b.Column(0).Text(text)
+	}
+	in, err := b.Batch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "a.xlsx")
+	s := openSink(t, newEnv(vfs.OS{}, plenty()), SinkConfig{Path: path, Sheet: "s", Header: true}, 0, nil)
+	var partial *connector.PartialError
+	if err := s.Write(t.Context(), connector.Chunk{Batch: in}); !errors.As(err, &partial) || len(partial.Rows) != 4 {
+		t.Errorf("write: %v", err)
+	}
+	commit(t, s, connector.Epoch{Number: 1, Final: true})
+	got, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path}, nil)
+	want := filetest.Lines(in.Slice(4, 8))
+	if diff := cmp.Diff(want, got.Rows); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+}
+
 // TestFurtherSheets: rows beyond a sheet's limit go on in the next, with a header.
 func TestFurtherSheets(t *testing.T) {
 	t.Parallel()

@@ -60,14 +60,11 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 		}
 	}
 	dense, bad := b.Dense()
-	var long []batch.RowError
+	var refused []batch.RowError
 	for row := range dense.Len() {
-		values, column := s.rowOf(dense, row)
-		if column >= 0 {
-			long = append(long, batch.RowError{
-				Row: row, Column: dense.Schema().Field(column).Name,
-				Reason: fmt.Sprintf("a cell holds at most %d characters", maxCellCharacters),
-			})
+		values, why := s.rowOf(dense, row)
+		if why != nil {
+			refused = append(refused, *why)
 			continue
 		}
 		if err := s.writer.add(values); err != nil {
@@ -75,7 +72,7 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 		}
 	}
 	kept := b.Without(bad) // dense holds its rows in order
-	for _, e := range long {
+	for _, e := range refused {
 		e.Row = kept.Row(e.Row)
 		bad = append(bad, e)
 	}
@@ -86,17 +83,17 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 	return nil
 }
 
-// rowOf returns a row's cells, or the column of one that is too long.
-func (s *sink) rowOf(b *batch.Batch, row int) (values []any, column int) {
+// rowOf returns a row's cells, or why one of them cannot be written.
+func (s *sink) rowOf(b *batch.Batch, row int) (values []any, why *batch.RowError) {
 	s.values = s.values[:0]
 	for i, c := range b.Columns() {
 		v := s.writer.cellOf(c, row)
-		if tooLong(v) {
-			return nil, i
+		if reason := unfit(v); reason != "" {
+			return nil, &batch.RowError{Row: row, Column: b.Schema().Field(i).Name, Reason: reason}
 		}
 		s.values = append(s.values, v)
 	}
-	return s.values, -1
+	return s.values, nil
 }
 
 func (s *sink) begin() error {

@@ -169,10 +169,25 @@ func (w *writer) momentOf(c *batch.Column, row int) (cell excelize.Cell, ok bool
 	return w.styled(stampStyle, serial), serial >= firstDay
 }
 
-// tooLong reports a text that a cell cannot hold.
-func tooLong(v any) bool {
+// unfit says why a cell cannot hold a text, "" when it can.
+func unfit(v any) string {
 	text, ok := v.(string)
-	return ok && len(text) > maxCellCharacters && utf8.RuneCountInString(text) > maxCellCharacters
+	switch {
+	case !ok:
+		return ""
+	case len(text) > maxCellCharacters && utf8.RuneCountInString(text) > maxCellCharacters:
+		return fmt.Sprintf("a cell holds at most %d characters", maxCellCharacters)
+	case !utf8.ValidString(text):
+		return "the text is not UTF-8"
+	case strings.ContainsFunc(text, outsideXML):
+		return "the text has control characters, which a workbook cannot hold"
+	}
+	return ""
+}
+
+// outsideXML reports a character that XML 1.0 has no way to write.
+func outsideXML(ch rune) bool {
+	return ch < 0x20 && ch != '\t' && ch != '\n' && ch != '\r' || ch == 0xfffe || ch == 0xffff
 }
 
 // copy returns a row's cells as they are written again; w is nil for a header, which is text.

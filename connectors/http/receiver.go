@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -189,7 +190,9 @@ func (s *receiver) decode(taken []*delivery) {
 		body = taken[0].body
 	} else {
 		for _, d := range taken {
-			body = append(append(body, d.body...), '\n')
+			if body = append(body, d.body...); !bytes.HasSuffix(body, []byte{'\n'}) {
+				body = append(body, '\n')
+			}
 		}
 	}
 	for i, d := range taken {
