@@ -82,7 +82,7 @@ func benchmarkEncode(b *testing.B, batch *batch.Batch, size int) {
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = e.AppendRows(dst[:0], batch)
+		dst, _ = e.AppendRows(dst[:0], batch)
 	}
 	b.ReportMetric(float64(b.N)*float64(batch.Len())/b.Elapsed().Seconds()/1e6, "Mrows/s")
 }

@@ -17,11 +17,13 @@ type Encoder struct {
 	typed   bool      // numbers and times may hold special bytes
 	scratch []byte
 	parts   []part
+	unfit   string // why the row at hand cannot be written; ""
 }
 
 // part is a run of neighbouring columns that are written in one way.
 type part struct {
 	column      *batch.Column
+	at          int          // of the column
 	spans       *batch.Spans // raw or lazy
 	first, last int          // cells
 	raw         bool         // the source's bytes are copied
@@ -54,26 +56,29 @@ func (e *Encoder) AppendHeader(dst []byte, schema *batch.Schema) []byte {
 		}
 		dst = e.appendText(dst, []byte(name))
 	}
+	e.unfit = "" // of rows
 	return append(dst, e.dialect.newline())
 }
 
 // AppendRows appends the batch's selected rows. Lazy columns of a source in the same dialect are
-// copied as they are, whole records at once where all their cells follow each other.
-func (e *Encoder) AppendRows(dst []byte, b *batch.Batch) []byte {
+// copied as they are, whole records at once where all their cells follow each other. Without a quote
+// in the dialect, rows of texts that would be read otherwise are left out and returned by physical row.
+func (e *Encoder) AppendRows(dst []byte, b *batch.Batch) (out []byte, bad []batch.RowError) {
 	e.plan(b)
 	if len(e.parts) == 1 && e.parts[0].raw {
 		if spans := e.parts[0].spans; e.parts[0].first == 0 && e.parts[0].last == spans.Stride-2 {
-			return e.appendRecords(dst, spans, b)
+			return e.appendRecords(dst, spans, b), nil
 		}
 	}
 	newline := e.dialect.newline()
+rows:
 	for i := range b.Len() {
-		row := b.Row(i)
+		row, start := b.Row(i), len(dst)
 		for k := range e.parts {
+			p := &e.parts[k]
 			if k > 0 {
 				dst = append(dst, e.dialect.Delimiter...)
 			}
-			p := &e.parts[k]
 			switch {
 			case p.raw:
 				at := row * p.spans.Stride
@@ -84,10 +89,17 @@ func (e *Encoder) AppendRows(dst []byte, b *batch.Batch) []byte {
 			default:
 				dst = e.appendDense(dst, p.column, row)
 			}
+			if e.unfit != "" {
+				bad = append(bad, batch.RowError{
+					Row: row, Column: b.Schema().Field(p.at).Name, Reason: e.unfit,
+				})
+				dst, e.unfit = dst[:start], ""
+				continue rows
+			}
 		}
 		dst = append(dst, newline)
 	}
-	return dst
+	return dst, bad
 }
 
 // plan finds runs of columns that are neighbours in the source too.
@@ -95,10 +107,10 @@ func (e *Encoder) plan(b *batch.Batch) {
 	e.parts = e.parts[:0]
 	var judged *batch.Spans
 	same := false
-	for _, c := range b.Columns() {
+	for i, c := range b.Columns() {
 		spans, cell := c.Source()
 		if spans == nil {
-			e.parts = append(e.parts, part{column: c})
+			e.parts = append(e.parts, part{column: c, at: i})
 			continue
 		}
 		if spans != judged {
@@ -109,7 +121,7 @@ func (e *Encoder) plan(b *batch.Batch) {
 			e.parts[n-1].last = cell
 			continue
 		}
-		e.parts = append(e.parts, part{column: c, spans: spans, first: cell, last: cell, raw: same})
+		e.parts = append(e.parts, part{column: c, at: i, spans: spans, first: cell, last: cell, raw: same})
 	}
 }
 
@@ -189,9 +201,13 @@ func (e *Encoder) appendDense(dst []byte, c *batch.Column, row int) []byte {
 }
 
 // appendText appends text, quoted when it would not read back otherwise. Without a quote in the
-// dialect it is written as it is.
+// dialect it is written as it is, or unfit where it would be more than one cell.
 func (e *Encoder) appendText(dst, text []byte) []byte {
 	if e.dialect.Quote == 0 {
+		if bytes.ContainsAny(text, "\r\n") || bytes.Contains(text, []byte(e.dialect.Delimiter)) ||
+			e.dialect.Escape != 0 && bytes.IndexByte(text, e.dialect.Escape) >= 0 {
+			e.unfit = "it holds a delimiter, a line end or an escape, and there is no quote to enclose it"
+		}
 		return append(dst, text...)
 	}
 	for _, ch := range text {

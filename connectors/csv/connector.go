@@ -36,7 +36,7 @@ type SinkConfig struct {
 
 	Delimiter string `yaml:"delimiter" doc:"text between cells, one character or more; \\t and tab are a tab. Default ,"`
 	Header    bool   `yaml:"header" doc:"whether the first record names the columns. Default true"`
-	Quote     string `yaml:"quote" doc:"character that encloses cells where needed; none for none. Default \""`
+	Quote     string `yaml:"quote" doc:"character that encloses cells where needed; none for none, and texts that need one are refused by row. Default \""`
 	Escape    string `yaml:"escape" doc:"character before a quote within quotes; default the quote itself, doubled"`
 	NullValue string `yaml:"null_value" doc:"text of NULL; empty text is written quoted. Default the empty text"`
 }

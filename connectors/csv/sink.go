@@ -75,7 +75,8 @@ func (s *sink) NewEncode() connector.EncodeFunc {
 		if compressErr != nil {
 			return chunk, compressErr
 		}
-		out := &encoded{schema: b.Schema(), data: e.AppendRows(s.buffers.get(), b)}
+		data, bad := e.AppendRows(s.buffers.get(), b)
+		out := &encoded{schema: b.Schema(), data: data}
 		if compress != nil && len(out.data) >= memberBytes {
 			member, err := compress(s.buffers.get(), out.data)
 			if err != nil {
@@ -89,6 +90,9 @@ func (s *sink) NewEncode() connector.EncodeFunc {
 			s.buffers.put(out.data)
 			out.data = nil
 		}
+		if len(bad) > 0 {
+			return chunk, &connector.PartialError{Rows: bad}
+		}
 		return chunk, nil
 	}
 }
@@ -98,10 +102,10 @@ func (s *sink) Open(ctx context.Context, task connector.Task) error { return s.s
 
 // Write appends the chunk's records, after a header where the file begins.
 func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
+	var partial error
 	if chunk.Payload == nil {
-		var err error
-		if chunk, err = s.inline(chunk); err != nil {
-			return err
+		if chunk, partial = s.inline(chunk); chunk.Payload == nil {
+			return partial
 		}
 		defer chunk.Release()
 	}
@@ -116,7 +120,10 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 	if err != nil {
 		return err
 	}
-	return s.append(e, fresh && s.cfg.Header)
+	if err := s.append(e, fresh && s.cfg.Header); err != nil {
+		return err
+	}
+	return partial
 }
 
 // append writes the records; a failed write leaves neither them nor, unless it was complete, the

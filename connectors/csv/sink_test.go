@@ -285,6 +285,36 @@ func TestColumnsAreKnownAfterRecover(t *testing.T) {
 	}
 }
 
+// Without a quote a text must not become two cells or two records.
+func TestSinkWithoutQuoteRefusesRows(t *testing.T) {
+	t.Parallel()
+	cfg := SinkConfig{Header: true, Quote: "none"}
+	cfg.Path = t.TempDir() + "/out.csv"
+	s := newTestSink(t, cfg, 1)
+	b := batch.NewBuilder(batch.NewSchema(
+		batch.Field{Name: "n", Type: batch.Of(batch.Int64)}, batch.Field{Name: "s", Type: batch.Of(batch.String)}))
+	for i, text := range []string{"a", "b,c", "d\ne", "f\r", "\"g\""} {
+		b.Column(0).Int(int64(i))
+		b.Column(1).Text(text)
+	}
+	made, err := b.Batch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var partial *connector.PartialError
+	err = s.Write(t.Context(), connector.Chunk{Batch: made})
+	if !errors.As(err, &partial) || len(partial.Rows) != 3 || partial.Rows[2].Row != 3 || partial.Rows[0].Column != "s" {
+		t.Errorf("rows 1 to 3 are refused: %v", err)
+	}
+	if err := s.end(connector.Epoch{Number: 1, Final: true}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(cfg.Path)
+	if want := "n,s\n0,a\n4,\"g\"\n"; err != nil || string(text) != want {
+		t.Errorf("got %q (%v), want %q", text, err, want)
+	}
+}
+
 func TestSinkRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

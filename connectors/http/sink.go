@@ -108,18 +108,16 @@ func (s *sink) Write(ctx context.Context, chunk connector.Chunk) error {
 }
 
 // encode fills body with the rows and returns those that do not read as their type.
-func (s *sink) encode(b *batch.Batch) ([]batch.RowError, error) {
+func (s *sink) encode(b *batch.Batch) (bad []batch.RowError, err error) {
 	// New memory, since the transport may read a body after its request was given up.
 	s.body = make([]byte, 0, len(s.body)+len(s.body)/8)
 	if s.cfg.Format == "csv" {
 		if s.cfg.Header {
 			s.body = s.csv.AppendHeader(s.body, b.Schema())
 		}
-		s.body = s.csv.AppendRows(s.body, b)
-		return nil, nil
+		s.body, bad = s.csv.AppendRows(s.body, b)
+		return bad, nil
 	}
-	var bad []batch.RowError
-	var err error
 	s.body, bad, err = s.json.Append(s.body, b)
 	if s.cfg.Format == "json" && len(s.body) > 0 {
 		s.body[0] = '[' // instead of the first separator

@@ -89,7 +89,8 @@ func (s *sink) appendRows() func([]byte, *batch.Batch) ([]byte, []batch.RowError
 	case "csv":
 		encoder := csv.NewEncoder(s.dialect)
 		return func(dst []byte, b *batch.Batch) ([]byte, []batch.RowError, error) {
-			return encoder.AppendRows(dst, b), nil, nil
+			out, bad := encoder.AppendRows(dst, b)
+			return out, bad, nil
 		}
 	case "lines":
 		return lines.NewEncoder(s.cfg.Template).Append

@@ -57,7 +57,7 @@ const (
 // SinkConfig is what every SQL sink accepts.
 type SinkConfig struct {
 	Table     string   `yaml:"table" required:"true" doc:"table, also schema.table; may hold {table}"`
-	Key       []string `yaml:"key" doc:"columns that identify a row; rows of equal key are replaced"`
+	Key       []string `yaml:"key" doc:"columns that identify a row; rows of equal key are replaced, rows with a NULL among them refused"`
 	Mode      string   `yaml:"mode" enum:"append,upsert,replace" doc:"default: upsert with a key, else append; replace empties the table at the start of a run"`
 	Create    bool     `yaml:"create" doc:"create a missing table"`
 	BatchSize int      `yaml:"batch_size" doc:"rows of one write; 0: the engine decides"`
