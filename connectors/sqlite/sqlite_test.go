@@ -46,6 +46,22 @@ func TestOddValues(t *testing.T) {
 	}
 }
 
+// TestColumnsDeclaredString: STRING is a number to SQLite, where it can be one.
+func TestColumnsDeclaredString(t *testing.T) {
+	f := newFixture(t)
+	f.Exec("CREATE TABLE people (id INTEGER, name STRING)")
+	s := f.Sink(sqlkit.SinkConfig{Table: "people"}, connector.Task{})
+	for i, name := range []string{"007", "1e3", " 5", "1.50", "9223372036854775808", "7", "-1.5", "abc", "", "inf"} {
+		var partial *connector.PartialError
+		err := s.Try("", sqltest.People(t, i, i+1, name))
+		if refused := i < 5; refused != errors.As(err, &partial) || !refused && err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	s.Checkpoint(1)
+	f.Expect("SELECT id, CAST(name AS TEXT) FROM people ORDER BY id", "5|7", "6|-1.5", "7|abc", "8|", "9|inf")
+}
+
 // TestIncrementalSpellings: a column's texts are compared as they are stored, whatever form of time
 // the file's other programs write.
 func TestIncrementalSpellings(t *testing.T) {

@@ -1,11 +1,13 @@
 package sqlkit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
@@ -38,6 +40,7 @@ type target struct {
 	name   Name
 	schema *batch.Schema
 	want   []batch.Type
+	loose  []bool   // columns of text in which SQLite keeps what looks like a number as one
 	lacks  []string // columns that need a value, unless a trigger gives it
 	prefix string
 	suffix string
@@ -166,6 +169,9 @@ func (t *target) convert(
 	for i, want := range t.want {
 		dense, refused := Convert(b.Column(i), want, b.Selection())
 		refused = append(refused, checkFloats(dense, b.Selection(), d)...)
+		if t.loose[i] {
+			refused = append(refused, checkNumbers(dense, b.Selection())...)
+		}
 		for k := range refused {
 			refused[k].Column = t.schema.Field(i).Name
 		}
@@ -184,6 +190,27 @@ func checkFloats(c *batch.Column, rows []int32, d Dialect) (bad []batch.RowError
 		if !c.IsNull(row) && (math.IsNaN(v) || d == MySQL && math.IsInf(v, 0)) {
 			bad = append(bad, batch.RowError{
 				Row: row, Reason: fmt.Sprintf("%s cannot store %v", d, v),
+			})
+		}
+	})
+	return bad
+}
+
+// checkNumbers finds texts that would not be the same after a life as a number, as 007.
+func checkNumbers(c *batch.Column, rows []int32) (bad []batch.RowError) {
+	each(c.Len(), rows, func(row int) {
+		text := c.Bytes(row)
+		f, ok := batch.ParseFloat(bytes.TrimSpace(text))
+		if c.IsNull(row) || !ok || math.IsNaN(f) || math.IsInf(f, 0) {
+			return
+		}
+		spelled := batch.AppendFloat(nil, f, 64)
+		if v, whole := batch.ParseInt(text); whole {
+			spelled = strconv.AppendInt(nil, v, 10)
+		}
+		if !bytes.Equal(spelled, text) {
+			bad = append(bad, batch.RowError{
+				Row: row, Reason: fmt.Sprintf("%q would become the number %s: declare the column TEXT", text, spelled),
 			})
 		}
 	})

@@ -113,6 +113,7 @@ func (s *Sink) match(name Name, schema *batch.Schema, found Table) (*target, err
 			return nil, Conflict(name, f.Name, f.Type, c.Declared)
 		}
 		t.want = append(t.want, want)
+		t.loose = append(t.loose, d == SQLite && want.Text() && want.Kind != batch.Binary && numericAffinity(c.Declared))
 	}
 	for _, c := range found.Columns {
 		given := func(name string) bool { return strings.EqualFold(name, c.Name) }
@@ -125,6 +126,17 @@ func (s *Sink) match(name Name, schema *batch.Schema, found Table) (*target, err
 		t.suffix = d.OnConflict(schema.Names(), s.config.Key)
 	}
 	return t, nil
+}
+
+// numericAffinity reports whether SQLite makes numbers of what looks like one in a column declared so.
+func numericAffinity(declared string) bool {
+	upper := strings.ToUpper(declared)
+	for _, part := range []string{"CHAR", "CLOB", "TEXT", "BLOB"} {
+		if strings.Contains(upper, part) {
+			return strings.Contains(upper, "INT")
+		}
+	}
+	return declared != ""
 }
 
 // accept returns what values are converted to. Columns of these databases have no zone: an instant
