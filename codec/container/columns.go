@@ -38,14 +38,3 @@ func Project(all *batch.Schema, columns []string, name string) (*batch.Schema, e
 	}
 	return batch.NewSchema(fields...), nil
 }
-
-// Unknown returns the first column of a later file that the first file, whose schema is given,
-// lacks; "" when there is none.
-func Unknown(first, own *batch.Schema) string {
-	for _, column := range own.Names() {
-		if first.Index(column) < 0 {
-			return column
-		}
-	}
-	return ""
-}

@@ -42,6 +42,9 @@ func NewReader(options Options) (*Reader, error) {
 	return r, nil
 }
 
+// Known returns the schema that blocks read from now on begin with.
+func (r *Reader) Known() *batch.Schema { return r.schema.Load() }
+
 // Schema returns the schema of the newest batch, with CaptureField under Capture.
 func (r *Reader) Schema() *batch.Schema { return r.outer(r.schema.Load()) }
 
@@ -119,8 +122,12 @@ const maxRecord = 64 << 10
 // Decode returns the records of a block as rows. An error means that the records after it cannot
 // be told apart; what is wrong with one record alone is in Rejected.
 func (d *Decoder) Decode(block Block) (Result, error) {
-	if newest := d.reader.schema.Load(); newest != d.inner || d.stale {
-		d.prepare(newest)
+	known := block.Known
+	if known == nil {
+		known = d.reader.Known()
+	}
+	if known != d.inner || d.stale {
+		d.prepare(known)
 	}
 	p, err := d.pass(block)
 	if err != nil {

@@ -72,6 +72,9 @@ type Block struct {
 	Name string // of the file, for origins
 	Line int64  // of the first byte, from 1; 0 unknown
 	Last bool   // nothing follows: an array has to be closed here
+	// Known is what Reader.Known returned when the block was read, so that no later block adds to its
+	// columns; nil: the newest.
+	Known *batch.Schema
 }
 
 // position names a byte of a block for messages.

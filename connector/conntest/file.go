@@ -1,9 +1,13 @@
 package conntest
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
@@ -41,6 +45,7 @@ func Files(t *testing.T, c FileCase) {
 			},
 		})
 	})
+	t.Run("later files", func(t *testing.T) { LaterFiles(t, c) })
 	for name, path := range map[string]string{"file": "/out" + c.Suffix, "folder": "/out/"} {
 		t.Run(name, func(t *testing.T) {
 			files := c.Connector
@@ -60,6 +65,70 @@ func Files(t *testing.T, c FileCase) {
 				},
 			})
 		})
+	}
+}
+
+// LaterFiles reads files whose columns differ from the first one's: each file's rows have the first
+// one's columns, NULL where the file lacks them, and then its own further ones. It is part of Files.
+func LaterFiles(t *testing.T, c FileCase) {
+	t.Helper()
+	id, name := batch.Field{Name: "id", Type: batch.Of(batch.Int64)}, batch.Field{Name: "name", Type: batch.Of(batch.String)}
+	note, day := batch.Field{Name: "note", Type: batch.Of(batch.String)}, batch.Field{Name: "day", Type: batch.Of(batch.Date)}
+	dir := t.TempDir()
+	for i, fields := range [][]batch.Field{{id, name}, {name, note, id}, {day, id}, {name}, {id, name}} {
+		b := batch.NewBuilder(batch.NewSchema(fields...))
+		for k, f := range fields {
+			if f.Type.Kind == batch.String {
+				b.Column(k).Text(fmt.Sprint(f.Name, " ", i))
+			} else {
+				b.Column(k).Int(int64(i))
+			}
+		}
+		rows, err := b.Batch()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.write(t, filepath.Join(dir, fmt.Sprint(i, c.Suffix)), rows)
+	}
+	var got []string
+	check := &sourceCheck{
+		SourceCase: SourceCase{Connector: c.Connector},
+		config:     map[string]any{"path": filepath.Join(dir, "*"+c.Suffix)},
+	}
+	source := check.open(t, usual(), connector.Partition{}, nil)
+	for chunk, ok := source.next(); ok; chunk, ok = source.next() {
+		dense, bad := chunk.Batch.Dense()
+		if len(bad) > 0 {
+			t.Errorf("a cell does not read as its type: %v", bad[0])
+		}
+		for i := range dense.Len() {
+			got = append(got, string(batch.AppendRow(nil, dense, i)))
+		}
+		for _, f := range chunk.Batch.Schema().Fields() {
+			if !f.Nullable && f.Name != id.Name && f.Name != name.Name {
+				t.Errorf("column %s, which other files lack, is not nullable", f.Name)
+			}
+		}
+		release(chunk)
+	}
+	source.close()
+	want := []string{
+		`{"id":0,"name":"name 0"}`, `{"id":1,"name":"name 1","note":"note 1"}`,
+		`{"id":2,"name":null,"day":"1970-01-03"}`, `{"id":null,"name":"name 3"}`, `{"id":4,"name":"name 4"}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	c.write(t, filepath.Join(dir, "9"+c.Suffix), Rows(batch.NewSchema(
+		batch.Field{Name: "other", Type: batch.Of(batch.Int64)}), 0, 1, 0))
+	source = check.open(t, usual(), connector.Partition{}, nil)
+	var err error
+	for err == nil {
+		_, err = source.source.Read(t.Context())
+	}
+	source.close()
+	if !strings.Contains(err.Error(), filepath.Join(dir, "9"+c.Suffix)) {
+		t.Errorf("a file of other columns alone: %v", err)
 	}
 }
 

@@ -44,9 +44,9 @@ func Connector() connector.Connector {
 	}
 }
 
-const doc = `Source: ` + "`path`" + ` names a file or a glob; matching files are read in the order of their names. The
-first file's columns are those of all: a later file may order them otherwise and lack some, which
-are NULL then. Record batches are handed on without a copy and cut where they are larger than a
+const doc = `Source: ` + "`path`" + ` names a file or a glob; matching files are read in the order of their names. A
+later file may order the first one's columns otherwise and lack some, which are NULL then; further
+columns and other types are a change of schema, which ` + "`schema.on_change`" + ` of the sink rules. Record batches are handed on without a copy and cut where they are larger than a
 batch may be; lz4 and zstd buffers are recognised. Dictionary columns are delivered as their
 values, large and view layouts as plain ones; unions, intervals and other types without a form of
 their own pass through untouched to an arrow sink. Feather version 1 is refused.

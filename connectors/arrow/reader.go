@@ -154,25 +154,19 @@ func newReader(f *container.File, r records, schema *batch.Schema, from containe
 		out.pick[i] = at
 		if at < 0 {
 			if field.Type.Kind == batch.Foreign {
-				return nil, otherColumns(f.Name(), fmt.Errorf("it lacks column %q", field.Name))
+				return nil, &connector.Error{
+					Op: "read " + f.Name(), Class: connector.Schema, Code: "arrow_other_columns",
+					Err:  fmt.Errorf("it lacks column %q, whose type %s has no NULLs to give", field.Name, field.Type),
+					Hint: "name the wanted columns in columns, or read this file by a source of its own",
+				}
 			}
+			fields[i] = arrow.Field{Name: field.Name, Type: batch.ArrowType(field.Type), Nullable: true}
 			continue
-		}
-		if got := own.Field(at).Type; !got.Equal(field.Type) {
-			return nil, otherColumns(f.Name(), fmt.Errorf("column %q is %s, in the first file %s",
-				field.Name, got, field.Type))
 		}
 		fields[i] = r.Schema().Field(at)
 	}
 	out.arrow = arrow.NewSchema(fields, nil)
 	return out, nil
-}
-
-func otherColumns(name string, cause error) error {
-	return &connector.Error{
-		Op: "read " + name, Class: connector.Schema, Code: "arrow_other_columns", Err: cause,
-		Hint: "read files of other columns by a source of their own",
-	}
 }
 
 // Read returns the next rows of a record batch, io.EOF after the last.

@@ -41,9 +41,9 @@ func Connector() connector.Connector {
 	}
 }
 
-const doc = `Source: ` + "`path`" + ` names a file or a glob; matching files are read in the order of their names. The
-first file's columns are those of all: a later file may order them otherwise and lack some, which
-are NULL then. A file whose schema is no record has the one column ` + "`value`" + `.
+const doc = `Source: ` + "`path`" + ` names a file or a glob; matching files are read in the order of their names. A
+later file may order the first one's columns otherwise and lack some, which are NULL then; further
+columns and other types are a change of schema, which ` + "`schema.on_change`" + ` of the sink rules. A file whose schema is no record has the one column ` + "`value`" + `.
 
 A union of null and one type is that type, nullable. Records, arrays and maps keep their form, enums
 are text. Unions of several types and records that contain themselves are JSON text. Logical types:

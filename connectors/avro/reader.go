@@ -144,7 +144,9 @@ type reader struct {
 	zstd  *zstd.Decoder
 }
 
-func newReader(f *container.File, h *header, schema *batch.Schema, from container.Cursor) (*reader, error) {
+func newReader(
+	f *container.File, h *header, schema *batch.Schema, from container.Cursor,
+) (*reader, error) {
 	r := &reader{name: f.Name(), header: h, size: f.SizeBytes, schema: schema, next: from}
 	r.own = batch.NewSchema(h.fields...)
 	same := r.own.Equal(schema)
@@ -154,10 +156,6 @@ func newReader(f *container.File, h *header, schema *batch.Schema, from containe
 			at = r.own.Index(field.Name)
 		}
 		r.pick = append(r.pick, at)
-		if at >= 0 && !r.own.Field(at).Type.Equal(field.Type) {
-			return nil, otherColumns(f.Name(), fmt.Errorf("column %q is %s, in the first file %s",
-				field.Name, r.own.Field(at).Type, field.Type))
-		}
 	}
 	members := h.schema.fields
 	if h.schema.kind != "record" {
@@ -172,13 +170,6 @@ func newReader(f *container.File, h *header, schema *batch.Schema, from containe
 	section := io.NewSectionReader(f, r.next.Unit, f.SizeBytes-r.next.Unit)
 	r.in = &counter{Reader: bufio.NewReaderSize(section, readAhead), n: r.next.Unit}
 	return r, r.skip()
-}
-
-func otherColumns(name string, cause error) error {
-	return &connector.Error{
-		Op: "read " + name, Class: connector.Schema, Code: "avro_other_columns", Err: cause,
-		Hint: "read files of other columns by a source of their own",
-	}
 }
 
 // skip decodes the rows of the cursor's block that an earlier run read.

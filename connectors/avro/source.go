@@ -3,12 +3,11 @@ package avro
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/container"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/drift"
 	"github.com/tapeline/tapeline/internal/filesink"
 )
 
@@ -82,23 +81,16 @@ func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Pos
 			if err != nil {
 				return nil, err
 			}
-			if err := s.sameColumns(f.Name(), h); err != nil {
+			schema, err := drift.Follow(s.schema, drift.Later{
+				File: f.Name(), Own: batch.NewSchema(h.fields...), Only: s.cfg.Columns,
+			})
+			if err != nil {
 				return nil, err
 			}
-			return newReader(f, h, s.schema, from)
+			return newReader(f, h, schema, from)
 		},
 	})
 	return s.walk.Resume(at)
-}
-
-// sameColumns refuses files with columns that the first file lacks.
-func (s *source) sameColumns(name string, h *header) error {
-	column := container.Unknown(s.schema, batch.NewSchema(h.fields...))
-	if column != "" && len(s.cfg.Columns) == 0 {
-		return otherColumns(name, fmt.Errorf("column %q is not in the first file, which has %s",
-			column, strings.Join(s.schema.Names(), ", ")))
-	}
-	return nil
 }
 
 // Read returns the next rows.

@@ -74,7 +74,10 @@ func fromURL(url string) (map[string]any, error) {
 }
 
 const doc = `Source: ` + "`path`" + ` names a file or a glob; matching files are read in the order of their names
-and each has a header of its own, whose columns may stand in another order. Text is kept as it is
+and each has a header of its own. A later file may order the first one's columns otherwise and lack
+some, which are NULL then; further columns are a change of schema, which ` + "`schema.on_change`" + ` of the
+sink rules. Types that are not declared stay those of the first file, unless the later file's holds
+all of their values, as timestamps do dates. Text is kept as it is
 until an operation needs its value, so exact decimals stay exact and columns that nobody uses cost
 nothing. Types that are not declared are inferred from the first records: int64, float64, bool,
 date, timestamp, else string; numbers with leading zeros are strings.

@@ -106,3 +106,7 @@ func readBack(t testing.TB, path string) [][]any {
 	}
 	return rows
 }
+
+func TestLaterFilesConform(t *testing.T) {
+	conntest.LaterFiles(t, conntest.FileCase{Connector: Connector(), Suffix: ".csv"})
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	codec "github.com/tapeline/tapeline/codec/csv"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/drift"
 	"github.com/tapeline/tapeline/internal/filesink"
 )
 
@@ -15,7 +16,8 @@ import (
 type table struct {
 	dialect codec.Dialect
 	preface codec.Preface
-	schema  *batch.Schema // nil: no file holds a record
+	file    string        // the first that has a record; "": none has
+	schema  *batch.Schema // of its rows; nil: no file holds a record
 }
 
 // inspect looks at the beginning of the first file that has a record, for dialect and schema.
@@ -37,6 +39,7 @@ func (s *source) inspect(files []string) (*table, error) {
 		if len(names) == 0 {
 			continue
 		}
+		t.file = file
 		t.schema, err = s.makeSchema(t, s.rename(t.preface, names), head[length:], file)
 		return t, err
 	}
@@ -90,29 +93,37 @@ func (s *source) rename(p codec.Preface, names []string) []string {
 	return names
 }
 
-// makeSchema gives each column its declared or inferred type.
+// makeSchema gives each column of the first file its declared or inferred type.
 func (s *source) makeSchema(t *table, names []string, records []byte, file string) (*batch.Schema, error) {
+	for _, d := range s.declared {
+		if !slices.Contains(names, d.Name) {
+			return nil, &connector.Error{
+				Op: "read header of " + file, Class: connector.Schema, Path: "schema.columns." + d.Name,
+				Err: fmt.Errorf("the file has no column %q; it has %s", d.Name, strings.Join(names, ", ")),
+			}
+		}
+	}
+	return s.infer(t, names, records), nil
+}
+
+// infer gives each of a file's columns its declared type, or one that its first records fit.
+func (s *source) infer(t *table, names []string, records []byte) *batch.Schema {
 	parser := codec.NewParser(t.dialect, len(names), codec.Reject)
 	whole := codec.NewCutter(t.dialect, len(names)).Cut(records, false)
 	if whole == 0 {
 		whole = len(records)
 	}
 	types := codec.InferTypes(parser.Parse(records[:whole], nil).Spans, len(names), s.sampleRows(), s.cfg.Decimal)
-	for _, d := range s.declared {
-		at := slices.Index(names, d.Name)
-		if at < 0 {
-			return nil, &connector.Error{
-				Op: "read header of " + file, Class: connector.Schema, Path: "schema.columns." + d.Name,
-				Err: fmt.Errorf("the file has no column %q; it has %s", d.Name, strings.Join(names, ", ")),
-			}
-		}
-		types[at] = d.Type
-	}
 	fields := make([]batch.Field, len(names))
 	for i, name := range names {
 		fields[i] = batch.Field{Name: name, Type: types[i], Nullable: true}
+		for _, d := range s.declared {
+			if d.Name == name {
+				fields[i].Type = d.Type
+			}
+		}
 	}
-	return batch.NewSchema(fields...), nil
+	return batch.NewSchema(fields...)
 }
 
 func (s *source) sampleRows() int {
@@ -123,27 +134,29 @@ func (s *source) sampleRows() int {
 	return s.cfg.SampleRows
 }
 
-// layout is how one file's records become rows of the schema.
+// layout is how one file's records become rows.
 type layout struct {
-	cells int   // of a record
-	cell  []int // for each column of the schema, -1: the file lacks it
+	schema *batch.Schema
+	cells  int   // of a record
+	cell   []int // for each column of the schema, -1: the file lacks it
 }
 
-// layout matches a file's names to the schema's; it may lack columns and order them otherwise.
-func (t *table) layout(file string, names []string) (*layout, error) {
-	l := &layout{cells: len(names), cell: make([]int, t.schema.Len())}
-	for i, name := range t.schema.Names() {
-		l.cell[i] = slices.Index(names, name)
-	}
-	for _, name := range names {
-		if t.schema.Index(name) < 0 {
-			return nil, &connector.Error{
-				Op: "read header of " + file, Class: connector.Schema, Code: "csv_other_columns",
-				Err: fmt.Errorf("column %q is not in the first file, which has %s",
-					name, strings.Join(t.schema.Names(), ", ")),
-				Hint: "read files of other columns by a source of their own",
-			}
+// layout matches a file's names to the first file's columns: it may lack some, order them otherwise
+// and have more, whose types follow from its first records.
+func (s *source) layout(file string, names []string, records []byte) (*layout, error) {
+	l := &layout{schema: s.table.schema, cells: len(names)}
+	if file != s.table.file {
+		var err error
+		l.schema, err = drift.Follow(l.schema, drift.Later{
+			File: file, Own: s.infer(s.table, names, records), Guessed: true,
+		})
+		if err != nil {
+			return nil, err
 		}
+	}
+	l.cell = make([]int, l.schema.Len())
+	for i, name := range l.schema.Names() {
+		l.cell[i] = slices.Index(names, name)
 	}
 	return l, nil
 }

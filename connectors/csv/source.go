@@ -115,10 +115,10 @@ func (s *source) prologue(file string, head []byte, atEOF bool) (length int, ok 
 	}
 	if len(names) == 0 {
 		s.cutter = codec.NewCutter(t.dialect, 1)
-		s.layouts[file] = &layout{cells: 1}
+		s.layouts[file] = &layout{schema: t.schema, cells: 1}
 		return len(head), true, nil
 	}
-	l, err := t.layout(file, s.rename(preface, names))
+	l, err := s.layout(file, s.rename(preface, names), head[length:])
 	if err != nil {
 		return 0, false, err
 	}
@@ -201,8 +201,8 @@ func (d *decoder) decode(chunk connector.Chunk) (connector.Chunk, error) {
 			Err: errors.New(first.Reason), Hint: "set ragged to reject, pad, truncate or fit",
 		}
 	}
-	columns := make([]*batch.Column, s.table.schema.Len())
-	for i, f := range s.table.schema.Fields() {
+	columns := make([]*batch.Column, l.schema.Len())
+	for i, f := range l.schema.Fields() {
 		if l.cell[i] < 0 {
 			columns[i] = batch.NullColumn(f.Type, result.Spans.Rows())
 			continue
@@ -210,7 +210,7 @@ func (d *decoder) decode(chunk connector.Chunk) (connector.Chunk, error) {
 		columns[i] = batch.LazyColumn(f.Type, result.Spans, l.cell[i])
 	}
 	origin := &batch.Origin{Name: p.block.File, Line: p.block.Line, Lines: result.Lines}
-	chunk.Batch = batch.New(s.table.schema, columns, result.Spans.Rows()).WithOrigin(origin)
+	chunk.Batch = batch.New(l.schema, columns, result.Spans.Rows()).WithOrigin(origin)
 	if s.cfg.Schema.Strict {
 		d.touch(&chunk)
 	}

@@ -179,9 +179,33 @@ func TestSourceFilesOfOtherColumnOrder(t *testing.T) {
 	if diff := cmp.Diff([][]string{{"1", "2", "3"}, {"4", null, "6"}}, got.rows); diff != "" {
 		t.Error(diff)
 	}
-	writeFile(t, dir+"/4.csv", []byte("a,d\n6,4\n"))
-	if _, err := read(at(dir+"/*.csv"), usual(), nil); err == nil || !strings.Contains(err.Error(), `column "d"`) {
-		t.Errorf("other columns: got %v", err)
+}
+
+// TestTypesOfLaterFiles: a column's type grows where the later file's holds all of its values, and
+// stays where it does not.
+func TestTypesOfLaterFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFile(t, dir+"/1.csv", []byte("id,at\n1,2024-01-01\n"))
+	writeFile(t, dir+"/2.csv", []byte("at,id,new\n2024-01-02T10:00:00,x,1.5\n"))
+	cfg := at(dir + "/*.csv")
+	s, err := newSource(connector.Env{FS: vfs.OS{}, Budget: connector.NewBudget(usual())}, &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Open(t.Context(), connector.Partition{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	decode := s.(connector.Decoder).NewDecode()
+	for _, want := range []string{"id int64, at date", "id int64, at timestamp(us), new float64"} {
+		chunk, err := s.Read(t.Context())
+		if err == nil {
+			chunk, err = decode(chunk)
+		}
+		if err != nil || chunk.Batch.Schema().String() != want {
+			t.Fatalf("(%v), want (%s): %v", chunk.Batch, want, err)
+		}
 	}
 }
 

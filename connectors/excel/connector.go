@@ -63,7 +63,9 @@ func Connector() connector.Connector {
 const doc = `Source: one sheet of each file that ` + "`path`" + ` names is read as a stream, in the order of the names;
 rows without a value are skipped. A number that is shown as a date or time is one. Formulas give the
 value that was stored with them. Types that are not declared are inferred from the first rows:
-int64, float64, bool, date, time, timestamp(ms), else string. A cell that does not read as its
+int64, float64, bool, date, time, timestamp(ms), else string. A later file may order the first one's
+columns otherwise and lack some, which are NULL then; further columns are a change of schema, which
+` + "`schema.on_change`" + ` of the sink rules. A cell that does not read as its
 column's type, one in error (#N/A) included, sends its row to the dead letters with file and row.
 
 A run is resumed after the row where it stopped, up to which the sheet is read again. Workbooks of

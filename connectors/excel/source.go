@@ -11,6 +11,7 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/container"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/drift"
 	"github.com/tapeline/tapeline/internal/filesink"
 )
 
@@ -73,15 +74,32 @@ func (s *source) files() ([]string, error) {
 
 func (s *source) discover(name string) (*batch.Schema, error) {
 	var schema *batch.Schema
-	err := container.Inspect(s.env.FS, name, func(f *container.File) error {
-		sh, err := s.openSheet(f)
-		if err != nil {
-			return err
-		}
-		schema, err = s.inspect(sh)
-		return errors.Join(err, sh.close())
+	err := container.Inspect(s.env.FS, name, func(f *container.File) (err error) {
+		schema, err = s.inspectFile(f, true)
+		return err
 	})
 	return schema, err
+}
+
+func (s *source) inspectFile(f *container.File, first bool) (*batch.Schema, error) {
+	sh, err := s.openSheet(f)
+	if err != nil {
+		return nil, err
+	}
+	schema, err := s.inspect(sh, first)
+	return schema, errors.Join(err, sh.close())
+}
+
+// follow returns the columns of a file's rows.
+func (s *source) follow(f *container.File, first bool) (*batch.Schema, error) {
+	if first {
+		return s.schema, nil
+	}
+	own, err := s.inspectFile(f, false)
+	if err != nil {
+		return nil, err
+	}
+	return drift.Follow(s.schema, drift.Later{File: f.Name(), Own: own, Guessed: true})
 }
 
 func (s *source) openSheet(f *container.File) (*sheet, error) {
@@ -96,8 +114,8 @@ func (s *source) openSheet(f *container.File) (*sheet, error) {
 	return w.open(entry)
 }
 
-// inspect gives each column its declared or inferred type.
-func (s *source) inspect(sh *sheet) (*batch.Schema, error) {
+// inspect gives each column its declared or inferred type. The first file must have all declared ones.
+func (s *source) inspect(sh *sheet, first bool) (*batch.Schema, error) {
 	l, row, err := s.readLayout(sh)
 	if err == io.EOF { //nolint:errorlint // a sheet without rows
 		fields := make([]batch.Field, len(s.declared))
@@ -115,13 +133,15 @@ func (s *source) inspect(sh *sheet) (*batch.Schema, error) {
 	}
 	for _, d := range s.declared {
 		at := slices.Index(l.names, d.name)
-		if at < 0 {
+		switch {
+		case at >= 0:
+			types[at] = d.typ
+		case first:
 			return nil, &connector.Error{
 				Op: "read header of " + sh.book.name, Class: connector.Schema, Path: "schema.columns." + d.name,
 				Err: fmt.Errorf("the sheet has no column %q; it has %s", d.name, strings.Join(l.names, ", ")),
 			}
 		}
-		types[at] = d.typ
 	}
 	fields := make([]batch.Field, len(l.names))
 	for i, name := range l.names {
@@ -142,11 +162,15 @@ func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Pos
 	s.walk = container.NewWalk(container.Config{
 		FS: s.env.FS, Pieces: container.Whole(files), Budget: s.env.Budget,
 		Open: func(ctx context.Context, f *container.File, from container.Cursor, _ int64) (container.Reader, error) {
+			schema, err := s.follow(f, f.Name() == files[0])
+			if err != nil {
+				return nil, err
+			}
 			sh, err := s.openSheet(f)
 			if err != nil {
 				return nil, err
 			}
-			r := &reader{source: s, sheet: sh, size: f.SizeBytes, builder: batch.NewBuilder(s.schema)}
+			r := &reader{source: s, schema: schema, sheet: sh, size: f.SizeBytes, builder: batch.NewBuilder(schema)}
 			if err := r.begin(ctx, int(from.Row)); err != nil {
 				return nil, errors.Join(err, sh.close())
 			}
@@ -173,6 +197,7 @@ func (s *source) Close() error {
 // reader reads the rows of one sheet.
 type reader struct {
 	source  *source
+	schema  *batch.Schema
 	sheet   *sheet
 	size    int64 // bytes of the file
 	layout  *layout
@@ -194,18 +219,8 @@ func (r *reader) begin(ctx context.Context, after int) error {
 		return err
 	}
 	r.layout, r.row, r.held = l, row, row != nil
-	schema := r.source.schema
 	for _, name := range l.names {
-		at := schema.Index(name)
-		if at < 0 {
-			return &connector.Error{
-				Op: "read header of " + r.sheet.book.name, Class: connector.Schema, Code: "excel_other_columns",
-				Err: fmt.Errorf("column %q is not in the first file, which has %s",
-					name, strings.Join(schema.Names(), ", ")),
-				Hint: "read files of other columns by a source of their own",
-			}
-		}
-		r.target = append(r.target, at)
+		r.target = append(r.target, r.schema.Index(name))
 	}
 	for r.sheet.row < after {
 		if err := ctx.Err(); err != nil {
@@ -286,7 +301,7 @@ func (r *reader) next() ([]cell, error) {
 
 // append adds one row; a cell that does not read as its column's type is named and NULL.
 func (r *reader) append(row []cell) []batch.RowError {
-	schema := r.source.schema
+	schema := r.schema
 	r.values = slices.Grow(r.values[:0], schema.Len())[:schema.Len()]
 	clear(r.values)
 	at := r.builder.Len()

@@ -62,7 +62,7 @@ a decimal where more count. A value that does not read as its type sends its row
 
 **Members** may be missing (null) and stand in any order. Of members of one name in a record the
 last one counts; in nested structs such a record is an error. A member that the sample did not have
-becomes a new column, a change of schema that the workflow's on_change rules; at most 4096 columns. Members that
+becomes a new column, a change of schema that the sink's ` + "`schema.on_change`" + ` rules; at most 4096 columns. Members that
 an inferred or declared nested struct does not have are an error of their row, unless ` + "`extra: ignore`" + `.
 
 **Arrays** are read piece by piece, never as a whole. ` + "`records: $.data.items`" + ` finds them in a larger

@@ -100,7 +100,8 @@ func (s *source) prologue(file string, head []byte, atEOF bool) (int, bool, erro
 // piece is the Payload of a chunk.
 type piece struct {
 	block filesink.Block
-	last  bool // of its file
+	last  bool          // of its file
+	known *batch.Schema // when it was read
 }
 
 // Read returns the next block of whole records.
@@ -110,8 +111,8 @@ func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
 		return connector.Chunk{}, err
 	}
 	return connector.Chunk{
-		Payload: piece{block: block, last: s.last}, Position: block.Next, Bytes: len(block.Data),
-		Release: block.Release,
+		Payload:  piece{block: block, last: s.last, known: s.reader.Known()},
+		Position: block.Next, Bytes: len(block.Data), Release: block.Release,
 	}, nil
 }
 
@@ -125,6 +126,7 @@ func (s *source) NewDecode() connector.DecodeFunc {
 		}
 		result, err := decoder.Decode(codec.Block{
 			Data: p.block.Data, Name: p.block.File, Line: p.block.Line, Last: p.last,
+			Known: p.known,
 		})
 		if err != nil {
 			return chunk, err

@@ -69,9 +69,10 @@ func Connector() connector.Connector {
 	}
 }
 
-const doc = `Source: ` + "`path`" + ` names a file or a glob; matching files are read in the order of their names. The
-first file's columns are those of all: a later file may order them otherwise and lack some, which
-are NULL then; other columns or types are an error. ` + "`columns`" + ` reads only what is named.
+const doc = `Source: ` + "`path`" + ` names a file or a glob; matching files are read in the order of their names. A
+later file may order the first one's columns otherwise and lack some, which are NULL then; further
+columns and other types are a change of schema, which ` + "`schema.on_change`" + ` of the sink rules.
+` + "`columns`" + ` reads only what is named.
 
 All encodings and the codecs none, snappy, gzip, brotli, zstd and lz4_raw are read. Lists, structs
 and maps keep their form, also those of old writers. INT96 timestamps are nanoseconds without zone;

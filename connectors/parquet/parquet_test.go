@@ -289,15 +289,6 @@ func TestColumnsOfSeveralFiles(t *testing.T) {
 	if err != nil || len(out.Rows) != 6 || !strings.Contains(out.Rows[5], `"b":null`) {
 		t.Fatalf("%v %v", out.Rows, err)
 	}
-	write("3.parquet", a, b, batch.Field{Name: "c", Type: batch.Of(batch.Bool)})
-	for path, code := range map[string]string{"/*.parquet": "parquet_other_columns", "/[14].parquet": "parquet_other_type"} {
-		write("4.parquet", batch.Field{Name: "a", Type: batch.Of(batch.String)})
-		_, err := read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: dir + path}, connector.Partition{}, nil)
-		var e *connector.Error
-		if !errors.As(err, &e) || e.Class != connector.Schema || e.Code != code {
-			t.Errorf("%s: got %v, want %s", path, err, code)
-		}
-	}
 	_, err = read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: dir + "/1.parquet", Columns: []string{"x"}}, connector.Partition{}, nil)
 	if err == nil || !strings.Contains(err.Error(), `no column "x"; it has a, b`) {
 		t.Errorf("unknown column: %v", err)

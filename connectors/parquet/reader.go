@@ -138,13 +138,12 @@ type reader struct {
 }
 
 // newReader reads from a cursor up to row group to, or to the end when to is 0.
-func newReader(o *open, schema *batch.Schema, from container.Cursor, to int64) (*reader, error) {
+func newReader(o *open, schema *batch.Schema, from container.Cursor, to int64) *reader {
 	r := &reader{open: o, schema: schema, next: from, group: -1, pick: make([]*node, schema.Len())}
 	r.to = int64(o.pages.NumRowGroups())
 	if to > 0 {
 		r.to = min(r.to, to)
 	}
-	found := 0
 	own := o.schema()
 	same := own.Equal(schema)
 	for i, f := range schema.Fields() {
@@ -152,26 +151,11 @@ func newReader(o *open, schema *batch.Schema, from container.Cursor, to int64) (
 		if !same {
 			at = own.Index(f.Name)
 		}
-		if at < 0 {
-			continue
-		}
-		found++
-		r.pick[i] = o.nodes[at]
-		if got := o.nodes[at].field.Type; !got.Equal(f.Type) {
-			return nil, &connector.Error{
-				Op: "read " + o.name, Class: connector.Schema, Code: "parquet_other_type",
-				Err:  fmt.Errorf("column %q is %s, in the first file %s", f.Name, got, f.Type),
-				Hint: "read files of other types by a source of their own",
-			}
+		if at >= 0 {
+			r.pick[i] = o.nodes[at]
 		}
 	}
-	if found == 0 && schema.Len() > 0 {
-		return nil, &connector.Error{
-			Op: "read " + o.name, Class: connector.Schema, Code: "parquet_other_columns",
-			Err: fmt.Errorf("it has none of the columns (%s) of the first file", schema),
-		}
-	}
-	return r, nil
+	return r
 }
 
 // Read returns the next rows of a row group, io.EOF after the last.

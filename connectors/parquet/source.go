@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/container"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/drift"
 	"github.com/tapeline/tapeline/internal/filesink"
 )
 
@@ -151,27 +151,16 @@ func (s *source) Open(_ context.Context, partition connector.Partition, at conne
 			if err != nil {
 				return nil, err
 			}
-			if err := s.sameColumns(o); err != nil {
+			schema, err := drift.Follow(s.schema, drift.Later{
+				File: o.name, Own: o.schema(), Only: s.cfg.Columns,
+			})
+			if err != nil {
 				return nil, err
 			}
-			return newReader(o, s.schema, from, to)
+			return newReader(o, schema, from, to), nil
 		},
 	})
 	return s.walk.Resume(at)
-}
-
-// sameColumns refuses files with columns that the first file lacks.
-func (s *source) sameColumns(o *open) error {
-	column := container.Unknown(s.schema, o.schema())
-	if column == "" || len(s.cfg.Columns) > 0 {
-		return nil
-	}
-	return &connector.Error{
-		Op: "read " + o.name, Class: connector.Schema, Code: "parquet_other_columns",
-		Err: fmt.Errorf("column %q is not in the first file, which has %s",
-			column, strings.Join(s.schema.Names(), ", ")),
-		Hint: "name the wanted columns in columns, or read these files by a source of their own",
-	}
 }
 
 // Read returns the next rows.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/codec/json"
+	"github.com/tapeline/tapeline/internal/drift"
 )
 
 // convertible reports whether values of one type can be read as another at all.
@@ -315,7 +316,7 @@ func wholeOf(c *batch.Column) func(row int) (decimal128.Num, bool) {
 // toInteger appends whole numbers, and counts of days or units to moments.
 func toInteger(c *batch.Column, to batch.Type) putRow {
 	get := wholeOf(c)
-	low, high := integerRange(to)
+	low, high := drift.IntegerRange(to)
 	return func(a *batch.Appender, row int) bool {
 		v, ok := get(row)
 		if !ok || v.Less(low) || v.Greater(high) {
@@ -324,15 +325,6 @@ func toInteger(c *batch.Column, to batch.Type) putRow {
 		a.Int(int64(v.LowBits()))
 		return true
 	}
-}
-
-func integerRange(to batch.Type) (low, high decimal128.Num) {
-	bits := to.Width() * 8
-	if to.Kind >= batch.Uint8 && to.Kind <= batch.Uint64 {
-		return decimal128.Num{}, decimal128.FromU64(math.MaxUint64 >> (64 - bits))
-	}
-	most := int64(math.MaxInt64) >> (64 - bits)
-	return decimal128.FromI64(-most - 1), decimal128.FromI64(most)
 }
 
 func floatOf(c *batch.Column) func(row int) float64 {
@@ -590,7 +582,7 @@ func parseWhole(text []byte, typ batch.Type) (int64, bool) {
 	}
 	v, ok := batch.ParseInt(text)
 	if ok && typ.Integer() {
-		low, high := integerRange(typ)
+		low, high := drift.IntegerRange(typ)
 		whole := decimal128.FromI64(v)
 		ok = !whole.Less(low) && !whole.Greater(high)
 	}

@@ -2,7 +2,6 @@ package op
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/tapeline/tapeline/batch"
@@ -125,25 +124,6 @@ func TestUnionTakesTheFirstColumns(t *testing.T) {
 		c.Columns, c.Extra = []TypedColumn{{"id", "int64"}}, "drop"
 	})
 	same(t, "drop", lines(t, apply(t, drops, dense(t, "id int64; more int64", []any{int64(1), int64(2)})), 0), `{"id":1}`)
-}
-
-func TestWidening(t *testing.T) {
-	for pair, want := range map[string]bool{
-		"int32 int64": true, "int64 int32": false, "uint32 int64": true, "uint32 int32": false,
-		"uint64 int64": false, "int8 uint64": false, "int64 decimal(19,0)": true,
-		"int64 decimal(20,2)": false, "uint64 decimal(20,0)": true, "decimal(5,2) decimal(6,3)": true,
-		"decimal(5,2) decimal(5,3)": false, "float32 float64": true, "int64 float64": false,
-		"int32 float64": true, "date timestamp(s)": true, "timestamp(us) timestamp(ms)": false,
-		"timestamp(ms) timestamp(us)": true, "timestamp(ms) timestamp(ms,UTC)": false,
-		"json string": true, "int64 string": false, "string int64": false,
-	} {
-		from, to, _ := strings.Cut(pair, " ")
-		x, _ := batch.ParseType(from)
-		y, _ := batch.ParseType(to)
-		if got := widens(x, y); got != want {
-			t.Errorf("%s: widens %t, want %t", pair, got, want)
-		}
-	}
 }
 
 func numbers(t testing.TB, from, to int) *batch.Batch {

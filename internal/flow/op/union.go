@@ -7,6 +7,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/drift"
 )
 
 // UnionConfig configures union.
@@ -85,7 +86,7 @@ func (u *union) Bind(in *batch.Schema) (Bound, error) {
 	var problems []error
 	for i, field := range u.target.Fields() {
 		b.from[i] = in.Index(field.Name)
-		if at := b.from[i]; at >= 0 && !widens(in.Field(at).Type, field.Type) {
+		if at := b.from[i]; at >= 0 && !drift.Widens(in.Field(at).Type, field.Type) {
 			problems = append(problems, fmt.Errorf("column %s is %s in one input and %s in the output",
 				field.Name, in.Field(at).Type, field.Type))
 		}
@@ -115,41 +116,6 @@ func (u *union) conflict(problems []error) error {
 	return &ConfigError{"columns", &connector.Error{
 		Class: connector.Schema, Err: errors.Join(problems...), Hint: hint,
 	}}
-}
-
-// widens reports whether every value of one type is a value of the other.
-func widens(from, to batch.Type) bool {
-	switch {
-	case from.Equal(to), from.Kind == batch.Null:
-		return true
-	case to.Kind == batch.String:
-		return from.Text() && from.Kind != batch.Binary
-	case from.Kind == batch.Date && to.Kind == batch.Timestamp:
-		return true
-	case from.Kind == batch.Timestamp && to.Kind == batch.Timestamp:
-		return from.Unit <= to.Unit && (from.Zone == "") == (to.Zone == "")
-	case to.Kind == batch.Decimal && from.Kind == batch.Decimal:
-		return to.Scale >= from.Scale && to.Precision-to.Scale >= from.Precision-from.Scale
-	case to.Kind == batch.Decimal && from.Integer():
-		return int(to.Precision-to.Scale) >= integerDigits(from)
-	case to.Kind == batch.Float64:
-		return from.Kind == batch.Float32 || from.Integer() && from.Width() <= 4
-	case to.Kind == batch.Float32:
-		return from.Integer() && from.Width() <= 2
-	case from.Integer() && to.Integer():
-		low, high := integerRange(from)
-		toLow, toHigh := integerRange(to)
-		return !low.Less(toLow) && !high.Greater(toHigh)
-	}
-	return false
-}
-
-func integerDigits(t batch.Type) int {
-	digits := [...]int{1: 3, 2: 5, 4: 10, 8: 19}[t.Width()]
-	if t.Kind == batch.Uint64 {
-		digits++
-	}
-	return digits
 }
 
 type boundUnion struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/drift"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
@@ -35,7 +36,7 @@ func (h header) with(other header) header {
 	case other.schema == nil || h.schema == other.schema:
 		return h
 	}
-	if merged, ok := op.Merge(other.schema, h.schema); ok {
+	if merged, ok := drift.Merge(other.schema, h.schema); ok {
 		h.schema = merged
 	}
 	return h

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/drift"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
@@ -23,10 +25,18 @@ type target struct {
 type schemaChange struct {
 	target   target
 	from, to *batch.Schema
+	place    string // of the first row of the new schema; "" not known
 }
 
-// Error says what is new.
+// Error says what is new, and where it came from.
 func (c *schemaChange) Error() string {
+	if c.place == "" {
+		return c.news()
+	}
+	return c.news() + ", first at " + c.place
+}
+
+func (c *schemaChange) news() string {
 	var news []string
 	for _, f := range c.to.Fields() {
 		at := c.from.Index(f.Name)
@@ -36,22 +46,35 @@ func (c *schemaChange) Error() string {
 		case !f.Type.Equal(c.from.Field(at).Type):
 			news = append(news, fmt.Sprintf("column %s is %s, was %s", f.Name, f.Type,
 				c.from.Field(at).Type))
+		case f.Nullable && !c.from.Field(at).Nullable:
+			news = append(news, fmt.Sprintf("column %s may be NULL", f.Name))
+		}
+	}
+	for _, f := range c.from.Fields() {
+		if !f.Nullable && c.to.Index(f.Name) < 0 {
+			news = append(news, fmt.Sprintf("column %s is missing and not nullable", f.Name))
 		}
 	}
 	return fmt.Sprintf("schema of %s changed: %s", c.target.node.ID, strings.Join(news, ", "))
 }
 
-// gate lets only rows of the target's schema through to one writer or worker, aligned to it.
+// gate lets only rows of the target's schema through to a sink, aligned to it. A target's schema is
+// that of the rows that come first, so admit has to see schemas in the order of the rows.
+// invariant: the first rows in order fix a target's schema
 type gate struct {
 	workflow *Workflow
 	node     *plan.Node
 	last     map[string]*gateState // by table
+	turn     func() error          // waits until all rows before have been admitted; nil: they were
 }
 
 type gateState struct {
 	schema *batch.Schema // last seen
 	align  op.Bound      // nil: schema is the target's
 	refuse string        // why its rows are refused; "" lets them pass
+	// fresh are the columns that the target lacks where nothing else is refused: rows without a value
+	// in any of them lose nothing and pass.
+	fresh []int
 }
 
 // pass returns the chunk aligned to the target's schema, or the rows it refuses.
@@ -59,6 +82,11 @@ func (g *gate) pass(chunk connector.Chunk) (connector.Chunk, []deadRow, error) {
 	state := g.last[chunk.Table]
 	if state == nil || state.schema != chunk.Batch.Schema() {
 		var err error
+		if g.turn != nil {
+			if err = g.turn(); err != nil {
+				return chunk, nil, err
+			}
+		}
 		if state, err = g.admit(chunk); err != nil {
 			return chunk, nil, err
 		}
@@ -67,25 +95,67 @@ func (g *gate) pass(chunk connector.Chunk) (connector.Chunk, []deadRow, error) {
 		}
 		g.last[chunk.Table] = state
 	}
-	switch {
-	case state.refuse != "":
-		rows := refuseAll(g.node, chunk.Batch, state.refuse)
-		chunk.Batch = chunk.Batch.Select(nil)
+	var rows []deadRow
+	if state.refuse != "" {
+		var refused *batch.Batch
+		chunk.Batch, refused = state.part(chunk.Batch)
+		rows = refuseAll(g.node, refused, state.refuse)
+	}
+	if state.align == nil || chunk.Batch.Len() == 0 {
 		return chunk, rows, nil
-	case state.align == nil:
-		return chunk, nil, nil
 	}
 	var out op.Output
 	if err := state.align.Apply(chunk.Batch, &out); err != nil {
 		return chunk, nil, err
 	}
-	rows := deadRows(g.node, &out)
+	rows = append(rows, deadRows(g.node, &out)...)
 	if len(out.Parts) == 0 {
 		chunk.Batch = chunk.Batch.Select(nil)
 		return chunk, rows, nil
 	}
 	chunk.Batch = out.Parts[0].Batch
 	return chunk, rows, nil
+}
+
+// part divides rows into those that the target holds, without its fresh columns, and the refused.
+func (s *gateState) part(b *batch.Batch) (held, refused *batch.Batch) {
+	if len(s.fresh) == 0 {
+		return b.Select(nil), b
+	}
+	typed, valued := b, map[int]bool{}
+	for _, at := range s.fresh {
+		var bad []batch.RowError
+		typed, bad = typed.Typed(at)
+		for _, e := range bad {
+			valued[e.Row] = true
+		}
+	}
+	var without, with []int32
+	for i := range b.Len() {
+		row := b.Row(i)
+		for _, at := range s.fresh {
+			if valued[row] = valued[row] || !typed.Column(at).IsNull(row); valued[row] {
+				break
+			}
+		}
+		if valued[row] {
+			with = append(with, int32(row))
+		} else {
+			without = append(without, int32(row))
+		}
+	}
+	return withoutColumns(b, s.fresh).Select(without), b.Select(with)
+}
+
+func withoutColumns(b *batch.Batch, columns []int) *batch.Batch {
+	var fields []batch.Field
+	var kept []*batch.Column
+	for i, f := range b.Schema().Fields() {
+		if !slices.Contains(columns, i) {
+			fields, kept = append(fields, f), append(kept, b.Column(i))
+		}
+	}
+	return b.WithColumns(batch.NewSchema(fields...), kept)
 }
 
 func refuseAll(n *plan.Node, b *batch.Batch, reason string) []deadRow {
@@ -105,12 +175,17 @@ func (g *gate) admit(chunk connector.Chunk) (*gateState, error) {
 	if schema.Equal(current) {
 		return state, nil
 	}
-	if op.Fits(schema, current) {
+	// A sink that cannot follow takes NULLs in any column, or refuses their rows by itself.
+	fits := drift.Fits(schema, current)
+	if fits && !(g.node.SinkSpec.SchemaEvolution && drift.Loosens(schema, current)) {
 		var err error
 		state.align, err = op.Align(current).Bind(schema)
 		return state, err
 	}
 	change := &schemaChange{target: to, from: current, to: schema}
+	if b := chunk.Batch; b.Len() > 0 && b.Origin() != nil {
+		change.place = b.Origin().At(b.Row(0)).String()
+	}
 	switch g.node.OnSchema {
 	case plan.Halt:
 		return nil, &connector.Error{
@@ -118,8 +193,20 @@ func (g *gate) admit(chunk connector.Chunk) (*gateState, error) {
 			Hint: "schema.on_change is halt; evolve and dead_letter are the other choices",
 		}
 	case plan.DeadLetterChanged:
-		state.refuse = change.Error()
-		return state, nil
+		state.refuse = change.news()
+		for i, f := range schema.Fields() {
+			if current.Index(f.Name) < 0 {
+				state.fresh = append(state.fresh, i)
+			}
+		}
+		known := withoutColumns(chunk.Batch, state.fresh).Schema()
+		if known.Len() == 0 || !drift.Fits(known, current) || drift.Loosens(known, current) {
+			state.fresh = nil
+			return state, nil
+		}
+		var err error
+		state.align, err = op.Align(current).Bind(known)
+		return state, err
 	}
 	return nil, change
 }
@@ -147,7 +234,7 @@ func (w *Workflow) evolve(c *schemaChange) error {
 		return refuse("this sink cannot follow: cast, drop or select columns before it, or set " +
 			"schema.on_change: dead_letter")
 	}
-	merged, ok := op.Merge(c.from, c.to)
+	merged, ok := drift.Merge(c.from, c.to)
 	if !ok {
 		return refuse("the types have no common one: cast the column before the sink")
 	}

@@ -3,9 +3,11 @@ package run
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tapeline/tapeline/batch"
@@ -26,8 +28,16 @@ func (s *growing) Read(ctx context.Context) (connector.Chunk, error) {
 	chunk, err := s.counter.Read(ctx)
 	if err == nil && s.next > 500 {
 		b := chunk.Batch
-		note := batch.NullColumn(batch.Of(batch.String), b.Rows())
-		chunk.Batch = b.WithColumns(wideSchema, []*batch.Column{b.Column(0), note})
+		notes := batch.NewAppender(batch.Of(batch.String))
+		for i := range b.Rows() {
+			if i%2 == 0 {
+				notes.Text("seen")
+			} else {
+				notes.Null()
+			}
+		}
+		chunk.Batch = b.WithColumns(wideSchema, []*batch.Column{b.Column(0), notes.Column()}).
+			WithOrigin(&batch.Origin{Name: "later.csv"})
 	}
 	return chunk, err
 }
@@ -88,13 +98,79 @@ func TestEvolveIsRefusedWhereTheSinkCannot(t *testing.T) {
 func TestSchemaChangeHaltsOrGoesToTheDeadLetters(t *testing.T) {
 	b, columns := newBed(t), 1
 	_, err := b.run(t, growingWorkflow(newTable(), &columns, plan.Halt, true), Options{})
-	if fault.ClassOf(err) != connector.Schema {
+	if fault.ClassOf(err) != connector.Schema || !strings.Contains(err.Error(), "note string is new, first at later.csv") {
 		t.Errorf("halt: error %v", err)
 	}
 	b, rows := newBed(t), newTable()
 	w := growingWorkflow(rows, &columns, plan.DeadLetterChanged, true)
 	report, err := b.run(t, w, Options{})
-	if err != nil || report.DeadLetters != 500 || len(rows.committed) != 500 {
+	// A row without a note loses nothing.
+	if err != nil || report.DeadLetters != 250 || len(rows.committed) != 750 {
 		t.Errorf("dead letter: error %v, report %+v, %d rows", err, report, len(rows.committed))
+	}
+}
+
+// chunkOf is one row of NULLs.
+func chunkOf(fields ...batch.Field) connector.Chunk {
+	columns := make([]*batch.Column, len(fields))
+	for i, f := range fields {
+		columns[i] = batch.NullColumn(f.Type, 1)
+	}
+	return connector.Chunk{Batch: batch.New(batch.NewSchema(fields...), columns, 1)}
+}
+
+// TestFirstRowsInOrderFixTheSchema: a worker that is done with the second chunk before another is with
+// the first waits for it.
+// invariant: the first rows in order fix a target's schema
+func TestFirstRowsInOrderFixTheSchema(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := batch.Field{Name: "a", Type: batch.Of(batch.Int64), Nullable: true}
+		b := batch.Field{Name: "b", Type: batch.Of(batch.Int64), Nullable: true}
+		node := sinkNode("out", func() connector.Sink { return nil }, "in")
+		node.OnSchema = plan.Halt
+		w := newWorkflow(NewCluster(Config{Log: slog.New(slog.DiscardHandler)}), &plan.Plan{Workflow: &plan.Workflow{}}, Options{})
+		jobs := [3]turn{}
+		for i := range jobs {
+			jobs[i].ready = make(chan struct{})
+			if i > 0 {
+				jobs[i].before.Store(&jobs[i-1])
+			}
+		}
+		pass := func(j *turn, fields ...batch.Field) error {
+			g := gate{workflow: w, node: node, turn: func() error { return j.wait(t.Context()) }}
+			_, _, err := g.pass(chunkOf(fields...))
+			return err
+		}
+		last := make(chan error, 1)
+		go func() { last <- pass(&jobs[2], a, b) }()
+		close(jobs[1].ready) // it had no rows for the sink
+		synctest.Wait()
+		if err := pass(&jobs[0], a); err != nil {
+			t.Error(err)
+		}
+		close(jobs[0].ready)
+		if err := <-last; fault.ClassOf(err) != connector.Schema {
+			t.Errorf("the wider rows were taken for the first: %v", err)
+		}
+	})
+}
+
+// TestNullsWiden: where all values were there, a NULL is a change that the sink has to follow.
+func TestNullsWiden(t *testing.T) {
+	w := newWorkflow(NewCluster(Config{Log: slog.New(slog.DiscardHandler)}), &plan.Plan{Workflow: &plan.Workflow{}}, Options{})
+	node := sinkNode("out", func() connector.Sink { return nil }, "in")
+	node.SinkSpec.SchemaEvolution = true
+	g := gate{workflow: w, node: node}
+	a, b := batch.Field{Name: "a", Type: batch.Of(batch.Int64)}, batch.Field{Name: "b", Type: batch.Of(batch.Int64), Nullable: true}
+	if _, _, err := g.pass(chunkOf(a, b)); err != nil {
+		t.Fatal(err)
+	}
+	for _, later := range []connector.Chunk{chunkOf(b), chunkOf(batch.Field{Name: "a", Type: a.Type, Nullable: true}, b)} {
+		_, _, err := g.pass(later)
+		change, ok := errors.AsType[*schemaChange](err)
+		if !ok {
+			t.Fatalf("NULLs went where there are none: %v", err)
+		}
+		t.Log(change)
 	}
 }

@@ -82,6 +82,7 @@ func (t *task) await(ctx context.Context, j *job) error {
 
 // step finishes one job.
 func (t *task) step(ctx context.Context, j *job) error {
+	j.before.Store(nil)
 	if j.barrier != nil {
 		return t.barrier(ctx, *j.barrier)
 	}
@@ -129,6 +130,14 @@ func (t *task) emit(ctx context.Context, p part, l *lease) error {
 				l.drop()
 			}
 		}
+		var err error
+		if w.encoder == nil {
+			p.chunk, err = t.admit(p.chunk)
+		}
+		if err != nil || p.chunk.Batch.Len() == 0 {
+			done()
+			return err
+		}
 		if t.lanes == nil {
 			return w.add(ctx, p.chunk, done)
 		}
@@ -148,6 +157,17 @@ func (t *task) emit(ctx context.Context, p part, l *lease) error {
 		t.lastMeter().Blocked(before)
 	}
 	return nil
+}
+
+// admit returns the chunk as the sink's schema has it, without the rows that are refused.
+func (t *task) admit(chunk connector.Chunk) (connector.Chunk, error) {
+	aligned, refused, err := t.gate.pass(chunk)
+	if n := len(refused); n > 0 && err == nil {
+		w := t.writers[0]
+		w.passed(n, n)
+		err = w.reject(refused)
+	}
+	return aligned, nodeError(t.gate.node, err)
 }
 
 func (t *task) lastMeter() *meter { return t.meters[len(t.meters)-1] }

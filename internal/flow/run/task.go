@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/op"
@@ -26,6 +27,7 @@ type task struct {
 	growth  growth // of the readers' chunks
 	ordered []*orderedOperator
 	writers []*writer
+	gate    gate     // before writers without encoder
 	lanes   []*lane  // one per writer when there are several
 	meters  []*meter // one per node of the stage, in data order
 
@@ -35,6 +37,7 @@ type task struct {
 	ended   int          // readers at their end
 	aligned map[int]bool // inputs that delivered the barrier under way
 	waiting []*item      // came behind it on those
+	last    *turn        // of the newest job
 
 	work    chan *job // to the workers
 	order   chan *job // to the sequencer
@@ -68,8 +71,14 @@ type job struct {
 	rejected  []deadRow
 	counts    []count
 	satisfied bool // a limit was reached
-	err       error
-	ready     chan struct{}
+	*turn
+}
+
+// turn is a job's place among the others. It is apart from the job so that it holds no rows.
+type turn struct {
+	err    error
+	ready  chan struct{}
+	before atomic.Pointer[turn] // the one numbered before; nil: all of those are ready
 }
 
 // count is what one node did to one job. Workers note it and the sequencer adds it up, so that the
@@ -203,7 +212,9 @@ func (t *task) handle(ctx context.Context, c command) error {
 // enqueue gives an item its number: its place in order. Positions of a barrier are taken here.
 func (t *task) enqueue(ctx context.Context, it *item) error {
 	t.start()
-	j := &job{item: *it, ready: make(chan struct{})}
+	j := &job{item: *it, turn: &turn{ready: make(chan struct{})}}
+	j.before.Store(t.last)
+	t.last = j.turn
 	if it.barrier != nil {
 		if t.readers != nil {
 			t.attempt.post(ctx, &event{task: t, epoch: *it.barrier, positions: t.positions()})
@@ -293,6 +304,7 @@ func (t *task) open(ctx context.Context) error {
 	if t.stage.Sink == nil {
 		return nil
 	}
+	t.gate = gate{workflow: t.attempt.workflow, node: t.stage.Sink}
 	for i := range t.stage.Writers {
 		w, err := openWriter(ctx, t, i)
 		if w != nil {

@@ -70,7 +70,7 @@ func (w *worker) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case j := <-w.task.work:
-			j.err = lifecycle.Guard(w.task.stage.ID, func() error { return w.process(j) })
+			j.err = lifecycle.Guard(w.task.stage.ID, func() error { return w.process(ctx, j) })
 			close(j.ready)
 		}
 	}
@@ -85,7 +85,7 @@ func (t *task) firstOperator() int {
 }
 
 // process runs one job; a panic of a connector or operator becomes its error.
-func (w *worker) process(j *job) (err error) {
+func (w *worker) process(ctx context.Context, j *job) (err error) {
 	chunk := j.chunk
 	if w.task.readers != nil {
 		if chunk, err = w.read(j, chunk); err != nil {
@@ -103,7 +103,7 @@ func (w *worker) process(j *job) (err error) {
 		}
 	}
 	if w.encode != nil {
-		if err := w.encodeParts(j); err != nil {
+		if err := w.encodeParts(ctx, j); err != nil {
 			return err
 		}
 	}
@@ -184,12 +184,8 @@ func (o *boundOperator) apply(b *batch.Batch) error {
 	if schema := b.Schema(); schema != o.schema {
 		if o.bound == nil || !schema.Equal(o.schema) {
 			bound, err := o.operator.Bind(schema)
-			if err != nil && fault.ClassOf(err) == fault.Unknown {
-				// An operator that does not fit the rows will not fit them after a restart either.
-				err = fault.New(connector.Schema, "", err)
-			}
 			if err != nil {
-				return err
+				return o.unfit(b, err)
 			}
 			o.bound = bound
 		}
@@ -197,6 +193,19 @@ func (o *boundOperator) apply(b *batch.Batch) error {
 	}
 	o.output.Reset()
 	return o.bound.Apply(b, &o.output)
+}
+
+// unfit is the error of rows that the operator cannot take, and will not after a restart either. Rows
+// whose columns differ from those before are named by their place.
+func (o *boundOperator) unfit(b *batch.Batch, err error) error {
+	out := &connector.Error{Class: fault.ClassOf(err), Err: err}
+	if out.Class == fault.Unknown {
+		out.Class = connector.Schema
+	}
+	if o.bound != nil && b.Len() > 0 && b.Origin() != nil {
+		out.Op = "rows from " + b.Origin().At(b.Row(0)).String()
+	}
+	return out
 }
 
 func (o *boundOperator) count(in *batch.Batch) count {
@@ -207,9 +216,25 @@ func (o *boundOperator) count(in *batch.Batch) count {
 	return count{o.meter, in.Len(), out, len(o.output.Rejected)}
 }
 
+// wait waits until all jobs before are ready. Workers take jobs in order, so that each has one.
+func (t *turn) wait(ctx context.Context) error {
+	for before := t.before.Load(); before != nil; before = before.before.Load() {
+		select {
+		case <-before.ready:
+			if before.err != nil {
+				return before.err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
 // encodeParts formats what the sink will write; rows that cannot be formatted are rejected.
-func (w *worker) encodeParts(j *job) error {
+func (w *worker) encodeParts(ctx context.Context, j *job) error {
 	writer := w.task.writers[0]
+	w.gate.turn = func() error { return j.wait(ctx) }
 	before := time.Now()
 	for i := range w.current {
 		p := &w.current[i]

@@ -32,7 +32,6 @@ type writer struct {
 	pendingRows int
 	pendingSize int
 	resplit     connector.EncodeFunc // made when rows have to be written apart
-	gate        gate
 }
 
 // openWriter makes and opens a sink and brings it to the restored epoch.
@@ -44,7 +43,6 @@ func openWriter(ctx context.Context, t *task, index int) (*writer, error) {
 	}
 	w := &writer{
 		task: t, index: index, node: n, meter: t.lastMeter(), sink: sink, tokens: map[uint64][]byte{},
-		gate: gate{workflow: t.attempt.workflow, node: n},
 	}
 	w.tx, _ = sink.(connector.Transactional)
 	w.encoder, _ = sink.(connector.Encoder)
@@ -89,21 +87,6 @@ func (w *writer) recover(ctx context.Context) error {
 // add writes a chunk, or holds it back until enough rows for a good Write are there. done is
 // called when the chunk is no longer used.
 func (w *writer) add(ctx context.Context, chunk connector.Chunk, done func()) error {
-	if w.encoder == nil {
-		aligned, refused, err := w.gate.pass(chunk)
-		if n := len(refused); n > 0 {
-			w.passed(n, n)
-			err = w.reject(refused)
-		}
-		if err != nil || aligned.Batch.Len() == 0 {
-			done()
-			return nodeError(w.node, err)
-		}
-		chunk = aligned
-	} else if chunk.Batch.Len() == 0 {
-		done()
-		return nil
-	}
 	preferred := w.task.attempt.workflow.merged(w.node.SinkSpec.PreferredRows)
 	if (w.encoder != nil && w.merger == nil) || preferred <= 0 ||
 		(chunk.Batch.Len() >= preferred && len(w.pending) == 0) {

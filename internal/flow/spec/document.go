@@ -101,7 +101,7 @@ type Cell struct {
 type RowSchema struct {
 	Strict   bool     `yaml:"strict" doc:"check every value of every column, also those no operation touches"`
 	Columns  []Column `yaml:"columns" doc:"column to its type"`
-	OnChange string   `yaml:"on_change" enum:"evolve,dead_letter,halt" doc:"what a change of columns or types does" fallback:"evolve"`
+	OnChange string   `yaml:"on_change" enum:"evolve,dead_letter,halt" doc:"of a destination: what a change of columns or types does, be it of a table or between files. evolve adds and widens columns, NULL in the rows before; dead_letter refuses the rows that do not fit, but not those whose further columns are NULL; halt ends the run" fallback:"evolve"`
 }
 
 // Column is a declared column.
