@@ -354,8 +354,10 @@ func (s *sinkCheck) evolve(t testing.TB) {
 			t.Errorf("evolve: %v", err)
 		}
 	}
-	w.write(Rows(wider, 10, 20, 0))
-	w.commit(lastEpoch())
+	w.write(Rows(wider, 10, 15, 0))
+	w.commit(connector.Epoch{Number: 2})
+	w.write(Rows(wider, 15, 20, 0))
+	w.commit(connector.Epoch{Number: 3, Final: true})
 	w.close()
 	if s.Lossy {
 		return

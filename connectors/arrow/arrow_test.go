@@ -217,6 +217,9 @@ func TestSinkCrashes(t *testing.T) {
 	} {
 		job(cfg, 300, 4).Crashes(t)
 	}
+	for _, cfg := range []SinkConfig{{Path: "out/"}, {Path: "out/", Format: "stream"}} {
+		job(cfg, 300, 5).Wider().Crashes(t)
+	}
 }
 
 func TestDiskFull(t *testing.T) {

@@ -50,7 +50,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 		Sink: *cfg.stage(),
 	}
 	if s.stream {
-		stage.Suffix = ".arrows"
+		stage.Suffix, stage.Tail = ".arrows", []byte(streamEnd)
 	} else {
 		stage.Merge = s.mergeParts
 	}
@@ -118,11 +118,15 @@ func (s *sink) sameColumns(schema *batch.Schema) error {
 	if s.schema == schema || s.schema != nil && s.schema.Equal(schema) {
 		return nil
 	}
-	unwritten := s.writer != nil || s.pending.Len() > 0
+	// A file's writer keeps what its footer needs, a stream's nothing.
+	unwritten := s.pending.Len() > 0 || !s.stream && s.writer != nil
 	if err := s.stage.Columns("arrow", []byte(schema.String()), unwritten); err != nil {
 		return err
 	}
 	s.schema, s.arrow = schema, batch.ArrowSchema(schema)
+	if s.stream {
+		s.writer = nil
+	}
 	return nil
 }
 
@@ -134,10 +138,10 @@ func (s *sink) begin() error {
 	}
 	err = container.Guard("schema", func() (err error) {
 		if !s.stream {
-			s.writer, err = ipc.NewFileWriter(&s.pending, s.options()...)
+			s.writer, err = ipc.NewFileWriter(&s.pending, s.options(s.arrow)...)
 			return err
 		}
-		w := ipc.NewWriter(&s.pending, s.options()...)
+		w := ipc.NewWriter(&s.pending, s.options(s.arrow)...)
 		s.writer = w
 		if !fresh {
 			// The part goes on after a restart: its schema is there already.
@@ -152,8 +156,8 @@ func (s *sink) begin() error {
 	return nil
 }
 
-func (s *sink) options() []ipc.Option {
-	options := []ipc.Option{ipc.WithSchema(s.arrow)}
+func (s *sink) options(schema *arrow.Schema) []ipc.Option {
+	options := []ipc.Option{ipc.WithSchema(schema)}
 	switch s.cfg.Compression {
 	case "lz4":
 		options = append(options, ipc.WithLZ4())
@@ -162,6 +166,9 @@ func (s *sink) options() []ipc.Option {
 	}
 	return options
 }
+
+// streamEnd is the mark of the end of a stream.
+const streamEnd = "\xff\xff\xff\xff\x00\x00\x00\x00"
 
 // headless is a writer of a stream that has begun: it drops the schema message.
 type headless struct {
@@ -180,12 +187,11 @@ func (w *headless) Write(record arrow.RecordBatch) error {
 	if err := ipc.NewWriter(&head, ipc.WithSchema(record.Schema())).Close(); err != nil {
 		return err
 	}
-	const endBytes = 8 // of the end-of-stream mark
 	before := w.out.Len()
 	if err := w.Writer.Write(record); err != nil {
 		return err
 	}
-	rest := bytes.Clone(w.out.Bytes()[before+head.Len()-endBytes:])
+	rest := bytes.Clone(w.out.Bytes()[before+head.Len()-len(streamEnd):])
 	w.out.Truncate(before)
 	_, err := w.out.Write(rest)
 	return err
@@ -196,7 +202,7 @@ func (w *headless) Close() error {
 	if w.started {
 		return w.Writer.Close()
 	}
-	_, err := w.out.Write([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0})
+	_, err := w.out.WriteString(streamEnd)
 	return err
 }
 
@@ -286,8 +292,8 @@ func (s *sink) mergeParts(ctx context.Context, target io.Writer, parts iter.Seq2
 			return fmt.Errorf("read %s: %w", part.Name(), err)
 		}
 		if w == nil {
-			s.arrow = r.Schema()
-			if w, err = ipc.NewFileWriter(target, s.options()...); err != nil {
+			// Rows of other columns may be next, so this is not the sink's schema.
+			if w, err = ipc.NewFileWriter(target, s.options(r.Schema())...); err != nil {
 				return err
 			}
 		}

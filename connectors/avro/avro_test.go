@@ -343,6 +343,7 @@ func TestSinkCrashes(t *testing.T) {
 	for _, cfg := range []SinkConfig{{Path: "out/a.avro"}, {Path: "out/"}, {Path: "out/", MinPartBytes: 5000}} {
 		job(cfg, 50, 4).Crashes(t)
 	}
+	job(SinkConfig{Path: "out/"}, 50, 5).Wider().Crashes(t)
 }
 
 func TestDiskFull(t *testing.T) {

@@ -36,7 +36,7 @@ func Connector() connector.Connector {
 			Bounded: true, Resumable: true,
 		}, newSource),
 		Sink: connector.NewSink(SinkConfig{}, connector.SinkCapabilities{
-			Transactions: true, Staged: true, Selection: true, Parallel: true,
+			Transactions: true, Staged: true, Selection: true, SchemaEvolution: true, Parallel: true,
 		}, newSink),
 	}
 }
@@ -59,7 +59,7 @@ JSON string, durations long in their unit, times of nanoseconds are refused, map
 no text become arrays of key and value. Rows are staged in a hidden file beside the target and
 appear at the end of the run, when the target is replaced in one step. A folder as ` + "`path`" + ` gets
 part files ` + "`part-RUN-TASK-EPOCH.avro`" + `, published at the first checkpoint at which they hold
-` + "`min_part_bytes`" + `. A run without rows writes a file with the columns and no rows, and one without columns
+` + "`min_part_bytes`" + `; a changed schema begins another one, where a single file refuses it. A run without rows writes a file with the columns and no rows, and one without columns
 when those are not known.
 `
 

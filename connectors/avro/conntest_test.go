@@ -7,5 +7,5 @@ import (
 )
 
 func TestFilesConform(t *testing.T) {
-	conntest.Files(t, conntest.FileCase{Connector: Connector(), Suffix: ".avro"})
+	conntest.Files(t, conntest.FileCase{Connector: Connector(), Suffix: ".avro", FixedColumns: true})
 }

@@ -26,6 +26,7 @@ type sink struct {
 var (
 	_ connector.Transactional = (*sink)(nil)
 	_ connector.Encoder       = (*sink)(nil)
+	_ connector.SchemaEvolver = (*sink)(nil)
 )
 
 func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
@@ -196,6 +197,10 @@ func (s *sink) Commit(ctx context.Context, epoch connector.Epoch, token []byte) 
 func (s *sink) Recover(ctx context.Context, epoch connector.Epoch, token []byte) error {
 	return s.stage.Recover(ctx, epoch, token)
 }
+
+// Evolve takes over a changed schema where each part is a file of its own. An unchanged one tells
+// what the parts of an earlier attempt hold.
+func (s *sink) Evolve(_ context.Context, _, to *batch.Schema) error { return s.sameColumns(to) }
 
 // Close leaves what is staged for Recover.
 func (s *sink) Close() error { return s.stage.Close() }

@@ -56,7 +56,7 @@ func Connector() connector.Connector {
 			Bounded: true, Resumable: true,
 		}, newSource),
 		Sink: connector.NewSink(SinkConfig{Header: true}, connector.SinkCapabilities{
-			Transactions: true, Parallel: true, Selection: true, Staged: true,
+			Transactions: true, Parallel: true, Selection: true, Staged: true, SchemaEvolution: true,
 		}, newSink),
 	}
 }
@@ -91,7 +91,8 @@ differently is refused then. A compressed or transcoded file is read up to that 
 
 Sink: rows are staged in a hidden file beside the target and appear at the end of the run, when the
 target is replaced in one step. A folder as ` + "`path`" + ` gets part files ` + "`part-RUN-TASK-EPOCH.csv`" + `,
-several at once with ` + "`parallelism`" + `, published at the first checkpoint at which they hold ` + "`min_part_bytes`" + `. NULL is written as
+several at once with ` + "`parallelism`" + `, published at the first checkpoint at which they hold ` + "`min_part_bytes`" + `; other
+columns begin another one, where a single file refuses them. NULL is written as
 ` + "`null_value`" + `, empty text as "", so that both read back.
 `
 

@@ -55,7 +55,7 @@ func Connector() connector.Connector {
 			Bounded: true, Resumable: true,
 		}, newSource),
 		Sink: connector.NewSink(SinkConfig{Sheet: defaultSheet, Header: true}, connector.SinkCapabilities{
-			Transactions: true, Staged: true, Parallel: true,
+			Transactions: true, Staged: true, SchemaEvolution: true, Parallel: true,
 		}, newSink),
 	}
 }
@@ -77,7 +77,8 @@ values (JSON) and binary (base64). A text of more than 32767 characters is refus
 checkpoint closes a hidden workbook beside the target; at the end of the run they are joined into
 one, which replaces the target in one step. After 1,048,576 rows a further sheet, "Sheet1 (2)",
 begins. A folder as ` + "`path`" + ` gets workbooks ` + "`part-RUN-TASK-EPOCH.xlsx`" + ` as soon as they hold
-` + "`min_part_bytes`" + ` and at the end of the run. A run without rows writes the header alone, and an empty sheet
+` + "`min_part_bytes`" + ` and at the end of the run; other columns begin another one, where a single
+workbook refuses them. A run without rows writes the header alone, and an empty sheet
 when the columns are not known.
 `
 

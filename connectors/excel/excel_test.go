@@ -410,6 +410,7 @@ func TestSinkCrashes(t *testing.T) {
 	for _, cfg := range []SinkConfig{{Path: "out/a.xlsx"}, {Path: "out/"}, {Path: "out/", MinPartBytes: 12000}} {
 		job(cfg, 3).Crashes(t)
 	}
+	job(SinkConfig{Path: "out/"}, 3).Wider().Crashes(t)
 }
 
 func TestNoRows(t *testing.T) {

@@ -426,6 +426,7 @@ func TestSinkCrashes(t *testing.T) {
 	} {
 		story(cfg, 4).Crashes(t)
 	}
+	story(SinkConfig{Path: "out/"}, 5).Wider().Crashes(t)
 }
 
 func TestDiskFull(t *testing.T) {

@@ -26,7 +26,7 @@ func (s *Stage) Prepare(ctx context.Context, epoch connector.Epoch) (connector.P
 		}
 		s.cut = false
 	}
-	closing, err := s.endPart(epoch, &t)
+	closing, err := s.endParts(epoch, &t)
 	if err != nil {
 		return connector.Prepared{}, err
 	}
@@ -61,16 +61,23 @@ func (s *Stage) Ends(epoch connector.Epoch) bool {
 	return epoch.Final || s.cfg.PerEpoch || s.folder && length >= s.cfg.Sink.minPartBytes()
 }
 
-// endPart writes the current part out and, where it ends with the epoch, returns it to be synced and
+// endParts writes the current part out and returns those that end with the epoch, to be synced and
 // closed.
-func (s *Stage) endPart(epoch connector.Epoch, t *token) (closing vfs.File, err error) {
-	if s.part == nil {
-		return nil, nil
+func (s *Stage) endParts(epoch connector.Epoch, t *token) (closing []vfs.File, err error) {
+	if s.part != nil {
+		if err := s.flush(); err != nil {
+			return nil, err
+		}
 	}
-	if err := s.flush(); err != nil {
-		return nil, err
+	for _, p := range s.turned {
+		t.Publish = append(t.Publish, s.move(p))
+		closing = append(closing, p.file)
 	}
+	s.turned = nil
 	p := s.part
+	if p == nil {
+		return closing, nil
+	}
 	switch {
 	case s.cfg.PerEpoch:
 		if n := len(s.kept); n == 0 || s.kept[n-1].Fence != s.task.Fence {
@@ -81,15 +88,17 @@ func (s *Stage) endPart(epoch connector.Epoch, t *token) (closing vfs.File, err 
 		last.Count++
 		last.Length += p.length
 	case s.Ends(epoch):
-		t.Publish = append(t.Publish, moveToken{
-			From: s.hidden(s.task.Fence, p.number), To: s.final(p.number), Length: p.length,
-		})
+		t.Publish = append(t.Publish, s.move(p))
 	default:
 		t.Open = &openToken{Fence: s.task.Fence, Number: p.number, Length: p.length}
-		return nil, nil
+		return closing, nil
 	}
 	s.part = nil
-	return p.file, nil
+	return append(closing, p.file), nil
+}
+
+func (s *Stage) move(p *part) moveToken {
+	return moveToken{From: s.hidden(s.task.Fence, p.number), To: s.final(p.number), Length: p.length}
 }
 
 func (s *Stage) keptBytes() (total int64) {
@@ -101,19 +110,20 @@ func (s *Stage) keptBytes() (total int64) {
 
 // sync makes files durable ("synced"). It runs beside Write, so it touches nothing of s that
 // Write does.
-func (s *Stage) sync(open, closing vfs.File, names bool) error {
-	for _, file := range []vfs.File{open, closing} {
-		if file == nil {
-			continue
-		}
+func (s *Stage) sync(open vfs.File, closing []vfs.File, names bool) error {
+	files := closing
+	if open != nil {
+		files = append(files, open)
+	}
+	for _, file := range files {
 		if err := file.Sync(); err != nil {
 			// After a failed fsync the kernel may drop the pages: what was written is lost.
 			return fmt.Errorf("%w: %w", writeError("sync "+file.Name(), err), connector.ErrEpochLost)
 		}
 	}
-	if closing != nil {
-		if err := closing.Close(); err != nil {
-			return fmt.Errorf("%w: %w", writeError("close "+closing.Name(), err), connector.ErrEpochLost)
+	for _, file := range closing {
+		if err := file.Close(); err != nil {
+			return fmt.Errorf("%w: %w", writeError("close "+file.Name(), err), connector.ErrEpochLost)
 		}
 	}
 	if names {

@@ -123,7 +123,7 @@ func TestOtherColumnsBeginAnotherFile(t *testing.T) {
 		want string // visible at the end; "": refused
 	}{
 		"parts folder":  {StageConfig{Sink: SinkConfig{Path: "out/"}, PerEpoch: true, Merge: mergeText}, "a1 a2 | b3 b4 | "},
-		"stream folder": {StageConfig{Sink: SinkConfig{Path: "out/"}}, ""}, // its part goes on
+		"stream folder": {StageConfig{Sink: SinkConfig{Path: "out/"}, Tail: []byte("end ")}, "a1 a2 end | b3 b4 | "},
 		"closed stream": {StageConfig{Sink: SinkConfig{Path: "out/", MinPartBytes: 1}}, "a1 | a2 | b3 | b4 | "},
 		"parts file":    {StageConfig{Sink: SinkConfig{Path: "out/x"}, PerEpoch: true, Merge: mergeText}, ""},
 		"stream file":   {StageConfig{Sink: SinkConfig{Path: "out/x"}}, ""},
@@ -136,6 +136,16 @@ func TestOtherColumnsBeginAnotherFile(t *testing.T) {
 			o := own(t, c.cfg, m) // a process for each epoch
 			if err = o.Columns("dat", []byte(columns), false); err != nil {
 				break
+			}
+			if number == 2 { // a crash after the change comes back to the epoch before
+				o.write("lost ", connector.Epoch{Number: 3})
+				if err := o.Close(); err != nil {
+					t.Fatal(err)
+				}
+				o = own(t, c.cfg, m)
+				if err = o.Columns("dat", []byte(columns), false); err != nil {
+					break
+				}
 			}
 			m.epoch = connector.Epoch{Number: uint64(number + 1), Final: number == 3}
 			m.token = o.write(fmt.Sprintf("%s%d ", columns, number+1), m.epoch)

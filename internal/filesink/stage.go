@@ -24,6 +24,10 @@ type StageConfig struct {
 	// applied. Without it all epochs go on in one part.
 	PerEpoch bool
 
+	// Tail ends a part of several epochs in a folder where other columns begin a new one. Where an
+	// epoch ends it, the sink writes the tail before it calls Prepare.
+	Tail []byte
+
 	// Merge writes parts, in order, as one file: needed with PerEpoch. Each part is open until the
 	// next one is asked for.
 	Merge func(ctx context.Context, target io.Writer, parts iter.Seq2[vfs.File, error]) error
@@ -45,6 +49,7 @@ type Stage struct {
 
 	compress *compressor
 	part     *part
+	turned   []*part     // complete; published with the epoch under way
 	epoch    uint64      // newest prepared or recovered
 	kept     []keptToken // closed parts that wait to be merged and published
 	cut      bool        // rows of other columns come next: kept is published without them
@@ -233,10 +238,13 @@ func (s *Stage) undo(cause error) error {
 
 // Close closes the current part and leaves it for Recover.
 func (s *Stage) Close() error {
-	if s.part == nil {
-		return nil
+	var err error
+	for _, p := range s.turned {
+		err = errors.Join(err, p.file.Close())
 	}
-	err := s.part.file.Close()
-	s.part = nil
+	if s.part != nil {
+		err = errors.Join(err, s.part.file.Close())
+	}
+	s.turned, s.part = nil, nil
 	return err
 }

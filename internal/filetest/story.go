@@ -2,8 +2,10 @@ package filetest
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +56,9 @@ func (j Job) run(t testing.TB, disk vfs.FS, c *committed) error {
 	}
 	last := uint64(len(j.Epochs))
 	for number := c.epoch + 1; number <= last; number++ {
+		if err := j.evolve(t, s, number); err != nil {
+			return err
+		}
 		if err := tx.Write(t.Context(), connector.Chunk{Batch: j.Epochs[number-1]}); err != nil {
 			return err
 		}
@@ -71,6 +76,35 @@ func (j Job) run(t testing.TB, disk vfs.FS, c *committed) error {
 		}
 	}
 	return tx.Close()
+}
+
+// evolve tells the sink of an epoch with other columns than the one before.
+func (j Job) evolve(t testing.TB, s connector.Sink, number uint64) error {
+	if number == 1 {
+		return nil
+	}
+	from, to := j.Epochs[number-2].Schema(), j.Epochs[number-1].Schema()
+	if from.Equal(to) {
+		return nil
+	}
+	return s.(connector.SchemaEvolver).Evolve(t.Context(), from, to)
+}
+
+// Wider returns the job with a further column in the second half of its epochs.
+func (j Job) Wider() Job {
+	j.Epochs = slices.Clone(j.Epochs)
+	for i := len(j.Epochs) / 2; i < len(j.Epochs); i++ {
+		b := j.Epochs[i]
+		fields := append(slices.Clone(b.Schema().Fields()),
+			batch.Field{Name: "more", Type: batch.Of(batch.String), Nullable: true})
+		more := batch.NewAppender(batch.Of(batch.String))
+		for row := range b.Rows() {
+			more.Text(fmt.Sprint("more ", row))
+		}
+		columns := append(slices.Clone(b.Columns()), more.Column())
+		j.Epochs[i] = b.WithColumns(batch.NewSchema(fields...), columns)
+	}
+	return j
 }
 
 // visible reads what a consumer sees.

@@ -241,6 +241,7 @@ func (w *Workflow) evolve(c *schemaChange) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.schemas[c.target] = append(w.schemas[c.target], merged)
+	w.change = c.Error()
 	return nil
 }
 
@@ -280,6 +281,7 @@ func (w *Workflow) restoreSchemas(saved []targetSchema) error {
 // does no harm.
 func (w *Workflow) evolveSink(ctx context.Context, n *plan.Node, sink connector.Sink) error {
 	w.mu.Lock()
+	change := w.change
 	var steps [][2]*batch.Schema
 	for to, history := range w.schemas {
 		if to.node != n {
@@ -302,7 +304,10 @@ func (w *Workflow) evolveSink(ctx context.Context, n *plan.Node, sink connector.
 		if !ok {
 			return fmt.Errorf("evolve: the sink declares schema evolution and has none")
 		}
-		if err := evolver.Evolve(ctx, step[0], step[1]); err != nil {
+		switch err := evolver.Evolve(ctx, step[0], step[1]); {
+		case err != nil && change != "":
+			return fmt.Errorf("evolve, as the %s: %w", change, err)
+		case err != nil:
 			return fmt.Errorf("evolve: %w", err)
 		}
 	}

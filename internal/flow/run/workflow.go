@@ -73,6 +73,7 @@ type Workflow struct {
 	// schemas are what each target has held, oldest first.
 	schemas  map[target][]*batch.Schema
 	restored map[target]bool // its first schema comes from an earlier process
+	change   string          // the newest, for people
 	seen     map[*plan.Node]header
 }
 
