@@ -53,8 +53,9 @@ type SourceCapabilities struct {
 // SinkSpec describes and makes sinks.
 type SinkSpec struct {
 	// Config is as in SourceSpec. A config with a method SingleWriter() bool may veto Parallel. One
-	// with TargetFile() string names the file that it replaces as a whole, "" none: no two sinks of
-	// a workflow may replace one.
+	// with TargetFile() string names the file that it replaces as a whole, "" none, and one with
+	// PartFiles() string those it puts into a folder, as a pattern with one *: no two sinks of a
+	// workflow may replace a file, and no source whose config has Glob() string may find one.
 	Config       any
 	New          func(env Env, config any) (Sink, error)
 	Capabilities SinkCapabilities

@@ -75,6 +75,9 @@ func (c *SourceConfig) validate() error {
 	return invalid(oneOf(problems, "format", c.Format, "auto", "file", "stream"))
 }
 
+// Glob tells the plan which files are read.
+func (c *SourceConfig) Glob() string { return filesink.Glob(c.Path) }
+
 // stage is the part that all file sinks share; the format compresses by itself.
 func (c *SinkConfig) stage() *filesink.SinkConfig {
 	return &filesink.SinkConfig{
@@ -87,6 +90,9 @@ func (c *SinkConfig) SingleWriter() bool { return c.stage().SingleWriter() }
 
 // TargetFile tells the plan which file is replaced.
 func (c *SinkConfig) TargetFile() string { return c.stage().TargetFile() }
+
+// PartFiles tells the plan which files a folder gets.
+func (c *SinkConfig) PartFiles() string { return c.stage().PartFiles(c.suffix()) }
 
 func (c *SinkConfig) validate() error {
 	var problems []error
@@ -108,6 +114,14 @@ func (c *SinkConfig) stream() bool {
 		return strings.HasSuffix(strings.ToLower(c.Path), ".arrows")
 	}
 	return c.Format == "stream"
+}
+
+// suffix ends the names of part files.
+func (c *SinkConfig) suffix() string {
+	if c.stream() {
+		return ".arrows"
+	}
+	return ".arrow"
 }
 
 // invalid reports all problems of a configuration at once.

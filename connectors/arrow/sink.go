@@ -46,11 +46,11 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	}
 	s := &sink{env: env, cfg: cfg, stream: cfg.stream()}
 	stage := filesink.StageConfig{
-		Env: env, Suffix: ".arrow", PerEpoch: !s.stream,
+		Env: env, Suffix: cfg.suffix(), PerEpoch: !s.stream,
 		Sink: *cfg.stage(),
 	}
 	if s.stream {
-		stage.Suffix, stage.Tail = ".arrows", []byte(streamEnd)
+		stage.Tail = []byte(streamEnd)
 	} else {
 		stage.Merge = s.mergeParts
 	}

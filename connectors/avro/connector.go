@@ -23,6 +23,9 @@ type SinkConfig struct {
 	MinPartBytes connector.Size `yaml:"min_part_bytes" resume:"ignore" doc:"folders: a part is published at the first checkpoint at which it has this size. Default 64MB"`
 }
 
+// suffix ends the names of part files.
+const suffix = ".avro"
+
 // Connector describes the avro source and sink.
 func Connector() connector.Connector {
 	return connector.Connector{
@@ -63,6 +66,9 @@ part files ` + "`part-RUN-TASK-EPOCH.avro`" + `, published at the first checkpoi
 when those are not known.
 `
 
+// Glob tells the plan which files are read.
+func (c *SourceConfig) Glob() string { return filesink.Glob(c.Path) }
+
 // stage is the part that all file sinks share; the format compresses by itself.
 func (c *SinkConfig) stage() *filesink.SinkConfig {
 	return &filesink.SinkConfig{
@@ -75,6 +81,9 @@ func (c *SinkConfig) SingleWriter() bool { return c.stage().SingleWriter() }
 
 // TargetFile tells the plan which file is replaced.
 func (c *SinkConfig) TargetFile() string { return c.stage().TargetFile() }
+
+// PartFiles tells the plan which files a folder gets.
+func (c *SinkConfig) PartFiles() string { return c.stage().PartFiles(suffix) }
 
 func (c *SinkConfig) validate() error {
 	var problems []error

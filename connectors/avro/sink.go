@@ -37,7 +37,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	s.inline = s.NewEncode()
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{
-		Env: env, Suffix: ".avro",
+		Env: env, Suffix: suffix,
 		Sink: *cfg.stage(),
 	})
 	return s, err

@@ -41,6 +41,12 @@ type SinkConfig struct {
 	NullValue string `yaml:"null_value" doc:"text of NULL; empty text is written quoted. Default the empty text"`
 }
 
+// suffix ends the names of part files.
+const suffix = ".csv"
+
+// PartFiles tells the plan which files a folder gets.
+func (c *SinkConfig) PartFiles() string { return c.SinkConfig.PartFiles(suffix) }
+
 // Connector describes the csv source and sink.
 func Connector() connector.Connector {
 	return connector.Connector{

@@ -42,7 +42,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	}
 	s.header = codec.NewEncoder(s.dialect)
 	var err error
-	s.stage, err = filesink.NewStage(filesink.StageConfig{Env: env, Sink: cfg.SinkConfig, Suffix: ".csv"})
+	s.stage, err = filesink.NewStage(filesink.StageConfig{Env: env, Sink: cfg.SinkConfig, Suffix: suffix})
 	if err != nil {
 		return nil, err
 	}

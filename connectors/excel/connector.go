@@ -42,6 +42,9 @@ const (
 	maxSheetName      = 24 // Excel's 31 less what further sheets append
 )
 
+// suffix ends the names of part files.
+const suffix = ".xlsx"
+
 // Connector describes the excel source and sink.
 func Connector() connector.Connector {
 	return connector.Connector{
@@ -82,6 +85,9 @@ workbook refuses them. A run without rows writes the header alone, and an empty 
 when the columns are not known.
 `
 
+// Glob tells the plan which files are read.
+func (c *SourceConfig) Glob() string { return filesink.Glob(c.Path) }
+
 // stage is the part that all file sinks share; the format compresses by itself.
 func (c *SinkConfig) stage() *filesink.SinkConfig {
 	return &filesink.SinkConfig{
@@ -94,6 +100,9 @@ func (c *SinkConfig) SingleWriter() bool { return c.stage().SingleWriter() }
 
 // TargetFile tells the plan which file is replaced.
 func (c *SinkConfig) TargetFile() string { return c.stage().TargetFile() }
+
+// PartFiles tells the plan which files a folder gets.
+func (c *SinkConfig) PartFiles() string { return c.stage().PartFiles(suffix) }
 
 func (c *SinkConfig) validate() error {
 	var problems []error

@@ -36,7 +36,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	s := &sink{cfg: cfg}
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{
-		Env: env, Suffix: ".xlsx", PerEpoch: true, Merge: s.mergeParts,
+		Env: env, Suffix: suffix, PerEpoch: true, Merge: s.mergeParts,
 		Sink: *cfg.stage(),
 	})
 	return s, err

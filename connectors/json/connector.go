@@ -31,6 +31,12 @@ type SinkConfig struct {
 
 const defaultSampleRows = 1000
 
+// suffix ends the names of part files; an array is a single file.
+const suffix = ".ndjson"
+
+// PartFiles tells the plan which files a folder gets.
+func (c *SinkConfig) PartFiles() string { return c.SinkConfig.PartFiles(suffix) }
+
 // Connector describes the json source and sink.
 func Connector() connector.Connector {
 	return connector.Connector{

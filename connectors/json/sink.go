@@ -38,10 +38,6 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	suffix := ".ndjson"
-	if cfg.Format == "array" {
-		suffix = ".json"
-	}
 	stage, err := filesink.NewStage(filesink.StageConfig{
 		Env: env, Sink: cfg.SinkConfig, Suffix: suffix,
 	})

@@ -46,6 +46,12 @@ type SinkConfig struct {
 	Template string `yaml:"template" doc:"line of a row: text with {name} for the value of a column and {{ for a brace; nulls are empty. Default the only column" example:"{at} {message}"`
 }
 
+// suffix ends the names of part files.
+const suffix = ".txt"
+
+// PartFiles tells the plan which files a folder gets.
+func (c *SinkConfig) PartFiles() string { return c.SinkConfig.PartFiles(suffix) }
+
 // Connector describes the lines source and sink.
 func Connector() connector.Connector {
 	return connector.Connector{

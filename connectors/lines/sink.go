@@ -39,7 +39,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 		}
 	}
 	stage, err := filesink.NewStage(filesink.StageConfig{
-		Env: env, Sink: cfg.SinkConfig, Suffix: ".txt",
+		Env: env, Sink: cfg.SinkConfig, Suffix: suffix,
 	})
 	if err != nil {
 		return nil, err

@@ -50,6 +50,9 @@ const (
 	maxRowGroupRows     = 16 << 20
 )
 
+// suffix ends the names of part files.
+const suffix = ".parquet"
+
 // Connector describes the parquet source and sink.
 func Connector() connector.Connector {
 	return connector.Connector{
@@ -91,6 +94,9 @@ columns are not known, as when the source is empty text. Timestamps in seconds a
 milliseconds. Types that Parquet lacks, as unions, are refused.
 `
 
+// Glob tells the plan which files are read.
+func (c *SourceConfig) Glob() string { return filesink.Glob(c.Path) }
+
 // stage is the part that all file sinks share; the format compresses by itself.
 func (c *SinkConfig) stage() *filesink.SinkConfig {
 	return &filesink.SinkConfig{
@@ -103,6 +109,9 @@ func (c *SinkConfig) SingleWriter() bool { return c.stage().SingleWriter() }
 
 // TargetFile tells the plan which file is replaced.
 func (c *SinkConfig) TargetFile() string { return c.stage().TargetFile() }
+
+// PartFiles tells the plan which files a folder gets.
+func (c *SinkConfig) PartFiles() string { return c.stage().PartFiles(suffix) }
 
 func (c *SinkConfig) validate() error {
 	var problems []error

@@ -42,7 +42,7 @@ func newSink(env connector.Env, cfg *SinkConfig) (connector.Sink, error) {
 	s := &sink{env: env, cfg: cfg}
 	var err error
 	s.stage, err = filesink.NewStage(filesink.StageConfig{
-		Env: env, Suffix: ".parquet", PerEpoch: true, Merge: mergeParts,
+		Env: env, Suffix: suffix, PerEpoch: true, Merge: mergeParts,
 		Sink: *cfg.stage(),
 	})
 	return s, err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/tapeline/tapeline/connector"
@@ -36,7 +37,7 @@ func (p *Parts) Build(d *spec.Document) (*plan.Workflow, []spec.Problem) {
 	if d.DeadLetter != nil && d.DeadLetter.Config != nil {
 		problems = append(problems, p.try(d.DeadLetter, w.DeadLetter)...)
 	}
-	return w, append(append(problems, operations(d, w)...), sharedTargets(d)...)
+	return w, slices.Concat(problems, operations(d, w), sharedTargets(d), ownInputs(d))
 }
 
 // Unsound is a document that cannot run; its problems are complete for printing.

@@ -5,18 +5,54 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/tapeline/tapeline/internal/filesink"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 )
+
+// nodesOf returns all nodes, the one for dead letters included.
+func nodesOf(d *spec.Document) []*spec.Node {
+	if d.DeadLetter == nil {
+		return d.Nodes()
+	}
+	return append(slices.Clone(d.Nodes()), d.DeadLetter)
+}
+
+// ownInputs finds sources that would read what a sink of the workflow writes: after a checkpoint or
+// in the next run its rows would come in again.
+func ownInputs(d *spec.Document) []spec.Problem {
+	var problems []spec.Problem
+	for _, source := range d.Nodes() {
+		reader, ok := source.Config.(interface{ Glob() string })
+		if !ok || source.Kind != spec.Source || reader.Glob() == "" {
+			continue
+		}
+		for _, sink := range nodesOf(d) {
+			if sink.Kind != spec.Destination {
+				continue
+			}
+			files := ""
+			if one, ok := sink.Config.(interface{ TargetFile() string }); ok {
+				files = one.TargetFile()
+			}
+			if parts, ok := sink.Config.(interface{ PartFiles() string }); ok && files == "" {
+				files = parts.PartFiles()
+			}
+			if files == "" || !filesink.Overlaps(reader.Glob(), files, realPath) {
+				continue
+			}
+			problem := source.Problem("path", -1, fmt.Sprintf("%s finds what %s writes: %s", source.ID, sink.ID, files))
+			problem.Hint = "write to a folder that path does not reach, or narrow path"
+			problems = append(problems, problem)
+		}
+	}
+	return problems
+}
 
 // sharedTargets finds sinks that would replace each other's file.
 func sharedTargets(d *spec.Document) []spec.Problem {
 	var problems []spec.Problem
 	owner := map[string]string{}
-	nodes := d.Nodes()
-	if d.DeadLetter != nil {
-		nodes = append(slices.Clone(nodes), d.DeadLetter)
-	}
-	for _, n := range nodes {
+	for _, n := range nodesOf(d) {
 		target, ok := n.Config.(interface{ TargetFile() string })
 		if !ok || n.Kind != spec.Destination || target.TargetFile() == "" {
 			continue

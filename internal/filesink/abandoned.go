@@ -143,7 +143,7 @@ func (s *Stage) sweepRun(r record) error {
 		return openError("list "+r.Dir, err)
 	}
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), r.Prefix) && strings.HasSuffix(entry.Name(), ".part") {
+		if strings.HasPrefix(entry.Name(), r.Prefix) && strings.HasSuffix(entry.Name(), hiddenSuffix) {
 			if err := s.remove(filepath.Join(r.Dir, entry.Name())); err != nil {
 				return err
 			}

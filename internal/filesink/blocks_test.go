@@ -259,12 +259,12 @@ func TestBlocksChangedFile(t *testing.T) {
 func TestExpandNames(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, name := range []string{"b1.csv", "a2.csv", ".hidden.csv", "x/a3.csv", "x/y/a4.csv", "odd[1].csv"} {
+	for _, name := range []string{"b1.csv", "a2.csv", ".hidden.csv", ".part.r.out-00-1.000001.part", "x/a3.csv", "x/y/a4.csv", "odd[1].csv"} {
 		write(t, filepath.Join(dir, name), []byte("1\n"))
 	}
 	for pattern, want := range map[string]string{
 		"*.csv": "a2.csv b1.csv odd[1].csv", "a?.csv": "a2.csv", "**/a*.csv": "a2.csv x/a3.csv x/y/a4.csv",
-		"*/a3.csv": "x/a3.csv", "odd[1].csv": "odd[1].csv", "[ab]*.csv": "a2.csv b1.csv", ".*.csv": ".hidden.csv",
+		"*/a3.csv": "x/a3.csv", "odd[1].csv": "odd[1].csv", "[ab]*.csv": "a2.csv b1.csv", ".*.csv": ".hidden.csv", ".*": ".hidden.csv",
 	} {
 		files, err := (&SourceConfig{Path: filepath.Join(dir, pattern)}).Expand(vfs.OS{})
 		if err != nil {

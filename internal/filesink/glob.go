@@ -12,11 +12,14 @@ import (
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
+// wildcards are what makes a path a glob.
+const wildcards = `*?[`
+
 // Expand returns the files of the path or glob, sorted by name. None is a Permanent error that
 // names the pattern and the folder that was searched; hidden files match only a pattern that
-// begins with a dot.
+// begins with a dot, and the hidden parts of a sink none.
 func (c *SourceConfig) Expand(fsys vfs.FS) ([]string, error) {
-	if !strings.ContainsAny(c.Path, `*?[`) {
+	if !strings.ContainsAny(c.Path, wildcards) {
 		return expandPlain(fsys, c.Path)
 	}
 	// A file may be named like a pattern.
@@ -67,7 +70,7 @@ func expandPlain(fsys vfs.FS, path string) ([]string, error) {
 
 // splitPattern splits before the first element with a wildcard.
 func splitPattern(path string) (folder, rest string) {
-	at := strings.IndexAny(path, `*?[`)
+	at := strings.IndexAny(path, wildcards)
 	slash := strings.LastIndexByte(path[:at], '/')
 	switch {
 	case slash < 0:
@@ -95,7 +98,7 @@ func matchBelow(fsys vfs.FS, folder string, elements []string, found *[]string) 
 	}
 	for _, entry := range entries {
 		name := entry.Name()
-		if strings.HasPrefix(name, ".") && !strings.HasPrefix(element, ".") {
+		if strings.HasPrefix(name, ".") && (!strings.HasPrefix(element, ".") || strings.HasSuffix(name, hiddenSuffix)) {
 			continue
 		}
 		path := filepath.Join(folder, name)

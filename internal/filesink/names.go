@@ -56,15 +56,18 @@ func shortSum(text string) string {
 
 // hidden returns the name of the part that the owner with the fence began in the epoch number.
 func (s *Stage) hidden(fence, number uint64) string {
-	return fmt.Sprintf("%s%d.%06d.part", s.prefix, fence, number)
+	return fmt.Sprintf("%s%d.%06d%s", s.prefix, fence, number, hiddenSuffix)
 }
 
 // merged returns the name of this owner's merge of the kept parts up to an epoch.
 func (s *Stage) merged(through uint64) string {
-	return fmt.Sprintf("%s%d.%s%06d.part", s.prefix, s.task.Fence, mergedMark, through)
+	return fmt.Sprintf("%s%d.%s%06d%s", s.prefix, s.task.Fence, mergedMark, through, hiddenSuffix)
 }
 
-const mergedMark = "to-"
+const (
+	mergedMark   = "to-"
+	hiddenSuffix = ".part"
+)
 
 func (s *Stage) path(name string) string { return filepath.Join(s.dir, name) }
 
@@ -78,7 +81,11 @@ func (s *Stage) final(number uint64) string {
 	if s.compress == nil {
 		return name
 	}
-	return name + map[string]string{"gzip": ".gz", "zstd": ".zst"}[s.cfg.Sink.compression()]
+	return name + compressedSuffix(s.cfg.Sink.compression())
+}
+
+func compressedSuffix(compression string) string {
+	return map[string]string{"gzip": ".gz", "zstd": ".zst"}[compression]
 }
 
 // staged is what a hidden name says.
@@ -107,7 +114,7 @@ func (s *Stage) stagedNames() ([]staged, error) {
 // parse reads a hidden name; mine false: it is not of this task.
 func (s *Stage) parse(name string) (f staged, mine bool) {
 	rest, ok := strings.CutPrefix(name, s.prefix)
-	rest, part := strings.CutSuffix(rest, ".part")
+	rest, part := strings.CutSuffix(rest, hiddenSuffix)
 	first, second, two := strings.Cut(rest, ".")
 	if !ok || !part || !two {
 		return staged{}, false
