@@ -130,6 +130,7 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 	case spec.Transformation:
 		o, _ := p.Operators.Get(n.Type)
 		node.Kind, node.RefusesOps = plan.Transformation, o.RefusesOperations
+		node.Continues = o.Continues
 		node.Ordered = o.Ordered || o.OrderedFor != nil && o.OrderedFor(n.Config)
 		if o.Ports != nil {
 			node.Ports = o.Ports(n.Config)

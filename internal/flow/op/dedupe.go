@@ -14,6 +14,7 @@ type DedupeConfig struct {
 	WindowRows int64         `yaml:"window_rows" min:"0" doc:"a key is forgotten this many rows after it was kept; 0: never"`
 	Window     time.Duration `yaml:"window" min:"0" doc:"a key is forgotten when rows come whose time is this much later; needs time; 0: never"`
 	Time       string        `yaml:"time" doc:"timestamp or date column that window is measured on"`
+	MaxKeys    int64         `yaml:"max_keys" min:"0" resume:"ignore" doc:"keys to remember at once; one more fails the run; 0: as many as memory holds"`
 }
 
 // Dedupe keeps the first row of each key.
@@ -21,22 +22,33 @@ func Dedupe() Spec {
 	return newSpec(Spec{
 		Name:    "dedupe",
 		Summary: "Keeps the first row of each key.",
-		Doc: "A row passes when no earlier row of the run had its key. NULL is a value like others; " +
+		Doc: "A row passes when no earlier row had its key. NULL is a value like others; " +
 			"values are compared in the column's type, so `1` and `01` of an int64 column are one " +
-			"key. Keys are kept in full, exactly, and survive a restart; each takes about its own size " +
-			"and 20 bytes of memory. A checkpoint writes only the keys that are new since the last.\n\n" +
+			"key; a type that changes in mid-run fails it, as the keys of before would compare to none. " +
+			"Keys are kept in full, exactly, and survive a restart. A checkpoint writes only the keys " +
+			"that are new since the last.\n\n" + continues +
+			"Memory: a key takes its own size, 5 bytes for each of its columns and 7 to 15 more, with a " +
+			"window up to 10 more. `max_keys` bounds how many there are: the run fails rather than " +
+			"forget one. The memory of keys that a window has forgotten is used again once they are as " +
+			"many as those it holds.\n\n" +
 			"Give a window where keys never end. With `window` the time of the newest row so far " +
 			"counts, not the clock, so a rerun gives the same rows; a row older than the window " +
 			"passes unless its key is known; a row whose time is NULL counts as the newest time.\n\n" +
 			"Inserts are compared. An upsert or a delete passes unchanged and is not remembered: it " +
 			"changes a row that is there, so it repeats its key by intent.",
-		Ordered: true,
-	}, DedupeConfig{}, newDedupe)
+		Ordered: true, Continues: true,
+	}, DedupeConfig{MaxKeys: defaultMaxKeys}, newDedupe)
 }
+
+// continues is what operators that remember rows tell about runs.
+const continues = "What is remembered is that of the run. After a finished run, where all sources before " +
+	"the node read incrementally and go on, so does it: a repetition does not pass because it comes in " +
+	"the next run. Where a source starts anew, it starts empty.\n\n"
 
 type dedupe struct {
 	config DedupeConfig
 	keys   *keySet
+	types  keyTypes
 	rows   int64 // rows seen
 	newest int64 // largest time seen, in nanoseconds
 }
@@ -59,6 +71,8 @@ func newDedupe(_ Env, config *DedupeConfig) (Operator, error) {
 
 func (d *dedupe) reset() {
 	d.keys = newKeySet(d.config.WindowRows > 0 || d.config.Window > 0)
+	d.keys.most = int(d.config.MaxKeys)
+	d.types = nil
 	d.rows, d.newest = 0, 0
 }
 
@@ -70,6 +84,9 @@ func (d *dedupe) Bind(in *batch.Schema) (Bound, error) {
 	}
 	at, err := positionsOf("key", in, names)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.types.see("key", in, at); err != nil {
 		return nil, err
 	}
 	b := &boundDedupe{dedupe: d, key: at, time: -1}
@@ -161,7 +178,7 @@ func nanoseconds(c *batch.Column, row int) int64 {
 	return max(min(v, most/factor), -most/factor) * factor
 }
 
-const dedupeState = 1 // version of the state's encoding
+const dedupeState = 2 // version of the state's encoding
 
 // Snapshot returns the keys added since the last Snapshot, or all.
 func (d *dedupe) Snapshot(base bool) ([]byte, error) {
@@ -170,6 +187,7 @@ func (d *dedupe) Snapshot(base bool) ([]byte, error) {
 	w.uint(uint64(d.rows))
 	w.int(d.newest)
 	w.text(d.window())
+	d.types.write(&w)
 	d.keys.write(&w, base)
 	return w.data, nil
 }
@@ -200,6 +218,7 @@ func (d *dedupe) Restore(base []byte, increments [][]byte) error {
 		if r.err == nil && window != d.window() {
 			return fmt.Errorf("state has a window by %q, the node one by %q", window, d.window())
 		}
+		d.types = readKeyTypes(&r)
 		if err := d.keys.read(&r); err != nil {
 			return err
 		}

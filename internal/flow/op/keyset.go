@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"slices"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
 )
 
 // keyGroups is into how many groups keys are divided, so that state can move by group when the
@@ -22,7 +26,8 @@ type keySet struct {
 	stamps bool // records begin with a stamp
 	floor  int64
 	groups [keyGroups]keyGroup
-	count  int
+	count  int // keys in slots, those forgotten since their group grew included
+	most   int // keys; 0: no bound
 }
 
 // keyGroup is the part of a set that one group of keys makes up.
@@ -38,6 +43,9 @@ type keyGroup struct {
 const maxGroupBytes = math.MaxUint32 - 1<<20
 
 var errGroupFull = errors.New("more than 256 GiB of keys: set a window")
+
+// defaultMaxKeys take up to 2.8 GB as keys of one int64 column.
+const defaultMaxKeys = 100_000_000
 
 func newKeySet(stamps bool) *keySet {
 	return &keySet{seed: maphash.MakeSeed(), stamps: stamps, floor: math.MinInt64}
@@ -63,6 +71,12 @@ func (s *keySet) add(key []byte, stamp int64) (bool, error) {
 		return true, nil
 	}
 	if at < 0 {
+		if s.most > 0 && s.count >= s.allowed() {
+			if err := s.squeeze(); err != nil {
+				return false, err
+			}
+			slot, _ = s.find(g, key)
+		}
 		g.used++
 		s.count++
 	}
@@ -86,6 +100,32 @@ func (s *keySet) has(key []byte) bool {
 	}
 	_, at := s.find(g, key)
 	return at >= 0 && (!s.stamps || s.stampAt(g, at) >= s.floor)
+}
+
+// allowed is the number of keys at which forgotten ones are looked for in all groups: so many above
+// the bound that looking for them is rare.
+func (s *keySet) allowed() int {
+	if s.stamps {
+		return s.most + s.most/2 + 1
+	}
+	return s.most
+}
+
+// squeeze drops all forgotten keys, and fails when the bound is reached without them.
+func (s *keySet) squeeze() error {
+	for i := range s.groups {
+		if s.stamps && s.groups[i].used > 0 {
+			s.grow(&s.groups[i])
+		}
+	}
+	if s.count < s.most {
+		return nil
+	}
+	return &connector.Error{
+		Class: connector.Permanent, Code: "too_many_keys",
+		Err:  fmt.Errorf("%d keys are remembered, as many as max_keys allows", s.count),
+		Hint: "raise max_keys where there is memory for more, or set a window, and run again",
+	}
 }
 
 // find returns the slot of a key and the position of its record, or the free slot it would take
@@ -275,4 +315,43 @@ func (s *keySet) finish() {
 		s.count += s.index(g, 2*(g.used+1))
 		g.saved = len(g.records)
 	}
+}
+
+// keyTypes are the types of the columns that keys were made of. The same value of another type is
+// another key, so a column keeps its type.
+type keyTypes []TypedColumn
+
+// see notes the types of columns, and refuses one that was another before.
+func (k *keyTypes) see(path string, in *batch.Schema, columns []int) error {
+	for _, at := range columns {
+		f := TypedColumn{in.Field(at).Name, in.Field(at).Type.String()}
+		i := slices.IndexFunc(*k, func(g TypedColumn) bool { return g.Name == f.Name })
+		switch {
+		case in.Field(at).Type.Kind == batch.Null: // its keys are those of NULL
+		case i < 0:
+			*k = append(*k, f)
+		case (*k)[i] != f:
+			return &ConfigError{path, &connector.Error{
+				Class: connector.Schema, Code: "key_type_changed",
+				Err:  fmt.Errorf("column %s is %s, and was %s in the rows that are remembered", f.Name, f.Type, (*k)[i].Type),
+				Hint: "cast the column before this node, so that equal values stay equal",
+			}}
+		}
+	}
+	return nil
+}
+
+func (k keyTypes) write(w *stateWriter) {
+	w.uint(uint64(len(k)))
+	for _, f := range k {
+		w.text(f.Name)
+		w.text(f.Type)
+	}
+}
+
+func readKeyTypes(r *stateReader) (k keyTypes) {
+	for range r.count(2) {
+		k = append(k, TypedColumn{r.text(), r.text()})
+	}
+	return k
 }

@@ -24,6 +24,9 @@ type Spec struct {
 	Ordered bool
 	// OrderedFor says the same of a configured node; nil means Ordered.
 	OrderedFor func(config any) bool
+	// Continues says that the state of a finished run is a start for the next one where all sources
+	// before the node go on too.
+	Continues bool
 	// RefusesOperations says that upserts and deletes cannot pass (lint reports it).
 	RefusesOperations bool
 }

@@ -61,7 +61,12 @@ func (v *validate) add(i int, rule Rule) error {
 		}
 	}
 	if rule.Unique {
-		v.uniques = append(v.uniques, newUniqueRule(i, v.names[i], columns, rule.Window, reaction))
+		u := &uniqueRule{
+			rule: i, name: v.names[i], columns: columns, window: rule.Window, reaction: reaction,
+			most: v.config.MaxKeys,
+		}
+		u.reset()
+		v.uniques = append(v.uniques, u)
 	}
 	return nil
 }
@@ -254,12 +259,16 @@ type uniqueRule struct {
 	columns  []string
 	window   int64
 	reaction string
+	most     int64 // values remembered at once
 	keys     *keySet
+	types    keyTypes
 	rows     int64
 }
 
-func newUniqueRule(rule int, name string, columns []string, window int64, reaction string) *uniqueRule {
-	return &uniqueRule{rule, name, columns, window, reaction, newKeySet(window > 0), 0}
+// reset forgets all values.
+func (u *uniqueRule) reset() {
+	u.keys, u.types, u.rows = newKeySet(u.window > 0), nil, 0
+	u.keys.most = int(u.most)
 }
 
 // unique checks the unique rules on the rows that passed all others.
@@ -341,7 +350,7 @@ func (v *boundValidate) repeated(row int) (int, error) {
 	return -1, nil
 }
 
-const validateState = 1 // version of the state's encoding
+const validateState = 2 // version of the state's encoding
 
 // Snapshot returns the values that unique rules saw since the last Snapshot, or all.
 func (v *validate) Snapshot(base bool) ([]byte, error) {
@@ -351,6 +360,7 @@ func (v *validate) Snapshot(base bool) ([]byte, error) {
 	for _, u := range v.uniques {
 		w.text(u.identity())
 		w.uint(uint64(u.rows))
+		u.types.write(&w)
 		u.keys.write(&w, base)
 	}
 	return w.data, nil
@@ -364,7 +374,7 @@ func (u *uniqueRule) identity() string {
 // Restore replaces the values seen.
 func (v *validate) Restore(base []byte, increments [][]byte) error {
 	for _, u := range v.uniques {
-		u.keys, u.rows = newKeySet(u.window > 0), 0
+		u.reset()
 	}
 	if base != nil {
 		increments = append([][]byte{base}, increments...)
@@ -382,6 +392,7 @@ func (v *validate) Restore(base []byte, increments [][]byte) error {
 				return fmt.Errorf("state of a unique rule on %s, the node has %s", got, u.identity())
 			}
 			u.rows = int64(r.uint())
+			u.types = readKeyTypes(&r)
 			if err := u.keys.read(&r); err != nil {
 				return err
 			}

@@ -18,6 +18,7 @@ type ValidateConfig struct {
 	OnFailure  string        `yaml:"on_failure" enum:"dead_letter,drop,fail,warn" doc:"reaction of rules that state none"`
 	Schema     []TypedColumn `yaml:"schema" doc:"contract: mapping of columns that the rows must have to their types"`
 	Exact      bool          `yaml:"exact" doc:"the contract is complete: a column it does not name fails the run"`
+	MaxKeys    int64         `yaml:"max_keys" min:"0" resume:"ignore" doc:"values that a unique rule remembers at once; one more fails the run; 0: as many as memory holds"`
 	Vectorized *bool         `yaml:"vectorized" doc:"false forces the row interpreter; default true"`
 }
 
@@ -31,7 +32,7 @@ type Rule struct {
 	Regex      string   `yaml:"regex" doc:"RE2 pattern that occurs in the text; anchor it with ^ and $"`
 	InSet      []any    `yaml:"in_set" doc:"the allowed values"`
 	Unique     bool     `yaml:"unique" doc:"no earlier row that passed has the value"`
-	Window     int64    `yaml:"window" min:"0" doc:"rows that unique looks back; 0: all of the run"`
+	Window     int64    `yaml:"window" min:"0" doc:"rows that unique looks back; 0: all"`
 	Expression string   `yaml:"expression" example:"bid <= ask" doc:"expression that must not be false"`
 	OnFailure  string   `yaml:"on_failure" enum:"dead_letter,drop,fail,warn" doc:"reaction of this rule"`
 }
@@ -59,8 +60,12 @@ func Validate() Spec {
 			"Deletes pass unchecked: they often carry only their key. A refused or dropped upsert " +
 			"leaves the earlier version of the row in place. `unique` checks inserts only. With a " +
 			"`unique` rule rows are checked in order, one batch at a time, and the values seen " +
-			"survive a restart; without, the node runs in parallel.",
-	}, ValidateConfig{OnFailure: "dead_letter"}, newValidate).orderedFor(
+			"survive a restart; without, the node runs in parallel.\n\n" + continues +
+			"A `unique` rule remembers the values of `window` rows, or of all, in full: each takes memory " +
+			"as a key of `dedupe` does, and `max_keys` bounds them in the same way. Its columns keep their " +
+			"types for the whole run.",
+		Continues: true,
+	}, ValidateConfig{OnFailure: "dead_letter", MaxKeys: defaultMaxKeys}, newValidate).orderedFor(
 		func(config any) bool {
 			return slices.ContainsFunc(config.(*ValidateConfig).Rules, func(r Rule) bool { return r.Unique })
 		})
@@ -165,6 +170,9 @@ func (v *validate) Bind(in *batch.Schema) (Bound, error) {
 	for _, u := range v.uniques {
 		at, err := positionsOf(fmt.Sprintf("rules[%d]", u.rule), in, u.columns)
 		if err != nil {
+			return nil, err
+		}
+		if err := u.types.see(fmt.Sprintf("rules[%d]", u.rule), in, at); err != nil {
 			return nil, err
 		}
 		b.uniqueAt = append(b.uniqueAt, at)

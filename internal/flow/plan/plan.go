@@ -60,6 +60,7 @@ type Node struct {
 	Table        string // the only one this source reads; "" none or several
 	NewOperator  func(op.Env) (op.Operator, error)
 	Ordered      bool
+	Continues    bool // its state goes on in the next run where all its sources do
 	Interpret    bool // vectorized: false
 	NewSink      func(connector.Env) (connector.Sink, error)
 	SinkSpec     connector.SinkCapabilities

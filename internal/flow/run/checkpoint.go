@@ -58,7 +58,8 @@ func (a *attempt) restore(ctx context.Context) error {
 		w.restoreRows(nil)
 	}
 	a.epoch = a.manifest.Epoch
-	a.sweepState(a.manifest)
+	// Until the first commit of this run the one before may be what another document goes on from.
+	a.sweepState(a.manifest, found)
 	a.dead.reset(a.manifest.DeadAsked, a.manifest.DeadOther)
 	return nil
 }
@@ -159,7 +160,8 @@ func (a *attempt) gather(
 		Positions: map[string]map[string]partitionPosition{}, Tokens: map[string][][]byte{},
 		Redo:   map[string][]*redoObject{},
 		States: map[string]stateHistory{}, Fingerprints: a.workflow.fingerprints(),
-		Rows: map[string][3]int64{}, Began: a.manifest.Began, Schemas: a.workflow.targetSchemas(),
+		Rows: map[string][3]int64{}, Began: a.manifest.Began, BeganStates: a.manifest.BeganStates,
+		Schemas: a.workflow.targetSchemas(),
 	}
 	if a.decider != nil {
 		next.Decider = a.decider.node.ID

@@ -22,6 +22,7 @@ type manifest struct {
 	// Began are the positions at which incremental sources of this run began. The next run starts
 	// there for a source that was stopped before its end.
 	Began        map[string]map[string]partitionPosition `json:",omitempty"`
+	BeganStates  map[string]stateHistory                 `json:",omitempty"` // the states that belong to Began
 	Decider      string                                  `json:",omitempty"` // sink that decides; "": the catalog
 	Schemas      []targetSchema                          `json:",omitempty"`
 	Tokens       map[string][][]byte                     // sink -> token per writer

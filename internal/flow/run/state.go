@@ -118,16 +118,20 @@ func (a *attempt) loadObject(o stateObject) ([]byte, error) {
 	return data, nil
 }
 
-// sweepState deletes the state objects that the manifest does not name: those of earlier epochs and
+// sweepState deletes the state objects that the manifests do not name: those of earlier epochs and
 // runs, and of epochs that a crash kept from being committed. Redo files of this run are their
 // follower's, which writes to them all the time.
-func (a *attempt) sweepState(m *manifest) {
+func (a *attempt) sweepState(manifests ...*manifest) {
 	dir, files := a.workflow.stateDir(), a.workflow.cluster.config.FS
 	keep := map[string]bool{}
-	for _, h := range m.States {
-		keep[h.Base.Name] = true
-		for _, o := range h.Increments {
-			keep[o.Name] = true
+	for _, m := range manifests {
+		for _, states := range []map[string]stateHistory{m.States, m.BeganStates} {
+			for _, h := range states {
+				keep[h.Base.Name] = true
+				for _, o := range h.Increments {
+					keep[o.Name] = true
+				}
+			}
 		}
 	}
 	objects, err := files.List(dir)

@@ -70,7 +70,7 @@ func TestStateSurvivesACrashAtEveryOperation(t *testing.T) {
 	t.Logf("stopped at each of %d operations", stop-1)
 }
 
-// State objects that no manifest names are swept: those of a finished run when the next one begins,
+// State objects that no manifest names are swept: those of a finished run when the next one commits,
 // those of an epoch that was not committed when it is taken up again.
 func TestOldStateIsSwept(t *testing.T) {
 	b, disk := newBed(t), simfs.New()

@@ -218,11 +218,14 @@ func (w *Workflow) take(record Record) {
 	w.dead = newDeadLetters(record.ID, w.plan.Workflow.Execution)
 }
 
-// startManifest is the state before the first epoch of a run: incremental sources continue where
-// the run before, whose last manifest is previous, ended.
+// startManifest is the state before the first epoch of a run: incremental sources, and operators that
+// remember their rows, continue where the run before, whose last manifest is previous, ended.
 func (w *Workflow) startManifest(previous *manifest) *manifest {
 	m := &manifest{Version: manifestVersion, Positions: map[string]map[string]partitionPosition{}}
-	defer func() { m.Began = m.Positions }()
+	defer func() {
+		m.States = w.continued(previous, m.Positions)
+		m.Began, m.BeganStates = m.Positions, m.States
+	}()
 	now := w.fingerprints()
 	for _, n := range w.plan.Workflow.Nodes {
 		positions := previous.Positions[n.ID]
@@ -233,11 +236,8 @@ func (w *Workflow) startManifest(previous *manifest) *manifest {
 			w.log.Warn("source has changed since the last run; it starts anew", "node", n.ID)
 			continue
 		}
-		for _, p := range positions {
-			if p.Cut {
-				positions = previous.Began[n.ID]
-				break
-			}
+		if isCut(positions) {
+			positions = previous.Began[n.ID]
 		}
 		if len(positions) == 0 {
 			continue
@@ -249,6 +249,63 @@ func (w *Workflow) startManifest(previous *manifest) *manifest {
 		}
 	}
 	return m
+}
+
+func isCut(positions map[string]partitionPosition) bool {
+	for _, p := range positions {
+		if p.Cut {
+			return true
+		}
+	}
+	return false
+}
+
+// continued returns the states of the run before that belong to the positions its sources go on
+// from: of operators all of whose sources do.
+// invariant: state and positions that a run begins with are of one moment
+func (w *Workflow) continued(
+	previous *manifest, positions map[string]map[string]partitionPosition,
+) map[string]stateHistory {
+	states, now := map[string]stateHistory{}, w.fingerprints()
+	for _, n := range w.plan.Workflow.Nodes {
+		if !n.Continues || !n.Ordered {
+			continue
+		}
+		goesOn, cut := true, false
+		for _, source := range w.sourcesOf(n, map[string]bool{}) {
+			goesOn = goesOn && positions[source] != nil
+			cut = cut || isCut(previous.Positions[source])
+		}
+		history := previous.States[n.ID]
+		if cut {
+			history = previous.BeganStates[n.ID]
+		}
+		switch {
+		case !goesOn || history.empty():
+		case previous.Fingerprints[n.ID] != now[n.ID]:
+			w.log.Warn("operator has changed since the last run; its state starts anew", "node", n.ID)
+		default:
+			states[n.ID] = history
+		}
+	}
+	return states
+}
+
+// sourcesOf returns the ids of the sources whose rows reach a node.
+func (w *Workflow) sourcesOf(n *plan.Node, visited map[string]bool) []string {
+	if n.Kind == plan.Source {
+		return []string{n.ID}
+	}
+	var sources []string
+	for _, in := range n.Inputs {
+		for _, from := range w.plan.Workflow.Nodes {
+			if from.ID == in.Node && !visited[from.ID] {
+				visited[from.ID] = true
+				sources = append(sources, w.sourcesOf(from, visited)...)
+			}
+		}
+	}
+	return sources
 }
 
 func (w *Workflow) fingerprints() map[string]string {
