@@ -45,7 +45,8 @@ type Rejected struct {
 // Source reads one partition of a system.
 type Source interface {
 	// Open starts reading the partition after position (nil: from the start). It is called once,
-	// before Read. After a restart the engine makes a new Source.
+	// before Read. After a restart, and after a Read that failed with class Transient or Throttled,
+	// the engine makes a new Source and opens it behind the last chunk it took.
 	Open(ctx context.Context, partition Partition, position Position) error
 
 	// Read returns the next chunk, blocking until there is one, or io.EOF after the last. The

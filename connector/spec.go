@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/tapeline/tapeline/internal/vfs"
 )
@@ -95,9 +96,19 @@ type Env struct {
 	Dir      string  // state folder of the workflow; the node may keep files under Dir/Node
 	FS       FS      // file system for staged and durable files
 	Budget   *Budget // sources only
+	// Idle takes how long a Read waited for rows that did not exist yet; sources call Idled.
+	Idle func(waited time.Duration)
 	// Go runs f beside the caller's goroutine under the engine's supervision; f must end soon
 	// after ctx does, and its error fails the task.
 	Go func(name string, f func(ctx context.Context) error)
+}
+
+// Idled says that the source waited since then for rows that did not exist yet: by a rate, a poll
+// interval or the silence of the other side. It counts as neither work nor back-pressure.
+func (e Env) Idled(since time.Time) {
+	if e.Idle != nil {
+		e.Idle(time.Since(since))
+	}
 }
 
 // Budget is what one batch of a source may be. The engine updates it; a source asks before each

@@ -29,7 +29,9 @@ the server then repeats the records that have exactly this value is its choice; 
 removes them.
 
 Of statuses, 429 (and 403, 503 with Retry-After) asks to wait, other 5xx, 408, 425, timeouts and broken
-connections may pass, 401 and 403 are credentials, the rest is permanent.
+connections may pass, 401 and 403 are credentials, the rest is permanent. What may pass is asked for
+again in place, up to ten times in a row and not before Retry-After; then execution.restart_strategy
+decides. The first reading after a restart does not wait for ` + "`poll`" + `.
 
 **Webhook server.** With ` + "`listen`" + ` instead of ` + "`url`" + ` the source takes POST and PUT requests:
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -384,7 +385,10 @@ func (s *source) Close() error {
 	if !s.ended.Load() {
 		_ = s.session.conn.CancelRequest(ctx)
 	}
-	return s.session.conn.Conn().Close()
+	if err := s.session.conn.Conn().Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil // the server had closed it before
 }
 
 // NewDecode returns a worker's decoder.

@@ -37,7 +37,6 @@ type Policy struct {
 
 // Attempt is a failed call that will be repeated.
 type Attempt struct {
-	Op     string
 	Number int // of the failed call, from 1
 	Err    error
 	Wait   time.Duration // before the next call
@@ -45,8 +44,8 @@ type Attempt struct {
 
 // Do calls operate until it succeeds, fails for good, or the policy or ctx ends. A failure that
 // may not be repeated is returned as it is; otherwise the result wraps the last failure and, when
-// ctx ended, its cause. op names operation and object: "write orders".
-func (p Policy) Do(ctx context.Context, op string, operate func(context.Context) error) error {
+// ctx ended, its cause. The caller names operation and object.
+func (p Policy) Do(ctx context.Context, operate func(context.Context) error) error {
 	p = p.withDefaults()
 	s := &steps{policy: &p}
 	s.exponential = backoff.ExponentialBackOff{
@@ -66,7 +65,7 @@ func (p Policy) Do(ctx context.Context, op string, operate func(context.Context)
 		backoff.WithMaxElapsedTime(p.MaxElapsed),
 		backoff.WithNotify(func(err error, wait time.Duration) {
 			if p.OnRetry != nil {
-				p.OnRetry(Attempt{Op: op, Number: s.attempts, Err: err, Wait: wait})
+				p.OnRetry(Attempt{Number: s.attempts, Err: err, Wait: wait})
 			}
 		}))
 	switch {
@@ -75,12 +74,11 @@ func (p Policy) Do(ctx context.Context, op string, operate func(context.Context)
 	case !retryable(s.last):
 		return s.last
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s: stopped after attempt %d: %w: %w",
-			op, s.attempts, context.Cause(ctx), s.last)
+		return fmt.Errorf("stopped after attempt %d: %w: %w", s.attempts, context.Cause(ctx), s.last)
 	case s.attempts == 1:
 		return s.last
 	}
-	return fmt.Errorf("%s: gave up after %d attempts: %w", op, s.attempts, s.last)
+	return fmt.Errorf("gave up after %d attempts: %w", s.attempts, s.last)
 }
 
 // withDefaults fills the zero fields.

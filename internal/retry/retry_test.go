@@ -38,7 +38,7 @@ func TestStepsWithoutJitter(t *testing.T) {
 		}
 		operate, calls := failing(errDown, errDown, errDown, errDown, errDown)
 		start := time.Now()
-		if err := p.Do(t.Context(), "write orders", operate); err != nil {
+		if err := p.Do(t.Context(), operate); err != nil {
 			t.Fatal(err)
 		}
 		want := []time.Duration{1e9, 2e9, 4e9, 5e9, 5e9}
@@ -68,7 +68,7 @@ func TestFullJitterStaysBelowTheStep(t *testing.T) {
 				step *= 2
 			},
 		}
-		err := p.Do(t.Context(), "write", func(context.Context) error { return errDown })
+		err := p.Do(t.Context(), func(context.Context) error { return errDown })
 		if !errors.Is(err, io.ErrUnexpectedEOF) || fault.ClassOf(err) != fault.Transient {
 			t.Errorf("got %v of class %v, want the last failure", err, fault.ClassOf(err))
 		}
@@ -91,7 +91,7 @@ func TestWhatIsNotRepeated(t *testing.T) {
 	}
 	for _, want := range cases {
 		operate, calls := failing(want)
-		if got := (retry.Policy{}).Do(t.Context(), "write", operate); !errors.Is(got, want) || *calls != 1 {
+		if got := (retry.Policy{}).Do(t.Context(), operate); !errors.Is(got, want) || *calls != 1 {
 			t.Errorf("got %v after %d calls, want the failure as it is after 1", got, *calls)
 		}
 	}
@@ -101,7 +101,7 @@ func TestAfterIsHonoured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		operate, _ := failing(fault.Throttle(time.Minute, "get", io.EOF))
 		start := time.Now()
-		if err := (retry.Policy{}).Do(t.Context(), "get", operate); err != nil {
+		if err := (retry.Policy{}).Do(t.Context(), operate); err != nil {
 			t.Fatal(err)
 		}
 		if got := time.Since(start); got != time.Minute {
@@ -114,8 +114,8 @@ func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := retry.Policy{Initial: time.Second, Jitter: retry.None, MaxAttempts: 3}
 		operate, calls := failing(errDown, errDown, errDown, errDown)
-		err := p.Do(t.Context(), "write orders", operate)
-		want := "write orders: gave up after 3 attempts: dial: unexpected EOF"
+		err := p.Do(t.Context(), operate)
+		want := "gave up after 3 attempts: dial: unexpected EOF"
 		if err == nil || err.Error() != want || *calls != 3 {
 			t.Errorf("got %v after %d calls, want %q after 3", err, *calls, want)
 		}
@@ -124,7 +124,7 @@ func TestLimits(t *testing.T) {
 			Initial: time.Second, Jitter: retry.None, MaxAttempts: -1, MaxElapsed: time.Minute,
 		}
 		start := time.Now()
-		err = p.Do(t.Context(), "write", func(context.Context) error { return errDown })
+		err = p.Do(t.Context(), func(context.Context) error { return errDown })
 		if got := time.Since(start); err == nil || got > time.Minute || got < 31*time.Second {
 			t.Errorf("got %v after %v, want a failure within a minute", err, got)
 		}
@@ -138,7 +138,7 @@ func TestStopEndsTheWait(t *testing.T) {
 		time.AfterFunc(90*time.Second, func() { cancel(cause) })
 		p := retry.Policy{Initial: time.Minute, Jitter: retry.None}
 		start := time.Now()
-		err := p.Do(ctx, "write", func(context.Context) error { return errDown })
+		err := p.Do(ctx, func(context.Context) error { return errDown })
 		if !errors.Is(err, cause) || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("got %v, want the cause and the last failure", err)
 		}
@@ -156,7 +156,7 @@ func TestBreaker(t *testing.T) {
 		}
 		calls := 0
 		fail := func(err error) error {
-			return p.Do(t.Context(), "write", func(context.Context) error { calls++; return err })
+			return p.Do(t.Context(), func(context.Context) error { calls++; return err })
 		}
 		_ = fail(errDown)
 		_ = fail(errDown)

@@ -184,12 +184,7 @@ func (t *task) openSource(ctx context.Context) error {
 }
 
 func (t *task) openPartition(ctx context.Context, id string, start partitionPosition) error {
-	n := t.stage.Source
-	source, err := n.NewSource(t.attempt.env(n, t.attempt.budgetOf(n)))
-	if err != nil {
-		return nodeError(n, err)
-	}
-	r, err := openReader(ctx, t, source, start, id)
+	r, err := openReader(ctx, t, start, id)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 // Package run executes plans: Cluster (all workflows of a process), Workflow (life cycle, attempts,
 // checkpoints) and Task (one stage of a plan), three flat layers with a typed mailbox each.
 //
-// Path of one chunk: reader.loop (Source.Read) -> task.intake (numbers it) -> worker.process
+// Path of one chunk: reader.read (Source.Read, readAgain) -> task.intake (numbers it) -> worker.process
 // (decode, operators, encode) -> task.sequence (back in order) -> writer.write (retry, Sink.Write)
 // or edge.send -> lease.drop (memory and credits return to the reader).
 // Path of one checkpoint: workflow.checkpoint -> barrier through mailboxes and edges ->

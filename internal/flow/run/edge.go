@@ -19,10 +19,11 @@ const (
 type item struct {
 	input   int // index of the reader or edge
 	chunk   connector.Chunk
-	read    time.Time // by a reader
-	rows    int       // logical rows of a decoded chunk; 0 while undecoded
-	grant   *grant    // the memory it holds
-	release func()    // returns memory and credits; called once by whoever is done with the chunk
+	read    time.Time   // by a reader
+	source  *openSource // of a reader: where the chunk is from
+	rows    int         // logical rows of a decoded chunk; 0 while undecoded
+	grant   *grant      // the memory it holds
+	release func()      // returns memory and credits; called once by whoever is done with the chunk
 	barrier *connector.Epoch
 	end     bool // reader only: io.EOF
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
 
@@ -18,40 +20,83 @@ type reader struct {
 	task      *task
 	node      *plan.Node
 	index     int
-	source    connector.Source
 	partition connector.Partition
-	budget    *connector.Budget
 	meter     *meter
 	ended     bool
 	cut       bool // a process before this one found that nobody wants more
 	finished  atomic.Bool
 	position  connector.Position // task loop: after the last chunk taken
-	opened    bool
-	context   context.Context //nolint:containedctx // ends the reader alone, as the attempt's ends all
+	context   context.Context    //nolint:containedctx // ends the reader alone, as the attempt's ends all
 	cancel    context.CancelFunc
-	decoder   connector.Decoder
-	asked     time.Time // loop: when it called Read
+
+	// The reader's own:
+	source *openSource        // nil: closed
+	handed connector.Position // after the last chunk handed over
+	begun  bool               // there was one in this attempt
+	asked  time.Time          // when it called Read
+	idled  atomic.Int64       // ns that Read waited for rows to come into being
+
+	mu    sync.Mutex
+	acked *openSource    // takes acknowledgements: source, but not while it closes
+	acks  sync.WaitGroup // under way, begun under mu
+}
+
+// openSource is one opening of a reader's source. What it delivered, its own decoder decodes.
+type openSource struct {
+	connector.Source
+	decoder connector.Decoder // nil: it delivers batches
 }
 
 // openReader opens one partition at its restored position.
 func openReader(
-	ctx context.Context, t *task, source connector.Source, start partitionPosition, id string,
+	ctx context.Context, t *task, start partitionPosition, id string,
 ) (*reader, error) {
 	n := t.stage.Source
 	r := &reader{
-		task: t, node: n, index: len(t.readers), source: source, ended: start.Ended, cut: start.Cut,
+		task: t, node: n, index: len(t.readers), ended: start.Ended, cut: start.Cut,
 		partition: connector.Partition{ID: id, Spec: start.Spec}, position: start.Position,
-		meter: t.meters[0], budget: t.attempt.budgetOf(n),
+		handed: start.Position, meter: t.meters[0],
 	}
-	r.decoder, _ = source.(connector.Decoder)
 	if r.ended {
 		return r, nil
 	}
-	if err := source.Open(ctx, r.partition, start.Position); err != nil {
-		return nil, nodeError(n, errors.Join(fmt.Errorf("open: %w", err), source.Close()))
+	if err := r.open(ctx); err != nil {
+		return nil, nodeError(n, err)
 	}
-	r.opened = true
 	return r, nil
+}
+
+// open makes the source and opens it behind the last chunk handed over.
+func (r *reader) open(ctx context.Context) error {
+	env := r.task.attempt.env(r.node, r.task.attempt.budgetOf(r.node))
+	env.Idle = func(waited time.Duration) { r.idled.Add(int64(waited)) }
+	source, err := r.node.NewSource(env)
+	if err != nil {
+		return err
+	}
+	if err := source.Open(ctx, r.partition, r.handed); err != nil {
+		return errors.Join(fmt.Errorf("open: %w", err), source.Close())
+	}
+	r.source = &openSource{Source: source}
+	r.source.decoder, _ = source.(connector.Decoder)
+	r.mu.Lock()
+	r.acked = r.source
+	r.mu.Unlock()
+	return nil
+}
+
+// shut closes the source once no acknowledgement is on its way to it.
+func (r *reader) shut() error {
+	r.mu.Lock()
+	r.acked = nil
+	r.mu.Unlock()
+	r.acks.Wait()
+	if r.source == nil {
+		return nil
+	}
+	source := r.source
+	r.source = nil
+	return source.Close()
 }
 
 // prepare makes the context that stop ends; it comes before loop and before any stop.
@@ -81,14 +126,17 @@ func (r *reader) loop(context.Context) error {
 //go:noinline
 func (r *reader) read() (*item, error) {
 	r.asked = time.Now()
-	return r.took(r.source.Read(r.context))
+	return r.took(r.source.Source.Read(r.context))
 }
 
 // took waits until the workflow's memory has room for what was read; an idle source holds none.
 //
 //go:noinline
 func (r *reader) took(chunk connector.Chunk, err error) (*item, error) {
-	r.meter.Busy(r.asked)
+	r.worked()
+	if fault.ClassOf(err).Retryable() && r.repeatable() {
+		chunk, err = r.readAgain(r.context, err)
+	}
 	it := &item{input: r.index, chunk: chunk}
 	switch {
 	case errors.Is(err, io.EOF):
@@ -110,7 +158,41 @@ func (r *reader) took(chunk connector.Chunk, err error) (*item, error) {
 	r.meter.Blocked(it.read)
 	r.meter.Bytes.Add(size)
 	it.release = it.grant.release
+	it.source = r.source
+	r.handed, r.begun = it.chunk.Position, true
 	return it, nil
+}
+
+// worked counts the last Read. Waiting for rows that are not there yet is no work.
+func (r *reader) worked() {
+	r.meter.BusyNanos.Add(int64(time.Since(r.asked)) - r.idled.Swap(0))
+}
+
+// repeatable reports whether a new source can go on behind what was handed over.
+func (r *reader) repeatable() bool {
+	return !r.begun || r.handed != nil && r.node.SourceSpec.Resumable
+}
+
+// readAgain repeats a Read that failed. The source may have lost its place with its connection, so
+// each repetition opens a new one behind the last chunk handed over.
+func (r *reader) readAgain(ctx context.Context, failure error) (chunk connector.Chunk, err error) {
+	err = r.task.attempt.workflow.retry(ctx, r.node, "read", func(ctx context.Context) error {
+		if err := failure; err != nil {
+			failure = nil
+			return err
+		}
+		if err := r.shut(); err != nil {
+			r.task.attempt.log.Warn("source did not close", "node", r.node.ID, "error", err)
+		}
+		if err := r.open(ctx); err != nil {
+			return err
+		}
+		r.asked = time.Now()
+		chunk, err = r.source.Read(ctx)
+		r.worked()
+		return err
+	})
+	return chunk, err
 }
 
 func (r *reader) hand(ctx context.Context, it *item) error {
@@ -163,17 +245,23 @@ func (r *reader) stop() {
 // ack tells the source what is committed.
 // invariant: ack after commit
 func (r *reader) ack(ctx context.Context, p connector.Position) {
-	if p == nil || !r.opened {
+	r.mu.Lock()
+	source := r.acked
+	if p == nil || source == nil {
+		r.mu.Unlock()
 		return
 	}
-	if err := r.source.Ack(ctx, p); err != nil {
+	r.acks.Add(1)
+	r.mu.Unlock()
+	defer r.acks.Done()
+	if err := source.Ack(ctx, p); err != nil {
 		r.task.attempt.log.Warn("source did not take the acknowledgement",
 			"node", r.node.ID, "error", err)
 	}
 }
 
 func (r *reader) close() {
-	if err := r.source.Close(); err != nil {
+	if err := r.shut(); err != nil {
 		r.task.attempt.log.Warn("source did not close", "node", r.node.ID, "error", err)
 	}
 }

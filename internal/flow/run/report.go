@@ -34,7 +34,8 @@ type Report struct {
 	Error         string           `json:"error,omitempty"`
 }
 
-// NodeReport is what one node did. Busy and blocked add up over parallel workers.
+// NodeReport is what one node did. Busy and blocked add up over parallel workers. Blocked is waiting
+// for other nodes, or to repeat a call; a source that waits for rows to come into being is neither.
 type NodeReport struct {
 	ID             string  `json:"id"`
 	Type           string  `json:"type"`

@@ -17,13 +17,19 @@ import (
 // worker runs the parallel part of a stage: decode, operators, encode. It holds scratch of its own.
 type worker struct {
 	task    *task
-	decode  []connector.DecodeFunc // per reader; nil entries deliver batches
+	decode  []sourceDecode // per reader
 	chain   []*boundOperator
 	encode  connector.EncodeFunc
 	gate    gate          // before encode
 	seen    *batch.Schema // of the source's last chunk
 	current []part        // scratch
 	next    []part
+}
+
+// sourceDecode is the decoding of one reader's chunks, made anew when its source was.
+type sourceDecode struct {
+	of   *openSource
+	call connector.DecodeFunc
 }
 
 // boundOperator is one operator of a chain with its binding to the last schema seen.
@@ -37,14 +43,7 @@ type boundOperator struct {
 }
 
 func newWorker(t *task) *worker {
-	w := &worker{task: t}
-	for _, r := range t.readers {
-		var decode connector.DecodeFunc
-		if r.decoder != nil {
-			decode = r.decoder.NewDecode()
-		}
-		w.decode = append(w.decode, decode)
-	}
+	w := &worker{task: t, decode: make([]sourceDecode, len(t.readers))}
 	// Encoding after an ordered operator would have to wait for it, so plan cuts the stage there.
 	if len(t.writers) > 0 && t.writers[0].encoder != nil {
 		w.encode = t.writers[0].encoder.NewEncode()
@@ -131,9 +130,13 @@ func (w *worker) charge(j *job, input *batch.Batch) {
 func (w *worker) read(j *job, chunk connector.Chunk) (connector.Chunk, error) {
 	r := w.task.readers[j.input]
 	before := time.Now()
-	if decode := w.decode[j.input]; decode != nil && chunk.Batch == nil {
+	if j.source.decoder != nil && chunk.Batch == nil {
+		decode := &w.decode[j.input]
+		if decode.of != j.source {
+			*decode = sourceDecode{j.source, j.source.decoder.NewDecode()}
+		}
 		var err error
-		if chunk, err = decode(chunk); err != nil {
+		if chunk, err = decode.call(chunk); err != nil {
 			return chunk, nodeError(r.node, fmt.Errorf("decode: %w", err))
 		}
 		r.meter.worked(before)

@@ -508,17 +508,30 @@ func (w *Workflow) noteCheckpoint(epoch connector.Epoch, manifestBytes int, m *m
 	w.last = last
 }
 
-// retry repeats a sink's call while its error's class allows.
+// retry repeats a call of a connector, "read" or "write", while its error's class allows. The waits
+// count as blocked, by the other system.
 func (w *Workflow) retry(
-	ctx context.Context, n *plan.Node, call func(context.Context) error,
+	ctx context.Context, n *plan.Node, op string, call func(context.Context) error,
 ) error {
 	m := w.meters[n]
+	var waiting time.Time
+	waited := func() {
+		if !waiting.IsZero() {
+			m.Blocked(waiting)
+			waiting = time.Time{}
+		}
+	}
+	defer waited()
 	policy := retry.Policy{OnRetry: func(a retry.Attempt) {
 		m.Retries.Add(1)
-		w.log.Warn("write failed, will repeat", "node", n.ID, "attempt", a.Number,
+		w.log.Warn("call failed, will repeat", "node", n.ID, "call", op, "attempt", a.Number,
 			"wait", a.Wait, "error", a.Err)
+		waiting = time.Now()
 	}}
-	return policy.Do(ctx, "write", call)
+	return policy.Do(ctx, func(ctx context.Context) error {
+		waited()
+		return call(ctx)
+	})
 }
 
 // retire frees an operator and keeps its warnings.

@@ -216,14 +216,14 @@ func (w *writer) writeChunk(ctx context.Context, chunk connector.Chunk) error {
 
 // call makes one Sink.Write under the workflow's retry policy. The rows are those of parts.
 func (w *writer) call(ctx context.Context, chunk connector.Chunk, parts []connector.Chunk) error {
-	before := time.Now()
-	defer w.meter.Busy(before)
-	err := w.task.attempt.workflow.retry(ctx, w.node, func(ctx context.Context) error {
+	err := w.task.attempt.workflow.retry(ctx, w.node, "write", func(ctx context.Context) error {
+		defer w.meter.Busy(time.Now())
 		return w.sink.Write(ctx, chunk)
 	})
 	if w.follows == nil {
 		return err
 	}
+	defer w.meter.Busy(time.Now())
 	for i := range parts {
 		if err = w.follows.keep(parts[i], err); err != nil {
 			break

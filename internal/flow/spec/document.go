@@ -46,7 +46,7 @@ type Execution struct {
 	BatchSize          BatchSize       `yaml:"batch_size" doc:"rows per batch: one number, or bounds to adapt between"`
 	Parallelism        int             `yaml:"parallelism" min:"0" max:"1024" doc:"workers per stage" fallback:"0: as many as the machine has cores"`
 	CheckpointInterval time.Duration   `yaml:"checkpoint_interval" max:"24h" doc:"time between checkpoints; 0 takes one at the end only"`
-	RestartStrategy    RestartStrategy `yaml:"restart_strategy" doc:"what happens after a failure; when not set, a run without a checkpoint fails at once where a source or sink cannot be opened"`
+	RestartStrategy    RestartStrategy `yaml:"restart_strategy" doc:"what happens after a failure that up to ten repetitions of a read or write in place did not heal; when not set, a run without a checkpoint fails at once where a source or sink cannot be opened"`
 	MemoryLimit        connector.Size  `yaml:"memory_limit" doc:"memory for rows in flight and their garbage; a process takes about 64 MB besides" fallback:"256MiB"`
 	CPU                float64         `yaml:"cpu" min:"0" max:"4096" doc:"cores to use at most" fallback:"0: all"`
 	Linger             time.Duration   `yaml:"linger" max:"1h" doc:"longest wait of a row for its batch to fill"`
