@@ -246,3 +246,28 @@ func BenchmarkThreeColumns(b *testing.B) {
 	}
 	b.ReportMetric(float64(rows)/b.Elapsed().Seconds()/1e6, "Mrows/s")
 }
+
+// TestWaitingIsIdle: waiting for the timetable is told to the engine, so that it is no work.
+func TestWaitingIsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var idle time.Duration
+		source, err := Connector().Source.New(connector.Env{
+			Budget: connector.NewBudget(connector.Limits{Rows: 10, Bytes: 1 << 20, Age: time.Hour}),
+			Idle:   func(waited time.Duration) { idle += waited },
+		}, &Config{Rows: 30, Rate: 1, Fields: []FieldConfig{{Name: "id", Short: "sequence"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := source.Open(t.Context(), connector.Partition{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := source.Read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if idle != 29*time.Second {
+			t.Errorf("%v of 29 s of waiting are called idle", idle)
+		}
+	})
+}

@@ -16,8 +16,7 @@ import (
 
 type source struct {
 	cfg    Config
-	node   string
-	budget *connector.Budget
+	env    connector.Env
 	fields []field
 	schema *batch.Schema
 	width  int // bytes of a row, about
@@ -56,7 +55,7 @@ func newSource(env connector.Env, cfg *Config) (connector.Source, error) {
 		}
 	}
 	s := &source{
-		cfg: *cfg, node: env.Node, budget: env.Budget, fields: fields, closed: make(chan struct{}),
+		cfg: *cfg, env: env, fields: fields, closed: make(chan struct{}),
 	}
 	columns := make([]batch.Field, len(fields))
 	for i := range fields {
@@ -105,7 +104,7 @@ func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
 	if err := ctx.Err(); err != nil {
 		return connector.Chunk{}, err
 	}
-	limits := s.budget.Limits()
+	limits := s.env.Budget.Limits()
 	rows := int64(max(1, min(limits.Rows, limits.Bytes/s.width)))
 	if s.cfg.Rows > 0 {
 		rows = min(rows, s.cfg.Rows-s.next)
@@ -138,6 +137,7 @@ func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
 func (s *source) waitDue(ctx context.Context, rows int64, age time.Duration) (int64, error) {
 	wanted := min(rows, 1+int64(age.Seconds()*s.cfg.Rate))
 	if wait := time.Until(s.dueAt(s.next + wanted - 1)); wait > 0 {
+		defer s.env.Idled(time.Now())
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
@@ -170,7 +170,7 @@ func (s *source) decode(chunk connector.Chunk) (connector.Chunk, error) {
 		columns[i] = s.fields[i].column(&mem.columns[i], w)
 	}
 	chunk.Batch = batch.New(s.schema, columns, w.rows).
-		WithOrigin(&batch.Origin{Name: s.node, Record: w.from + 1})
+		WithOrigin(&batch.Origin{Name: s.env.Node, Record: w.from + 1})
 	chunk.Payload = nil
 	release := chunk.Release
 	chunk.Release = func() {

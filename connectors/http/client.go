@@ -27,6 +27,7 @@ type client struct {
 	base     *url.URL
 	secrets  []string  // never printed, also when a server repeats them
 	free     time.Time // rate limit: when the next request may go
+	idle     func(since time.Time)
 }
 
 // request is what differs between the requests of a client.
@@ -51,7 +52,9 @@ func newClient(cfg ClientConfig) (*client, error) {
 	if err != nil {
 		return nil, errors.New("url: not a URL")
 	}
-	c := &client{cfg: cfg, base: base, maxBytes: int64(cfg.MaxBodyBytes)}
+	c := &client{
+		cfg: cfg, base: base, maxBytes: int64(cfg.MaxBodyBytes), idle: func(time.Time) {},
+	}
 	if c.maxBytes == 0 {
 		c.maxBytes = defaultPageBytes
 	}
@@ -206,8 +209,20 @@ func (c *client) pace(ctx context.Context) error {
 		c.free = now
 	}
 	wait := c.free.Sub(now)
-	c.free = c.free.Add(time.Duration(float64(time.Second) / c.cfg.RateLimit))
+	c.free = c.free.Add(c.interval())
+	defer c.idle(now)
 	return sleep(ctx, wait)
+}
+
+// resume keeps the rate limit where another client may have made a request just now.
+func (c *client) resume() {
+	if c.cfg.RateLimit > 0 {
+		c.free = time.Now().Add(c.interval())
+	}
+}
+
+func (c *client) interval() time.Duration {
+	return time.Duration(float64(time.Second) / c.cfg.RateLimit)
 }
 
 func sleep(ctx context.Context, wait time.Duration) error {

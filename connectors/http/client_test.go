@@ -456,3 +456,31 @@ func FuzzLinkNext(f *testing.F) {
 		}
 	})
 }
+
+// A source that is opened again at the end of a reading, as after a first page that failed, does not
+// wait for the poll interval; nor does it forget the rate limit.
+func TestOpenedAgainBetweenPolls(t *testing.T) {
+	var requests atomic.Int64
+	base := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		requests.Add(1)
+		io.WriteString(w, `[{"id":1}]`)
+	})
+	cfg := sourceConfig(func(c *SourceConfig) {
+		c.URL, c.Poll, c.RateLimit = base, time.Hour, 20
+		c.Incremental = IncrementalConfig{Field: "id", Param: "since"}
+	})
+	var idle atomic.Int64
+	e := env(usual(), "r")
+	e.Idle = func(d time.Duration) { idle.Add(int64(d)) }
+	end := read(t, open(t, cfg, e, nil), 1).at
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	began := time.Now()
+	if _, err := open(t, cfg, e, end).Read(ctx); err != nil || requests.Load() != 2 {
+		t.Fatalf("%d requests, want a second at once: %v", requests.Load(), err)
+	}
+	const interval = 50 * time.Millisecond
+	if took := time.Since(began); took < interval || idle.Load() < int64(interval)*9/10 {
+		t.Errorf("the rate limit was kept for %v, %v of it called idle", took, time.Duration(idle.Load()))
+	}
+}

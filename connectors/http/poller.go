@@ -9,6 +9,7 @@ import (
 	"maps"
 	nethttp "net/http"
 	"slices"
+	"time"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
@@ -24,6 +25,7 @@ type poller struct {
 
 	at   position
 	page *openPage // being handed over
+	rest time.Time // when the last reading of all pages ended here; zero: none did
 	last uint64    // hash of the page before
 	seed maphash.Seed
 
@@ -48,6 +50,7 @@ func newPoller(env connector.Env, cfg *SourceConfig) (connector.Source, error) {
 	if s.client, err = newClient(cfg.ClientConfig); err != nil {
 		return nil, problem("configure http source", []error{err})
 	}
+	s.client.idle = env.Idled
 	s.client.keep(slices.Collect(maps.Values(cfg.Query))...)
 	if s.format, err = newFormat(&s.cfg); err != nil {
 		return nil, err
@@ -72,6 +75,7 @@ func (s *poller) Open(_ context.Context, _ connector.Partition, at connector.Pos
 		return &connector.Error{Op: "open http source", Class: connector.Permanent, Err: err}
 	}
 	s.at = p
+	s.client.resume()
 	if p.Run == s.env.Run {
 		return nil
 	}
@@ -105,7 +109,7 @@ func (s *poller) Read(ctx context.Context) (connector.Chunk, error) {
 			if s.cfg.Poll == 0 {
 				return connector.Chunk{Position: s.at.encode()}, io.EOF
 			}
-			if err := sleep(ctx, s.cfg.Poll); err != nil {
+			if err := s.wait(ctx); err != nil {
 				return connector.Chunk{}, s.stopped(err)
 			}
 			s.at = s.at.again(s.cfg.Pagination.Keep)
@@ -114,6 +118,17 @@ func (s *poller) Read(ctx context.Context) (connector.Chunk, error) {
 			return connector.Chunk{}, s.stopped(err)
 		}
 	}
+}
+
+// wait lets the poll interval pass. A position of another source tells no time: its next reading
+// begins at once, as one whose first page failed must not wait again.
+func (s *poller) wait(ctx context.Context) error {
+	if s.rest.IsZero() {
+		return ctx.Err()
+	}
+	before := time.Now()
+	defer s.env.Idled(before)
+	return sleep(ctx, s.rest.Add(s.cfg.Poll).Sub(before))
 }
 
 // stopped turns the end by Close into that of the source.
@@ -223,6 +238,9 @@ func (s *poller) leave() {
 	s.page.end()
 	s.at = s.page.next
 	s.page = nil
+	if s.at.Done {
+		s.rest = time.Now()
+	}
 }
 
 // Ack does nothing: the server keeps its records.

@@ -143,13 +143,22 @@ func (s *receiver) Read(ctx context.Context) (connector.Chunk, error) {
 			s.decode(taken)
 			continue
 		}
-		select {
-		case <-s.arrive:
-		case <-s.quit:
-			return connector.Chunk{}, io.ErrClosedPipe
-		case <-ctx.Done():
-			return connector.Chunk{}, ctx.Err()
+		if err := s.wait(ctx); err != nil {
+			return connector.Chunk{}, err
 		}
+	}
+}
+
+// wait returns when the queue may have something.
+func (s *receiver) wait(ctx context.Context) error {
+	defer s.env.Idled(time.Now())
+	select {
+	case <-s.arrive:
+		return nil
+	case <-s.quit:
+		return io.ErrClosedPipe
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
