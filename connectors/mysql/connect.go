@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net"
@@ -125,7 +124,8 @@ func classify(op string, err error) error {
 		out.Class, out.Hint = classOf(server.Number)
 	case errors.Is(err, engine.ErrPktTooLarge):
 		out.Class, out.Hint = connector.Data, "raise max_allowed_packet on the server"
-	case errors.Is(err, driver.ErrBadConn), errors.Is(err, engine.ErrInvalidConn):
+	default:
+		out.Hint = sqlkit.NetworkHint(err)
 	}
 	return out
 }

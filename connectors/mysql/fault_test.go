@@ -132,3 +132,13 @@ func TestLockWait(t *testing.T) {
 	s.Checkpoint(1)
 	f.Expect("SELECT id, name FROM people WHERE id < 10 ORDER BY id", "1|again", "2|again")
 }
+
+// TestUnreachable: the remedy is named, and no letter of the text is taken for the password.
+func TestUnreachable(t *testing.T) {
+	_, err := connect(t.Context(), Connection{ConnectionString: "mysql://u:t@127.0.0.1:1/d"})
+	const want = "connect to 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused " +
+		"(no server listens there: start it or correct host and port)"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,9 +61,44 @@ func connect(ctx context.Context, c Connection, node string) (*session, error) {
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, classify(fmt.Sprintf("connect to %s:%d", config.Host, config.Port),
-			sqlkit.Redact(err, config.Password))
+			sqlkit.Redact(dialError(err), config.Password))
 	}
 	return &session{conn: conn, secret: config.Password}, nil
+}
+
+// dialErrors are the failures of all attempts to connect: one an address, with and without TLS.
+type dialErrors struct {
+	texts []string
+	error
+}
+
+func (e *dialErrors) Error() string { return strings.Join(e.texts, "; ") }
+
+func (e *dialErrors) Unwrap() error { return e.error }
+
+// dialError says once what several attempts met; the operation names user and server already.
+func dialError(err error) error {
+	failed, ok := errors.AsType[*pgconn.ConnectError](err)
+	if !ok {
+		return err
+	}
+	out := &dialErrors{error: err}
+	attempts := []error{failed.Unwrap()}
+	if several, ok := attempts[0].(interface{ Unwrap() []error }); ok {
+		attempts = several.Unwrap()
+	}
+	for _, attempt := range attempts {
+		text := attempt.Error()
+		if network, ok := errors.AsType[*net.OpError](attempt); ok && network.Op == "dial" {
+			text = network.Error()
+		} else if name, ok := errors.AsType[*net.DNSError](attempt); ok {
+			text = name.Error()
+		}
+		if !slices.Contains(out.texts, text) {
+			out.texts = append(out.texts, text)
+		}
+	}
+	return out
 }
 
 func (s *session) close() {
@@ -123,13 +159,11 @@ func classify(op string, err error) error {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	out := &connector.Error{Op: op, Class: connector.Transient, Err: err}
-	var server *pgconn.PgError
-	var network net.Error
-	switch {
-	case errors.As(err, &server):
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		out.Class, out.Hint = classOf(server.Code)
 		out.Err = serverError{server}
-	case errors.As(err, &network), pgconn.SafeToRetry(err):
+	} else {
+		out.Hint = sqlkit.NetworkHint(err)
 	}
 	return out
 }

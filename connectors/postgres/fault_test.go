@@ -156,3 +156,22 @@ func TestInfiniteMoments(t *testing.T) {
 		f.exec("DELETE FROM log WHERE id = 0")
 	}
 }
+
+// TestUnreachable: what all attempts met is said once, with the remedy, and with no letter of it taken
+// for the password.
+func TestUnreachable(t *testing.T) {
+	const remedy = " (no server listens there: start it or correct host and port)"
+	for address, want := range map[string]string{
+		"postgres://u:tc@127.0.0.1:1/d": "connect to 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: " +
+			"connection refused" + remedy,
+		"host=127.0.0.1 port=1 user=u password='t c'": "connect to 127.0.0.1:1: dial tcp 127.0.0.1:1: " +
+			"connect: connection refused" + remedy,
+		"postgres://u:t@127.0.0.1:1,127.0.0.1:2/d": "connect to 127.0.0.1:1: dial tcp 127.0.0.1:1: " +
+			"connect: connection refused; dial tcp 127.0.0.1:2: connect: connection refused" + remedy,
+	} {
+		_, err := connect(t.Context(), Connection{ConnectionString: address}, "n")
+		if err == nil || err.Error() != want || fault.ClassOf(err) != fault.Transient {
+			t.Errorf("%s: class %s, got %v, want %q", address, fault.ClassOf(err), err, want)
+		}
+	}
+}
