@@ -65,9 +65,9 @@ func fromURL(text string) (map[string]any, error) {
 const page = `Rows leave and enter the server by binary ` + "`COPY`" + `, from and to columns.
 
 **Source.** One read-only snapshot per run (per partition when read in parallel). A table is read
-in physical order and a position is the last row's ctid: after a crash reading continues behind
-that row, in a new snapshot. Rows updated in between may have moved: they can be read twice or
-missed; rows that nobody touched come exactly once. With ` + "`incremental.column`" + ` rows come
+in physical order and a position is the last row's ctid: after a crash or a lost connection reading
+continues behind that row, in a new snapshot. Rows updated in between may have moved: they can be read
+twice or missed; rows that nobody touched come exactly once. With ` + "`incremental.column`" + ` rows come
 ordered by that column, then by the primary key (without one: by ctid, for views by count). ` +
 	sqlkit.IncrementalDoc + `
 
