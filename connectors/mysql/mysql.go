@@ -1,9 +1,7 @@
 package mysql
 
 import (
-	"fmt"
-	"net/url"
-	"strings"
+	engine "github.com/go-sql-driver/mysql"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/sqlkit"
@@ -59,29 +57,13 @@ func Connector() connector.Connector {
 	}
 }
 
-// fromURL splits mysql://user@host/db?table=t into connection_string and config keys.
+// fromURL splits mysql://user@host/db?table=t, or the driver's own form before ?table=, into
+// connection_string and config keys.
 func fromURL(text string) (map[string]any, error) {
-	parsed, err := url.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("not a mysql:// URL")
-	}
-	config := map[string]any{}
-	query := parsed.Query()
-	for _, key := range []string{"table", "query", "where", "mode", "schema"} {
-		if query.Has(key) {
-			config[key] = query.Get(key)
-			query.Del(key)
-		}
-	}
-	for _, key := range []string{"key", "columns"} {
-		if query.Has(key) {
-			config[key] = strings.Split(query.Get(key), ",")
-			query.Del(key)
-		}
-	}
-	parsed.RawQuery = query.Encode()
-	config["connection_string"] = parsed.String()
-	return config, nil
+	return sqlkit.SplitAddress(text, func(text string) bool {
+		_, err := engine.ParseDSN(text)
+		return err == nil
+	})
 }
 
 const page = `**Source.** One SELECT is one consistent snapshot (InnoDB). A table is read in the order of its

@@ -178,3 +178,19 @@ func TestFromURL(t *testing.T) {
 		t.Error(err, diff)
 	}
 }
+
+// TestFromDSN: the driver's own form stays as it is, whatever its password holds.
+func TestFromDSN(t *testing.T) {
+	for text, want := range map[string]map[string]any{
+		"u:a b?/@:c@tcp(h:1)/d?table=t": {"connection_string": "u:a b?/@:c@tcp(h:1)/d", "table": "t"},
+		"u:p@tcp(h)/d?charset=utf8mb4&table=s.t&timeout=1s": {
+			"connection_string": "u:p@tcp(h)/d?charset=utf8mb4&timeout=1s", "table": "s.t",
+		},
+		"u:p@tcp(h)/d?timeout=1s": {"connection_string": "u:p@tcp(h)/d?timeout=1s"},
+	} {
+		got, err := fromURL(text)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", text, err, diff)
+		}
+	}
+}

@@ -35,7 +35,7 @@ func connect(ctx context.Context, c Connection, node string) (*session, error) {
 		return nil, &connector.Error{
 			Op: "read connection_string", Class: connector.Permanent,
 			Err:  errors.New("not a postgres:// URL or key=value text"),
-			Hint: "example: postgres://user:password@host:5432/database",
+			Hint: "example: postgres://user:password@host:5432/database, or host=h user=u password='with blanks'",
 		}
 	}
 	settings := map[string]string{

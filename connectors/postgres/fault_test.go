@@ -175,3 +175,34 @@ func TestUnreachable(t *testing.T) {
 		}
 	}
 }
+
+// TestPasswordOfAllSigns: both spellings of an address given to copy log in with it.
+func TestPasswordOfAllSigns(t *testing.T) {
+	f := newFixture(t)
+	const password = `a b'"?table=x/#%@:&\c`
+	role := f.connection.Schema + "_signs"
+	f.exec("CREATE ROLE " + role + " LOGIN PASSWORD '" + strings.ReplaceAll(password, "'", "''") + "'")
+	t.Cleanup(func() { _ = f.run(t.Context(), "DROP ROLE IF EXISTS "+role) })
+	to, err := url.Parse(f.connection.ConnectionString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.User = url.UserPassword(role, password)
+	quoted := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)
+	for _, address := range []string{
+		to.String() + "&table=t",
+		"host=" + to.Hostname() + " port=" + to.Port() + " sslmode=disable dbname=" + to.Path[1:] +
+			" user=" + role + " password='" + quoted + "'?table=t",
+	} {
+		config, err := fromURL(address)
+		if err != nil || config["table"] != "t" {
+			t.Fatalf("%s: %v, %v", address, config, err)
+		}
+		s, err := connect(t.Context(), Connection{ConnectionString: config["connection_string"].(string)}, "n")
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		s.close()
+	}
+}

@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/tapeline/tapeline/connector"
@@ -36,30 +34,14 @@ func Connector() connector.Connector {
 	}
 }
 
-// fromURL splits postgres://user@host/db?table=schema.t into connection_string and the rest: what
-// is a config key becomes one, other parameters stay with the connection.
+// fromURL splits postgres://user@host/db?table=schema.t, or key=value text before ?table=, into
+// connection_string and config keys.
 func fromURL(text string) (map[string]any, error) {
-	parsed, err := url.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("not a postgres:// URL")
+	balanced := func(text string) bool {
+		quotes := strings.Count(strings.ReplaceAll(text, `\'`, ""), "'")
+		return strings.Contains(text, "=") && quotes%2 == 0
 	}
-	config := map[string]any{}
-	query := parsed.Query()
-	for _, key := range []string{"table", "query", "mode", "schema", "where", "numeric"} {
-		if query.Has(key) {
-			config[key] = query.Get(key)
-			query.Del(key)
-		}
-	}
-	for _, key := range []string{"key", "columns"} {
-		if query.Has(key) {
-			config[key] = strings.Split(query.Get(key), ",")
-			query.Del(key)
-		}
-	}
-	parsed.RawQuery = query.Encode()
-	config["connection_string"] = parsed.String()
-	return config, nil
+	return sqlkit.SplitAddress(text, balanced, "numeric")
 }
 
 const page = `Rows leave and enter the server by binary ` + "`COPY`" + `, from and to columns.

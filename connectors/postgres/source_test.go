@@ -303,3 +303,25 @@ func TestErrorClasses(t *testing.T) {
 		}
 	}
 }
+
+// TestFromKeyValues: a text of settings stays as it is, whatever its password holds.
+func TestFromKeyValues(t *testing.T) {
+	for text, want := range map[string]map[string]any{
+		"host=h password='a b'":            {"connection_string": "host=h password='a b'"},
+		"host=h user=u?table=t&key=a":      {"connection_string": "host=h user=u", "table": "t", "key": []string{"a"}},
+		"host=h password='a?table=b'":      {"connection_string": "host=h password='a?table=b'"},
+		"password='?x' user=u?mode=upsert": {"connection_string": "password='?x' user=u", "mode": "upsert"},
+		`password='it\'s?table=x' host=h`:  {"connection_string": `password='it\'s?table=x' host=h`},
+		"host=h password=a?b%zz":           {"connection_string": "host=h password=a?b%zz"},
+	} {
+		got, err := fromURL(text)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", text, err, diff)
+		}
+	}
+	for _, text := range []string{"postgres://u:a#b@h/d", "postgres://u:1/b@h/d", "postgres://u:1?b@h/d"} {
+		if got, err := fromURL(text); err == nil || !strings.Contains(err.Error(), "%23") {
+			t.Errorf("%s: %v, %v; want to be told how to write the password", text, got, err)
+		}
+	}
+}

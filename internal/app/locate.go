@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -65,7 +66,7 @@ func streamed(name, address string) (format string, ok bool) {
 
 // recognise returns the connector of an address, and the address without a "type:" prefix.
 func (p *Parts) recognise(kind spec.NodeKind, address string) (name, rest string, err error) {
-	if scheme, _, ok := strings.Cut(address, "://"); ok {
+	if scheme, _, ok := strings.Cut(address, "://"); ok && urlScheme.MatchString(scheme) {
 		for _, name := range p.Names(kind) {
 			c, _ := p.Connectors.Get(name)
 			if slices.Contains(c.Schemes, scheme) {
@@ -93,6 +94,8 @@ func (p *Parts) recognise(kind spec.NodeKind, address string) (name, rest string
 		kind.Noun(), redacted(address), redacted(address), strings.Join(p.Names(kind), ", "))
 }
 
+var urlScheme = regexp.MustCompile(`^[a-z][a-z0-9+.-]*$`)
+
 // matchesSuffix compares the suffix of a path, without compression and query.
 func matchesSuffix(c connector.Connector, address string) bool {
 	path, _, _ := strings.Cut(address, "?")
@@ -102,5 +105,21 @@ func matchesSuffix(c connector.Connector, address string) bool {
 	return slices.Contains(c.Suffixes, strings.ToLower(filepath.Ext(path)))
 }
 
-// redacted hides the password in an address, however it is spelled.
-func redacted(address string) string { return spec.WithoutSecret("url", address, false, "***") }
+// redacted hides the password in an address, however it is spelled: rather more than the password
+// where the address is none.
+func redacted(address string) string {
+	hidden := spec.WithoutSecret("url", address, false, "***")
+	if hidden != address {
+		return loosePassword.ReplaceAllString(hidden, "$1$2")
+	}
+	if from, to := strings.Index(hidden, ":"), strings.LastIndex(hidden, "@"); from >= 0 && from < to {
+		if rest, ok := strings.CutPrefix(hidden[from:], "://"); ok {
+			from += len("://") + max(0, strings.Index(rest, ":"))
+		}
+		hidden = hidden[:from+1] + "***" + hidden[to:]
+	}
+	return hidden
+}
+
+// loosePassword is what follows a hidden password that lacks its quotes, as far as the next setting.
+var loosePassword = regexp.MustCompile(`(\*\*\*)(?:\s+[^\s=]+)+(\s|$)`)

@@ -115,7 +115,7 @@ func (v *Value) shown() string {
 	if v.hidden && len(v.spans) == 0 {
 		return "the secret value"
 	}
-	text = maskText(text)
+	text = maskValue(text, mask)
 	if runes := []rune(text); len(runes) > 60 {
 		text = string(runes[:60]) + "..."
 	}

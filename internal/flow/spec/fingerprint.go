@@ -129,7 +129,7 @@ func writeTree(w io.Writer, v *Value, secret bool) {
 // identity is the part of a text that counts: of a connection string all but its password, of
 // another secret only that it is there.
 func identity(text string, secret bool) string {
-	masked := maskText(text)
+	masked := maskValue(text, mask)
 	if secret && text != "" && !strings.Contains(text, "://") && !strings.Contains(text, "=") &&
 		masked == text {
 		return mask

@@ -56,7 +56,7 @@ var (
 )
 
 func printScalar(v *Value, secret bool) string {
-	text := maskText(v.raw)
+	text := maskValue(v.raw, mask)
 	if secret && text == v.raw && literalSecret(v.raw) && !strings.Contains(v.raw, ":"+mask+"@") {
 		text = mask
 	}
