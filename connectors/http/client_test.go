@@ -484,3 +484,49 @@ func TestOpenedAgainBetweenPolls(t *testing.T) {
 		t.Errorf("the rate limit was kept for %v, %v of it called idle", took, time.Duration(idle.Load()))
 	}
 }
+
+// What Discover tells without a request is what is delivered; it tells nothing that bodies decide.
+func TestDiscoverMakesNoRequest(t *testing.T) {
+	var requests atomic.Int64
+	base := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		requests.Add(1)
+		if r.URL.Path == "/csv" {
+			io.WriteString(w, "more,id\n1,2\n")
+			return
+		}
+		io.WriteString(w, `[{"id":1,"more":true}]`)
+	})
+	declared := SchemaConfig{Columns: []ColumnConfig{{Name: "id", Type: "int64"}}}
+	for _, c := range []struct {
+		path, format, extra string
+		schema              SchemaConfig
+		want                string
+	}{
+		{"/", "json", "", declared, "id int64"}, {"/", "json", "error", declared, "id int64"},
+		{"/", "json", "capture", declared, "id int64, _extra json"},
+		{"/csv", "csv", "", declared, "id int64"}, {"/", "lines", "", SchemaConfig{}, "body string"},
+		{"/", "json", "evolve", declared, ""}, {"/", "json", "", SchemaConfig{}, ""},
+		{"/csv", "csv", "", SchemaConfig{}, ""},
+	} {
+		cfg := sourceConfig(func(s *SourceConfig) {
+			s.URL, s.Format, s.Extra, s.Schema, s.Column = base+c.path, c.format, c.extra, c.schema, "body"
+		})
+		source := open(t, cfg, env(usual(), "r"), nil)
+		before := requests.Load()
+		got, err := source.(connector.Discoverer).Discover(t.Context())
+		if err != nil || requests.Load() != before {
+			t.Errorf("%+v: %d requests: %v", c, requests.Load()-before, err)
+		}
+		text := ""
+		if got != nil {
+			text = got.String()
+		}
+		if text != c.want {
+			t.Errorf("%+v: discovered (%s)", c, text)
+		}
+		chunk, err := source.Read(t.Context())
+		if c.want != "" && c.extra != "error" && (err != nil || chunk.Batch.Schema().String() != c.want) {
+			t.Errorf("%+v: delivered %v: %v", c, chunk.Batch, err)
+		}
+	}
+}

@@ -358,6 +358,28 @@ func (c *SourceConfig) schema() (*batch.Schema, error) {
 	return batch.NewSchema(fields...), nil
 }
 
+// columns returns the columns that the settings alone tell, nil where bodies decide.
+func (c *SourceConfig) columns() (*batch.Schema, error) {
+	if c.Format == "lines" {
+		return batch.NewSchema(batch.Field{
+			Name: c.Column, Type: batch.Of(batch.String), Nullable: true,
+		}), nil
+	}
+	declared, err := c.schema()
+	if err != nil || declared == nil || c.Format == "csv" {
+		return declared, err
+	}
+	extra, err := c.extra()
+	if err != nil || extra == codec.Evolve {
+		return nil, err
+	}
+	reader, err := codec.NewReader(codec.Options{Schema: declared, Extra: extra})
+	if err != nil {
+		return nil, err
+	}
+	return reader.Schema(), nil
+}
+
 func (c *SourceConfig) extra() (codec.Extra, error) {
 	switch {
 	case c.Extra != "":

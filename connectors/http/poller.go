@@ -39,7 +39,10 @@ type openPage struct {
 	next position // after the page
 }
 
-var _ connector.Source = (*poller)(nil)
+var (
+	_ connector.Source     = (*poller)(nil)
+	_ connector.Discoverer = (*poller)(nil)
+)
 
 func newPoller(env connector.Env, cfg *SourceConfig) (connector.Source, error) {
 	s := &poller{cfg: *cfg, env: env, seed: maphash.MakeSeed()}
@@ -242,6 +245,9 @@ func (s *poller) leave() {
 		s.rest = time.Now()
 	}
 }
+
+// Discover returns declared columns. It makes no request: one may have effects, or count.
+func (s *poller) Discover(context.Context) (*batch.Schema, error) { return s.cfg.columns() }
 
 // Ack does nothing: the server keeps its records.
 func (s *poller) Ack(context.Context, connector.Position) error { return nil }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 )
 
@@ -54,7 +55,10 @@ type openBody struct {
 	before, last uint64 // numbers of the delivery before its first, and of its last
 }
 
-var _ connector.Source = (*receiver)(nil)
+var (
+	_ connector.Source     = (*receiver)(nil)
+	_ connector.Discoverer = (*receiver)(nil)
+)
 
 // queueBytes bounds the bodies that wait to be read; at least one of the longest fits.
 const queueBytes = 64 << 20
@@ -255,6 +259,9 @@ func (s *receiver) hand() connector.Chunk {
 	chunk.Position = at.encode()
 	return chunk
 }
+
+// Discover returns declared columns.
+func (s *receiver) Discover(context.Context) (*batch.Schema, error) { return s.cfg.columns() }
 
 // Ack answers the requests up to the position.
 // invariant: a webhook is answered with 200 only after its rows are committed

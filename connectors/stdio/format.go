@@ -19,11 +19,15 @@ func newFormat(cfg *SourceConfig) (format, error) {
 	case "csv":
 		return newCSVFormat(cfg)
 	case "lines":
-		field := batch.Field{Name: cfg.Column, Type: batch.Of(batch.String), Nullable: true}
-		f, err := lines.NewFormat(lines.Options{Text: field})
+		f, err := lines.NewFormat(lines.Options{Text: cfg.lineSchema().Field(0)})
 		return &linesFormat{format: f}, err
 	}
 	return &ndjsonFormat{sampleRows: cfg.SampleRows}, nil
+}
+
+// lineSchema is the column of format lines.
+func (c *SourceConfig) lineSchema() *batch.Schema {
+	return batch.NewSchema(batch.Field{Name: c.Column, Type: batch.Of(batch.String), Nullable: true})
 }
 
 func cutLines(data []byte, atEOF bool) int {

@@ -35,8 +35,9 @@ type source struct {
 }
 
 var (
-	_ connector.Source  = (*source)(nil)
-	_ connector.Decoder = (*source)(nil)
+	_ connector.Source     = (*source)(nil)
+	_ connector.Decoder    = (*source)(nil)
+	_ connector.Discoverer = (*source)(nil)
 )
 
 // format is how input is split and decoded.
@@ -253,6 +254,14 @@ func (s *source) NewDecode() connector.DecodeFunc {
 		}
 		return chunk, nil
 	}
+}
+
+// Discover returns the column of lines. Other formats tell theirs in the input, which is read once.
+func (s *source) Discover(context.Context) (*batch.Schema, error) {
+	if s.cfg.Format != "lines" {
+		return nil, nil
+	}
+	return s.cfg.lineSchema(), nil
 }
 
 // Ack does nothing.

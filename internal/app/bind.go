@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
@@ -30,6 +31,7 @@ type binding struct {
 type boundNode struct {
 	schema      *batch.Schema // nil: known at the run
 	unknown     string        // the source whose columns are not known, when schema is nil
+	why         string        // of that source: why they are not
 	expressions []op.Expression
 }
 
@@ -62,7 +64,7 @@ func (b *binding) node(ctx context.Context, id string) *boundNode {
 	switch {
 	case n == nil:
 	case n.Kind == plan.Source:
-		bound.schema = b.discover(ctx, n)
+		bound.schema, bound.why = b.discover(ctx, n)
 	case n.Kind == plan.Transformation && n.NewOperator != nil:
 		b.operator(ctx, n, bound)
 	default:
@@ -87,30 +89,43 @@ func (b *binding) inputs(ctx context.Context, n *plan.Node) *boundNode {
 	return out
 }
 
-// discover asks a source for its columns; nil when it cannot tell now.
-func (b *binding) discover(ctx context.Context, n *plan.Node) *batch.Schema {
+// discover asks a source for its columns; nil and why when it cannot tell now.
+func (b *binding) discover(ctx context.Context, n *plan.Node) (schema *batch.Schema, why string) {
 	c, _ := b.parts.Connectors.Get(n.Type)
 	declared := b.document.Node(n.ID)
-	if !b.remote && len(c.Schemes) > 0 || declared == nil || declared.Incomplete() || n.NewSource == nil {
-		return nil
+	if declared == nil || n.NewSource == nil {
+		return nil, ""
+	}
+	if declared.Incomplete() {
+		return nil, "its settings are not all known here"
+	}
+	if outside := len(c.Schemes) > 0 && len(c.Suffixes) == 0; outside && !b.remote {
+		// What needs no server, as declared columns, is told all the same.
+		late, cancel := context.WithCancel(ctx)
+		cancel()
+		ctx = late
 	}
 	source, err := n.NewSource(connector.Env{
 		Log: slog.New(slog.DiscardHandler), FS: vfs.OS{}, Node: n.ID,
 	})
 	if err != nil {
-		return nil
+		return nil, err.Error()
 	}
 	defer source.Close()
-	discoverer, ok := source.(connector.Discoverer)
-	if !ok {
-		return nil
+	if discoverer, ok := source.(connector.Discoverer); ok {
+		// A source that is not there yet is no fault of the document.
+		if schema, err = discoverer.Discover(ctx); err != nil {
+			return nil, err.Error()
+		}
 	}
-	// A source that is not there yet is no fault of the document.
-	schema, err := discoverer.Discover(ctx)
-	if err != nil {
-		return nil
+	if schema != nil && schema.Len() > 0 {
+		return schema, ""
 	}
-	return schema
+	why = "known only when it is read, and it takes no declared schema"
+	if key(reflect.ValueOf(declared.Config), "schema.columns").IsValid() {
+		why = "known only when it is read; declare them in config.schema.columns to have expressions checked before"
+	}
+	return nil, why
 }
 
 // operator binds an operator to the columns of each input.

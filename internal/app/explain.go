@@ -38,7 +38,9 @@ type ExplainedNode struct {
 	Runs string `json:"runs"` // reader, parallel, in order, writer
 	// Columns are those of the rows it yields, or is given when it is a destination; absent when they
 	// are known at the run only.
-	Columns     []PreviewColumn       `json:"columns,omitempty"`
+	Columns []PreviewColumn `json:"columns,omitempty"`
+	// Unknown says of a source why they are not known.
+	Unknown     string                `json:"columns_unknown,omitempty"`
 	Expressions []ExplainedExpression `json:"expressions,omitempty"`
 }
 
@@ -156,6 +158,7 @@ func explainStage(s *plan.Stage, bound *binding) ExplainedStage {
 		if schema := bound.known[n.ID].schema; schema != nil {
 			node.Columns = columnsOf(schema)
 		}
+		node.Unknown = bound.known[n.ID].why
 		node.Expressions = bound.expressions(n)
 		stage.Nodes = append(stage.Nodes, node)
 	}
@@ -177,6 +180,9 @@ func (x *Explanation) Text() string {
 		b.WriteString("\n")
 		for _, n := range s.Nodes {
 			fmt.Fprintf(&b, "  %-24s %-14s %s\n", n.ID, n.Type, n.Runs)
+			if n.Unknown != "" {
+				fmt.Fprintf(&b, "    columns: %s\n", n.Unknown)
+			}
 			for _, e := range n.Expressions {
 				fmt.Fprintf(&b, "    %s\n", e)
 			}
