@@ -302,3 +302,64 @@ func TestDecimalsOfBothSigns(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestUnionsAreKeptAndJoined: unions of both kinds, also in structs and of unions, are gathered,
+// sliced and joined as their values say; what cannot be is refused when it comes.
+func TestUnionsAreKeptAndJoined(t *testing.T) {
+	t.Parallel()
+	number := arrow.Field{Name: "n", Type: arrow.PrimitiveTypes.Int64, Nullable: true}
+	text := arrow.Field{Name: "s", Type: arrow.BinaryTypes.String, Nullable: true}
+	codes := []arrow.UnionTypeCode{5, 7}
+	dense := arrow.DenseUnionOf([]arrow.Field{number, text}, codes)
+	sparse := arrow.SparseUnionOf([]arrow.Field{number, text}, codes)
+	nested := arrow.DenseUnionOf([]arrow.Field{number, {Name: "u", Type: dense, Nullable: true}}, codes)
+	values := `[[5, 1], [7, "two"], [5, null], [7, "four"], [7, "five"], [5, 6]]`
+	for _, c := range []struct {
+		typ  arrow.DataType
+		rows string
+	}{
+		{dense, values},
+		{sparse, values},
+		{nested, `[[5, 1], [7, [7, "two"]], [5, null], [7, [5, 4]], [7, [7, "five"]], [5, 6]]`},
+		{
+			arrow.StructOf(arrow.Field{Name: "u", Type: dense, Nullable: true}),
+			`[{"u": [5, 1]}, {"u": [7, "two"]}, {"u": [5, null]}, {"u": [7, "four"]}, {"u": [7, "five"]}, {"u": [5, 6]}]`,
+		},
+	} {
+		a := arrowArray(t, c.typ, c.rows)
+		schema := arrow.NewSchema([]arrow.Field{{Name: "c", Type: c.typ, Nullable: true}}, nil)
+		whole := array.NewRecordBatch(schema, []arrow.Array{a}, 6)
+		b, err := FromArrow(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := FromArrow(whole.NewSlice(2, 5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		joined, bad := Concat([]*Batch{
+			b.Select([]int32{4, 0}).Keep(), part, part.Slice(1, 3).Keep(), b.Select(nil).Keep(), b,
+		})
+		record := ToArrow(joined)
+		if err := array.ValidateRecordFull(record); err != nil || len(bad) > 0 {
+			t.Fatalf("%s: %v, %v", c.typ, err, bad)
+		}
+		var got, want []string
+		for _, row := range []int{4, 0, 2, 3, 4, 3, 4, 0, 1, 2, 3, 4, 5} {
+			want = append(want, a.ValueStr(row))
+		}
+		for i := range int(record.NumRows()) {
+			got = append(got, record.Column(0).ValueStr(i))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", c.typ, diff)
+		}
+	}
+	odd := arrow.ListViewOf(dense)
+	schema := arrow.NewSchema([]arrow.Field{{Name: "c", Type: odd, Nullable: true}}, nil)
+	a := array.NewBuilder(memory.DefaultAllocator, odd).NewArray()
+	if _, err := FromArrow(array.NewRecordBatch(schema, []arrow.Array{a}, 0)); err == nil ||
+		!strings.Contains(err.Error(), "union") {
+		t.Errorf("%s: got %v, want to be told of the union", odd, err)
+	}
+}

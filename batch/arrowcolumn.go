@@ -14,6 +14,9 @@ func columnFromArrow(typ Type, a arrow.Array) (*Column, error) {
 	rows := a.Len()
 	switch typ.Kind {
 	case Foreign:
+		if !joinable(a.DataType()) {
+			return nil, fmt.Errorf("arrow type %s has no form here: it holds a union", a.DataType())
+		}
 		return &Column{typ: typ, rows: rows, foreign: a}, nil
 	case Null:
 		return NullColumn(typ, rows), nil
@@ -225,8 +228,11 @@ func concatForeign(parts []*Column) arrow.Array {
 	return joinArrays(arrays)
 }
 
-// joinArrays cannot fail: all parts have one type.
+// joinArrays cannot fail: all parts have one type, which FromArrow found joinable.
 func joinArrays(parts []arrow.Array) arrow.Array {
+	if union, ok := parts[0].DataType().(arrow.UnionType); ok {
+		return joinUnions(union, parts)
+	}
 	out, err := array.Concatenate(parts, memory.DefaultAllocator)
 	if err != nil {
 		panic("batch: concatenate arrow arrays: " + err.Error())
