@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strings"
@@ -30,7 +31,7 @@ func TestLoginFaults(t *testing.T) {
 	role := f.connection.Schema + "_one"
 	f.exec("DROP ROLE IF EXISTS " + role + "; CREATE ROLE " + role +
 		" LOGIN PASSWORD 'hunter2' CONNECTION LIMIT 1")
-	t.Cleanup(func() { _ = f.run(t.Context(), "DROP ROLE IF EXISTS "+role) })
+	t.Cleanup(func() { _ = f.run(context.Background(), "DROP ROLE "+role) })
 	parsed, err := url.Parse(f.connection.ConnectionString)
 	if err != nil {
 		t.Fatal(err)
@@ -181,8 +182,8 @@ func TestPasswordOfAllSigns(t *testing.T) {
 	f := newFixture(t)
 	const password = `a b'"?table=x/#%@:&\c`
 	role := f.connection.Schema + "_signs"
-	f.exec("CREATE ROLE " + role + " LOGIN PASSWORD '" + strings.ReplaceAll(password, "'", "''") + "'")
-	t.Cleanup(func() { _ = f.run(t.Context(), "DROP ROLE IF EXISTS "+role) })
+	f.exec("DROP ROLE IF EXISTS " + role + "; CREATE ROLE " + role + " LOGIN PASSWORD '" + strings.ReplaceAll(password, "'", "''") + "'")
+	t.Cleanup(func() { _ = f.run(context.Background(), "DROP ROLE "+role) })
 	to, err := url.Parse(f.connection.ConnectionString)
 	if err != nil {
 		t.Fatal(err)
