@@ -56,12 +56,7 @@ func TestSinkConforms(t *testing.T) {
 		}
 		return out, []int{1, 3}
 	}
-	conntest.Sink(t, c)
-}
-
-func TestSinkAllocatesNothingPerRow(t *testing.T) {
-	c := newFixture(t).sinkCase()
-	c.Types = []batch.Type{
+	c.AllocationTypes = []batch.Type{
 		batch.Of(batch.Int64), batch.Of(batch.Float64), batch.Of(batch.String), batch.Of(batch.Bool),
 		batch.DecimalOf(12, 2), batch.TimestampOf(batch.Microsecond, "UTC"),
 	}
