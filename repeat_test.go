@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -129,5 +130,48 @@ destinations:
 	}
 	if len(got) != rows || len(seen) != rows {
 		t.Errorf("%d rows, %d different ones, want %d", len(got), len(seen), rows)
+	}
+}
+
+// --limit reads no more than it needs, says what it read, and waits for no source that has more: not
+// for a rate, a poll interval or an answer.
+func TestLimitEndsAtOnce(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("page") != "1" {
+			<-r.Context().Done() // it never answers
+			return
+		}
+		io.WriteString(w, `[{"id":1},{"id":2},{"id":3},{"id":4}]`)
+	}))
+	defer server.Close()
+	const most = 10000 // rows read: chunks of the limit's size on their way, not one of the usual size
+	dir := t.TempDir()
+	numberedCSV(t, filepath.Join(dir, "in.csv"), 50000)
+	for name, c := range map[string]struct {
+		source string
+		limit  int64
+	}{
+		"rate":   {"{type: generate, config: {rate: 0.001, fields: {id: sequence}}}", 1},
+		"answer": {fmt.Sprintf("{type: http, config: {url: %q, pagination: {type: page}}}", server.URL), 4},
+		"page":   {fmt.Sprintf("{type: http, config: {url: %q, pagination: {type: page}}}", server.URL), 2},
+		"poll":   {fmt.Sprintf("{type: http, config: {url: %q, poll: 1h}}", server.URL+"?page=1"), 4},
+		"file":   {"{type: csv, config: {path: in.csv}}", 10},
+	} {
+		writeFile(t, filepath.Join(dir, name+".yaml"), fmt.Sprintf(`name: %s
+sources: {in: %s}
+destinations: {out: {type: csv, inputs: [in], config: {path: %s.csv}}}
+`, name, c.source, name))
+		got := mustRun(t, dir, nil, "run", name+".yaml", "--json-report", name+".json", "--limit",
+			strconv.FormatInt(c.limit, 10))
+		r := readReport(t, filepath.Join(dir, name+".json"))
+		if r.Status != run.Completed || r.RowsOut != c.limit || r.RowsIn > most || r.Seconds > 20 {
+			t.Errorf("%s: %s with %d rows in and %d out after %.1f s, want %d out", name, r.Status, r.RowsIn,
+				r.RowsOut, r.Seconds, c.limit)
+		}
+		rowsIn := strings.ReplaceAll(got.all(), ",", "")
+		wantAll(t, rowsIn, fmt.Sprintf("%d rows in %d out", r.RowsIn, r.RowsOut))
+		if lines := lineCount(t, filepath.Join(dir, name+".csv")); lines != int(c.limit)+1 {
+			t.Errorf("%s: %d lines, want %d and a header", name, lines, c.limit)
+		}
 	}
 }

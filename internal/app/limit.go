@@ -1,8 +1,13 @@
 package app
 
-import "github.com/tapeline/tapeline/internal/flow/plan"
+import (
+	"cmp"
 
-// limitSources puts a limit behind every source: what --limit does.
+	"github.com/tapeline/tapeline/internal/flow/plan"
+)
+
+// limitSources puts a limit behind every source: what --limit does. Batches larger than it would only
+// read rows that nobody wants.
 func (p *Parts) limitSources(w *plan.Workflow, rows int64) error {
 	renamed := map[string]string{}
 	for _, n := range w.Nodes {
@@ -26,6 +31,9 @@ func (p *Parts) limitSources(w *plan.Workflow, rows int64) error {
 			return err
 		}
 		limit.Inputs = []plan.Input{{Node: n.ID}}
+		if first := cmp.Or(n.BatchSize, w.Execution.Batching.Initial); rows < int64(first) {
+			n.BatchSize = int(rows)
+		}
 		w.Nodes = append(w.Nodes, limit)
 	}
 	return nil
