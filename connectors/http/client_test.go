@@ -502,10 +502,13 @@ func TestDiscoverMakesNoRequest(t *testing.T) {
 		schema              SchemaConfig
 		want                string
 	}{
-		{"/", "json", "", declared, "id int64"}, {"/", "json", "error", declared, "id int64"},
+		{"/", "json", "", declared, "id int64"},
+		{"/", "json", "error", declared, "id int64"},
 		{"/", "json", "capture", declared, "id int64, _extra json"},
-		{"/csv", "csv", "", declared, "id int64"}, {"/", "lines", "", SchemaConfig{}, "body string"},
-		{"/", "json", "evolve", declared, ""}, {"/", "json", "", SchemaConfig{}, ""},
+		{"/csv", "csv", "", declared, "id int64"},
+		{"/", "lines", "", SchemaConfig{}, "body string"},
+		{"/", "json", "evolve", declared, ""},
+		{"/", "json", "", SchemaConfig{}, ""},
 		{"/csv", "csv", "", SchemaConfig{}, ""},
 	} {
 		cfg := sourceConfig(func(s *SourceConfig) {
