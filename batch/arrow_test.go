@@ -208,6 +208,52 @@ func TestTypesOfNoFormPassThrough(t *testing.T) {
 	}
 }
 
+// A value of a type that only Arrow has is written as Arrow's own JSON, and its nulls are nulls.
+func TestForeignValuesAsText(t *testing.T) {
+	days := array.NewDayTimeIntervalBuilder(memory.DefaultAllocator)
+	days.Append(arrow.DayTimeInterval{Days: 3, Milliseconds: 4})
+	days.AppendNull()
+	months := array.NewMonthIntervalBuilder(memory.DefaultAllocator)
+	months.Append(7)
+	months.AppendNull()
+	lists := array.NewListBuilder(memory.DefaultAllocator,
+		&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String})
+	lists.Append(true)
+	if err := lists.ValueBuilder().AppendValueFromString(`say "x"`); err != nil {
+		t.Fatal(err)
+	}
+	lists.AppendNull()
+	members := array.NewDenseUnionBuilder(memory.DefaultAllocator, arrow.DenseUnionOf(
+		[]arrow.Field{{Name: "n", Type: arrow.PrimitiveTypes.Int32, Nullable: true}}, []arrow.UnionTypeCode{5}))
+	members.Append(5)
+	members.Child(0).(*array.Int32Builder).Append(9)
+	members.Append(5)
+	members.Child(0).AppendNull()
+	for _, test := range []struct {
+		array arrow.Array
+		want  string
+	}{
+		{members.NewArray(), `[5,9]`},
+		{days.NewArray(), `{"days":3,"milliseconds":4}`},
+		{months.NewArray(), `{"months":7}`},
+		{lists.NewArray(), `["say \"x\""]`},
+	} {
+		schema := arrow.NewSchema([]arrow.Field{{Name: "c", Type: test.array.DataType(), Nullable: true}}, nil)
+		b, err := FromArrow(array.NewRecordBatch(schema, []arrow.Array{test.array}, 2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := b.Column(0)
+		if c.IsNull(0) || !c.IsNull(1) {
+			t.Errorf("%s: the second row alone should be null", c.Type())
+		}
+		got := string(AppendJSON(nil, c, 0))
+		if got != test.want || !json.Valid([]byte(got)) {
+			t.Errorf("%s: JSON is %s, want %s", c.Type(), got, test.want)
+		}
+	}
+}
+
 func TestMetadataAndJSONSurviveArrow(t *testing.T) {
 	schema := NewSchema(Field{Name: "j", Type: Of(JSON), Nullable: true}, Field{Name: "n", Type: Of(Int64)}).
 		WithMetadata(map[string]string{"k": "v"})

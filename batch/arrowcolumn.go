@@ -17,7 +17,7 @@ func columnFromArrow(typ Type, a arrow.Array) (*Column, error) {
 		if !joinable(a.DataType()) {
 			return nil, fmt.Errorf("arrow type %s has no form here: it holds a union", a.DataType())
 		}
-		return &Column{typ: typ, rows: rows, foreign: a}, nil
+		return &Column{typ: typ, rows: rows, foreign: a, valid: foreignValidity(a)}, nil
 	case Null:
 		return NullColumn(typ, rows), nil
 	}
@@ -56,6 +56,35 @@ func columnFromArrow(typ Type, a arrow.Array) (*Column, error) {
 	from := a.Data().Offset() * typ.Width()
 	fixed := a.Data().Buffers()[1].Bytes()[from : from+rows*typ.Width()]
 	return &Column{typ: typ, rows: rows, valid: valid, fixed: fixed}, nil
+}
+
+// foreignValidity asks the array itself, as not every Arrow type has a validity buffer.
+func foreignValidity(a arrow.Array) Bitmap {
+	var valid Bitmap
+	for i := range a.Len() {
+		if !isNull(a, i) {
+			continue
+		}
+		if valid == nil {
+			valid = NewBitmapSet(a.Len())
+		}
+		valid.Clear(i)
+	}
+	return valid
+}
+
+// isNull reports whether the value itself is null, also where it stands in a dictionary or is the
+// member of a union.
+func isNull(a arrow.Array, i int) bool {
+	switch a := a.(type) {
+	case *array.Dictionary:
+		return a.IsNull(i) || isNull(a.Dictionary(), a.GetValueIndex(i))
+	case *array.DenseUnion:
+		return isNull(a.Field(a.ChildID(i)), int(a.ValueOffset(i)))
+	case *array.SparseUnion:
+		return isNull(a.Field(a.ChildID(i)), i)
+	}
+	return a.IsNull(i)
 }
 
 func validity(a arrow.Array) []byte {

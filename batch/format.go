@@ -2,6 +2,7 @@ package batch
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"math"
 	"math/bits"
 	"strconv"
@@ -62,11 +63,11 @@ func AppendJSON(dst []byte, c *Column, row int) []byte {
 		}
 	case String:
 		return AppendJSONString(dst, c.Bytes(row))
-	case Foreign:
-		return AppendJSONString(dst, c.foreign.ValueStr(row))
 	case Binary, Date, Time, Timestamp:
 		dst = append(dst, '"')
 		return append(AppendText(dst, c, row), '"')
+	case Foreign:
+		return appendForeign(dst, c, row)
 	case List:
 		return appendList(dst, c, row)
 	case Struct:
@@ -75,6 +76,15 @@ func AppendJSON(dst []byte, c *Column, row int) []byte {
 		return appendMap(dst, c, row)
 	}
 	return AppendText(dst, c, row)
+}
+
+// appendForeign writes what Arrow's own JSON form of the value is, else its text.
+func appendForeign(dst []byte, c *Column, row int) []byte {
+	value, err := json.Marshal(c.foreign.GetOneForMarshal(row))
+	if err != nil {
+		return AppendJSONString(dst, c.foreign.ValueStr(row))
+	}
+	return append(dst, value...)
 }
 
 func appendList(dst []byte, c *Column, row int) []byte {
