@@ -250,7 +250,7 @@ func FuzzSniff(f *testing.F) {
 		if len(data) > 1<<14 {
 			t.Skip() // a sample is small
 		}
-		d, preface := Sniff(data, whole)
+		d, preface := Sniff(Given{Dialect: NewDialect()}, data, whole)
 		if problems := d.Validate(); len(problems) > 0 {
 			t.Fatalf("%q: %v", data, problems)
 		}
@@ -297,5 +297,22 @@ func TestUniqueNames(t *testing.T) {
 	names := slices.Repeat([]string{"a"}, 200_000)
 	if got := UniqueNames(names); got[0] != "a" || got[len(got)-1] != "a_200000" {
 		t.Errorf("200,000 equal names end in %q", got[len(got)-1])
+	}
+}
+
+// What is known is not guessed over, and guesses take it into account.
+func TestSniffKeepsWhatIsGiven(t *testing.T) {
+	t.Parallel()
+	d := NewDialect()
+	d.Comment = '#'
+	got, preface := Sniff(Given{Dialect: d}, []byte("# a;b;c\n# d;e;f\nid,qty\n1,2\n3,4\n"), true)
+	if got.Delimiter != "," || got.Comment != '#' || !preface.Header || preface.Columns != 2 {
+		t.Errorf("with comments: %+v, %+v", got, preface)
+	}
+	d = NewDialect()
+	d.Delimiter = ";"
+	got, preface = Sniff(Given{Dialect: d, KeepDelimiter: true}, []byte("a,b;c,d\n1,5;2,5\n3,5;4,5\n"), true)
+	if got.Delimiter != ";" || !preface.Header || preface.Columns != 2 {
+		t.Errorf("with a delimiter: %+v, %+v", got, preface)
 	}
 }

@@ -62,13 +62,12 @@ func (s *source) guess(head []byte, whole bool) *table {
 	t := &table{dialect: s.dialect}
 	t.preface = codec.Preface{SkipRows: s.cfg.SkipRows, Header: s.cfg.Header == nil || *s.cfg.Header}
 	if s.cfg.Dialect == "auto" {
-		d, p := codec.Sniff(head, whole)
-		if s.cfg.Delimiter == "" {
-			t.dialect.Delimiter = d.Delimiter
+		given := codec.Given{
+			Dialect: s.dialect, KeepDelimiter: s.cfg.Delimiter != "",
+			KeepQuote: s.cfg.Quote != "" || s.cfg.Escape != "",
 		}
-		if s.cfg.Quote == "" {
-			t.dialect.Quote, t.dialect.Escape = d.Quote, d.Escape
-		}
+		d, p := codec.Sniff(given, head, whole)
+		t.dialect = d
 		if s.cfg.Header == nil {
 			t.preface.Header = p.Header
 		}
@@ -108,7 +107,7 @@ func (s *source) makeSchema(t *table, names []string, records []byte, file strin
 
 // infer gives each of a file's columns its declared type, or one that its first records fit.
 func (s *source) infer(t *table, names []string, records []byte) *batch.Schema {
-	parser := codec.NewParser(t.dialect, len(names), codec.Reject)
+	parser := codec.NewParser(t.dialect, len(names), raggedOf(s.cfg.Ragged))
 	whole := codec.NewCutter(t.dialect, len(names)).Cut(records, false)
 	if whole == 0 {
 		whole = len(records)

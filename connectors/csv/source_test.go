@@ -145,6 +145,29 @@ func TestSourceInfersAndDeclares(t *testing.T) {
 	}
 }
 
+// Records that ragged makes rows of count when types are inferred.
+func TestSourceInfersFromRaggedRecords(t *testing.T) {
+	t.Parallel()
+	path := writeFile(t, t.TempDir()+"/a.csv", []byte("id,size,note\n1,100,x\n2,0.05\n3,200,y,more\n"))
+	for ragged, want := range map[string]string{
+		"reject": "id int64, size int64, note string", "pad": "id int64, size float64, note string",
+	} {
+		cfg := at(path)
+		cfg.Ragged = ragged
+		s, err := newSource(connector.Env{FS: vfs.OS{}}, &cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema, err := s.(connector.Discoverer).Discover(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := schema.String(); got != want {
+			t.Errorf("%s: got %s, want %s", ragged, got, want)
+		}
+	}
+}
+
 func TestSourceStrict(t *testing.T) {
 	t.Parallel()
 	path := writeFile(t, t.TempDir()+"/a.csv", []byte("id,price\n1,2\nx,3\n4,y\n5,6\n"))
@@ -255,6 +278,10 @@ func TestSourceDialectAuto(t *testing.T) {
 		"preamble":  {"Report of today\n\nid,qty\n1,2\n3,4\n5,6\n", "id qty", 3},
 		"return":    {"a|b\r1|2\r3|4\r", "a b", 2},
 		"one":       {"name\nx\ny\n", "name", 2},
+		"index":     {",open,close\n2024-01-02,1,2\n2024-01-03,3,4\n", "column_1 open close", 2},
+		"repeated":  {"a,b,a\n1,2,3\n4,5,6\n", "a b a_2", 2},
+		"gaps":      {",b,c\nx,y,z\n,b,z\n", "column_1 column_2 column_3", 3},
+		"wide":      {"id,qty,note\n1,2\n3,4\n5,6\n", "id qty note", 0},
 	} {
 		cfg := at(writeFile(t, dir+"/"+name, []byte(c.text)))
 		cfg.Dialect = "auto"
