@@ -164,7 +164,7 @@ func (b *Batch) Typed(i int) (*Batch, []RowError) {
 
 // Dense returns the batch with every column typed and every row selected: what most sinks take.
 // Rows with cells that do not read as their type, or are NULL where the schema has none, are left
-// out and returned as errors by physical row of b.
+// out and returned as errors by physical row of b, the first of each row.
 func (b *Batch) Dense() (*Batch, []RowError) {
 	var bad []RowError
 	out := b
@@ -177,6 +177,7 @@ func (b *Batch) Dense() (*Batch, []RowError) {
 		}
 	}
 	if len(bad) > 0 {
+		bad = OncePerRow(bad)
 		out = out.Without(bad)
 	}
 	return out.Keep(), bad
@@ -221,6 +222,13 @@ type RowError struct {
 	Row    int    // physical row in the batch at hand
 	Column string // "" when the whole row is meant
 	Reason string // for people: what was found and what was wanted
+}
+
+// OncePerRow sorts errors by row and keeps the first of each: a row is refused once, however many of
+// its cells are wrong.
+func OncePerRow(errs []RowError) []RowError {
+	slices.SortStableFunc(errs, func(a, b RowError) int { return a.Row - b.Row })
+	return slices.CompactFunc(errs, func(a, b RowError) bool { return a.Row == b.Row })
 }
 
 // Error returns "row R, column C: reason".

@@ -119,6 +119,21 @@ func TestUnknownZonesAreRefused(t *testing.T) {
 	}
 }
 
+// A row with several wrong cells is refused once, by the first of them.
+func TestDenseRefusesARowOnce(t *testing.T) {
+	spans := csvSpans("x,\xff\n1,\xfe\n", 0, 2, 4, 4, 6, 8)
+	schema := NewSchema(Field{"id", Of(Int64), true}, Field{"name", Of(String), true})
+	b := New(schema, []*Column{LazyColumn(Of(Int64), spans, 0), LazyColumn(Of(String), spans, 1)}, 2)
+	dense, bad := b.Dense()
+	want := []RowError{
+		{0, "id", `"x" is not a value of type int64`},
+		{1, "name", `"\xfe" is not UTF-8; set the encoding of its source`},
+	}
+	if diff := cmp.Diff(want, bad); diff != "" || dense.Len() != 0 {
+		t.Errorf("%d rows left, %s", dense.Len(), diff)
+	}
+}
+
 func TestArrowRoundTrip(t *testing.T) {
 	schema := NewSchema(
 		Field{"i", Of(Int32), true}, Field{"d", DecimalOf(10, 2), true}, Field{"s", Of(String), true},

@@ -84,9 +84,11 @@ func (r *reader) refuse(row int, text []byte) {
 	if len(text) > shown {
 		text = append(append([]byte(nil), text[:shown]...), "..."...)
 	}
-	r.bad = append(r.bad, RowError{
-		Row: row, Reason: fmt.Sprintf("%q is not a value of type %s", text, r.column.typ),
-	})
+	reason := fmt.Sprintf("%q is not a value of type %s", text, r.column.typ)
+	if r.column.typ.Kind == String {
+		reason = fmt.Sprintf("%q is not UTF-8; set the encoding of its source", text)
+	}
+	r.bad = append(r.bad, RowError{Row: row, Reason: reason})
 }
 
 func readFixed[T Fixed](r *reader, parse func([]byte) (T, bool)) *Column {

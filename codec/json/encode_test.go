@@ -47,7 +47,7 @@ func TestLazyTextIsCopiedOnlyWhenItIsJSON(t *testing.T) {
 {"i":1,"f":1,"d":1.999,"s":"z","b":false,"j":1,"t":"2024-01-01"}
 ! row 1, column j: "[1" is not JSON
 ! row 4, column i: "x" is not a value of type int64
-! row 5, column s: "\xff" is not UTF-8
+! row 5, column s: "\xff" is not UTF-8; set the encoding of its source
 `
 	if got := encode(t, b, EncodeOptions{}); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -157,7 +157,7 @@ func (w *cellWriter) append(dst []byte, row int) []byte {
 func (w *cellWriter) string(dst, text []byte) []byte {
 	out, ok := appendString(dst, text)
 	if !ok {
-		w.failure = strconv.Quote(shown(text)) + " is not UTF-8"
+		w.failure = strconv.Quote(shown(text)) + " is not UTF-8; set the encoding of its source"
 		return dst
 	}
 	return out

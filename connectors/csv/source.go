@@ -229,11 +229,8 @@ func (d *decoder) touch(chunk *connector.Chunk) {
 		chunk.Batch = b
 		return
 	}
-	slices.SortStableFunc(bad, func(a, b batch.RowError) int { return a.Row - b.Row })
-	for i, e := range bad {
-		if i > 0 && bad[i-1].Row == e.Row {
-			continue
-		}
+	bad = batch.OncePerRow(bad)
+	for _, e := range bad {
 		chunk.Rejected = append(chunk.Rejected, connector.Rejected{
 			Place: b.Origin().At(e.Row), Reason: "column " + e.Column + ": " + e.Reason,
 			Record: string(batch.AppendRow(nil, chunk.Batch, e.Row)),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
@@ -80,8 +79,7 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 		bad = append(bad, e)
 	}
 	if len(bad) > 0 {
-		slices.SortStableFunc(bad, func(a, b batch.RowError) int { return a.Row - b.Row })
-		return &connector.PartialError{Rows: bad}
+		return &connector.PartialError{Rows: batch.OncePerRow(bad)}
 	}
 	return nil
 }

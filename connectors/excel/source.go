@@ -270,6 +270,7 @@ func (r *reader) Read(_ context.Context, limits connector.Limits) (connector.Chu
 	origin := &batch.Origin{Name: r.sheet.book.name, Line: 1, Lines: r.lines}
 	b = b.WithOrigin(origin)
 	chunk := connector.Chunk{Bytes: bytes}
+	bad = batch.OncePerRow(bad)
 	for _, e := range bad {
 		chunk.Rejected = append(chunk.Rejected, connector.Rejected{
 			Place: origin.At(e.Row), Reason: "column " + e.Column + ": " + e.Reason,

@@ -102,9 +102,7 @@ func (s *sink) Write(ctx context.Context, chunk connector.Chunk) error {
 	if len(refused) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(refused, func(a, b batch.RowError) int { return a.Row - b.Row })
-	same := func(a, b batch.RowError) bool { return a.Row == b.Row }
-	return &connector.PartialError{Rows: slices.CompactFunc(refused, same)}
+	return &connector.PartialError{Rows: batch.OncePerRow(refused)}
 }
 
 // encode fills body with the rows and returns those that do not read as their type.

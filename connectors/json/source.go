@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/tapeline/tapeline/batch"
 	codec "github.com/tapeline/tapeline/codec/json"
@@ -154,11 +153,8 @@ func touch(chunk *connector.Chunk) {
 		typed, errs := b.Typed(i)
 		b, bad = typed, append(bad, errs...)
 	}
-	slices.SortStableFunc(bad, func(a, b batch.RowError) int { return a.Row - b.Row })
-	for i, e := range bad {
-		if i > 0 && bad[i-1].Row == e.Row {
-			continue
-		}
+	bad = batch.OncePerRow(bad)
+	for _, e := range bad {
 		chunk.Rejected = append(chunk.Rejected, connector.Rejected{
 			Place: b.Origin().At(e.Row), Reason: "column " + e.Column + ": " + e.Reason,
 			Record: string(batch.AppendRow(nil, chunk.Batch, e.Row)),

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"unicode/utf8"
 
@@ -79,8 +78,7 @@ func (e *encoder) encode(
 	bad := e.start(t, b)
 	rows := b.Selection()
 	if len(bad) > 0 {
-		slices.SortFunc(bad, func(x, y batch.RowError) int { return x.Row - y.Row })
-		bad = slices.CompactFunc(bad, func(x, y batch.RowError) bool { return x.Row == y.Row })
+		bad = batch.OncePerRow(bad)
 		rows = b.Without(bad).Selection()
 	}
 	e.write(out, b, rows)
@@ -146,7 +144,7 @@ func checkText(c *batch.Column, rows []int32, f form) (bad []batch.RowError) {
 		case f == formUUID && !validUUID(value):
 			bad = append(bad, batch.RowError{Row: row, Reason: fmt.Sprintf("%q is not a uuid", value)})
 		case !utf8.Valid(value):
-			bad = append(bad, batch.RowError{Row: row, Reason: "text is not UTF-8"})
+			bad = append(bad, batch.RowError{Row: row, Reason: "text is not UTF-8; set the encoding of its source"})
 		case bytes.IndexByte(value, 0) >= 0:
 			bad = append(bad, batch.RowError{
 				Row: row, Reason: "text holds a zero byte, which PostgreSQL cannot store",

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -140,8 +139,7 @@ func (s *Sink) Write(ctx context.Context, chunk connector.Chunk) error {
 	rows := b.Selection()
 	bad = append(bad, s.config.NullKeys(t.schema, columns, rows)...)
 	if len(bad) > 0 {
-		slices.SortStableFunc(bad, func(x, y batch.RowError) int { return x.Row - y.Row })
-		bad = slices.CompactFunc(bad, func(x, y batch.RowError) bool { return x.Row == y.Row })
+		bad = batch.OncePerRow(bad)
 		rows = b.Without(bad).Selection()
 	}
 	inserts, deletes, err := s.separate(t, b, columns, rows)

@@ -169,3 +169,34 @@ func TestManyPaths(t *testing.T) {
 		}
 	}
 }
+
+// fussySink takes no row.
+type fussySink struct{ headerSink }
+
+func (s *fussySink) Write(ctx context.Context, c connector.Chunk) error {
+	if c.Batch.Len() == 0 {
+		return s.headerSink.Write(ctx, c)
+	}
+	partial := &connector.PartialError{}
+	for i := range c.Batch.Len() {
+		partial.Rows = append(partial.Rows, batch.RowError{Row: c.Batch.Row(i), Reason: "no"})
+	}
+	return partial
+}
+
+// TestSinkLearnsColumnsOfRefusedRows: its file or table comes into being though no row was any good.
+func TestSinkLearnsColumnsOfRefusedRows(t *testing.T) {
+	t.Parallel()
+	b, headers := newBed(t), []string{}
+	sink := sinkNode("out", func() connector.Sink {
+		return &fussySink{headerSink{stagingSink{tableSink{table: newTable()}}, &headers}}
+	}, "in")
+	source := sourceNode("in", func() *counter { return &counter{to: 30, step: 7} })
+	report, err := b.run(t, &plan.Workflow{Name: "w", Nodes: []*plan.Node{source, sink}}, Options{})
+	if err != nil || report.DeadLetters != 30 {
+		t.Fatalf("%d dead letters, want 30: %v", report.DeadLetters, err)
+	}
+	if len(headers) != 1 {
+		t.Errorf("the sink learned %q, want its columns once", headers)
+	}
+}

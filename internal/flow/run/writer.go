@@ -308,7 +308,7 @@ func (w *writer) prepare(ctx context.Context, epoch connector.Epoch) (prepared, 
 	}
 	before := time.Now()
 	defer w.meter.Busy(before)
-	if epoch.Final && w.index == 0 && w.task.given == 0 && w.meter.RowsIn.Load() == 0 {
+	if epoch.Final && w.index == 0 && w.tookNone() {
 		if err := w.writeHeader(ctx); err != nil {
 			return prepared{}, err
 		}
@@ -330,6 +330,15 @@ func (w *writer) prepare(ctx context.Context, epoch connector.Epoch) (prepared, 
 		return w.follows.seal(answer), nil
 	}
 	return prepared{Prepared: answer}, nil
+}
+
+// tookNone reports whether the sink has no row of the whole run: none came, or none was any good,
+// which one of several writers cannot tell.
+func (w *writer) tookNone() bool {
+	if w.task.stage.Writers > 1 {
+		return w.task.given == 0 && w.meter.RowsIn.Load() == 0
+	}
+	return w.meter.RowsOut.Load() == 0
 }
 
 // settle decides or publishes a prepared epoch.
