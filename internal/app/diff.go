@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/flow/spec"
 )
@@ -96,6 +97,7 @@ func (p *Parts) Diff(ctx context.Context, d Diff, log *slog.Logger) (_ *DiffResu
 	if x.columns, err = commonColumns(a, b, d.Key); err != nil {
 		return nil, err
 	}
+	x.wall = zoneOnOneSide(out.Columns)
 	sums := [2]*bucketSums{}
 	for i, side := range x.sides() {
 		sums[i] = &bucketSums{}
@@ -126,7 +128,8 @@ type differ struct {
 	parts   *Parts
 	scratch *scratch
 	diff    Diff
-	columns []string // that both sides have, sorted; the key first
+	columns []string        // that both sides have, sorted; the key first
+	wall    map[string]bool // columns of moments that only one side has a zone for
 }
 
 func (x *differ) sides() [2]diffSide {
@@ -209,6 +212,19 @@ func diffColumns(a, b []DiffColumn) []DiffColumn {
 		}
 	}
 	slices.SortFunc(out, func(x, y DiffColumn) int { return cmp.Compare(x.Name, y.Name) })
+	return out
+}
+
+// zoneOnOneSide returns the columns of timestamps that have a zone on one side only.
+func zoneOnOneSide(columns []DiffColumn) map[string]bool {
+	out := map[string]bool{}
+	for _, c := range columns {
+		a, errA := batch.ParseType(c.A)
+		b, errB := batch.ParseType(c.B)
+		if errA == nil && errB == nil && a.Kind == batch.Timestamp && b.Kind == batch.Timestamp {
+			out[c.Name] = (a.Zone == "") != (b.Zone == "")
+		}
+	}
 	return out
 }
 

@@ -91,6 +91,49 @@ func TestDiffFindsEachDifference(t *testing.T) {
 	}
 }
 
+func TestPlainNumber(t *testing.T) {
+	for text, want := range map[string]string{
+		"0.0047269799999999996": "0.0047269799999999996", "9.999999747378752e-05": "0.00009999999747378752",
+		"1.50": "1.5", "-0.0": "0", "+12e2": "1200", "007": "7", ".5": "0.5", "5.": "5", "-1.5E-2": "-0.015",
+		"": "", "x": "", ".": "", "1e99999": "", "NaN": "",
+	} {
+		if got, ok := plainNumber(text); got != want || ok != (want != "") {
+			t.Errorf("%q is %q (%t), want %q", text, got, ok, want)
+		}
+	}
+}
+
+// Numbers with more digits than a decimal has are compared all the same, and so are moments that
+// one side keeps without their zone.
+func TestDiffOfWhatOneSideCannotHold(t *testing.T) {
+	parts, err := NewParts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	a := write("a.csv", "at,v\n2024-01-02T08:00:00+08:00,0.5\n2024-01-02T00:00:01Z,0.0000000000000000000047\n")
+	for b, want := range map[string]bool{
+		write("b.csv", "at,v\n2024-01-02T00:00:00,0.50\n2024-01-02T00:00:01,4.7e-21\n"): true,
+		write("c.csv", "at,v\n2024-01-02T08:00:00,0.50\n2024-01-02T00:00:01,4.7e-21\n"): false,
+		write("d.csv", "at,v\n2024-01-02T00:00:00,0.50\n2024-01-02T00:00:01,4.8e-21\n"): false,
+	} {
+		got, err := parts.Diff(t.Context(), Diff{A: a, B: b}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Equal != want {
+			t.Errorf("%s: equal %t, want %t: %+v", filepath.Base(b), got.Equal, want, got)
+		}
+	}
+}
+
 // Beyond the rows held in memory only some buckets are looked at.
 func TestDifferingBucketsAreBounded(t *testing.T) {
 	a, b := &bucketSums{buckets: make([]bucket, diffBuckets)}, &bucketSums{buckets: make([]bucket, diffBuckets)}

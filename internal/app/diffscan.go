@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +19,8 @@ import (
 
 // canonical appends the text by which diff compares a value:
 //   - numbers of any type by value, without trailing zeros or exponent: 1.50 = 1.5, 2 = 2.0;
-//   - moments in UTC without trailing zeros of the fraction; one without zone stays without;
+//   - moments in UTC without trailing zeros of the fraction; one without zone stays without, and
+//     beside a column with one counts as UTC;
 //   - text as it is, so that "1.50" and "1.5" in text columns differ;
 //   - JSON and nested values with sorted members; binary in base64; true and false;
 //   - NULL, which equals only NULL.
@@ -200,15 +202,76 @@ func (x *differ) typed(b *batch.Batch) ([]*batch.Column, error) {
 		c := b.Column(at)
 		if c.Lazy() {
 			dense, bad := c.Typed(b.Selection())
+			if len(bad) > 0 && c.Type().Kind == batch.Decimal {
+				dense, bad = plainNumbers(c, b.Selection())
+			}
 			if len(bad) > 0 {
 				return nil, fmt.Errorf("%s: column %s: %s",
 					b.Origin().At(bad[0].Row), name, bad[0].Reason)
 			}
 			c = dense
 		}
+		if typ := c.Type(); x.wall[name] && typ.Kind == batch.Timestamp {
+			c = batch.FixedColumn(batch.TimestampOf(typ.Unit, ""), batch.Values[int64](c), c.Validity())
+		}
 		columns[i] = c
 	}
 	return columns, nil
+}
+
+// plainNumbers returns the canonical texts of a text file's numbers, where they have more digits than
+// the decimal type they were taken for.
+func plainNumbers(c *batch.Column, selection []int32) (*batch.Column, []batch.RowError) {
+	spans, cell := c.Spans()
+	selected := map[int]bool{}
+	for _, row := range selection {
+		selected[int(row)] = true
+	}
+	var bad []batch.RowError
+	out := batch.NewAppender(batch.Of(batch.String))
+	for row := range c.Len() {
+		text, null, _ := spans.Text(row, cell, nil)
+		plain, ok := plainNumber(string(text))
+		if null || !ok || selection != nil && !selected[row] {
+			out.Null()
+		} else {
+			out.Text(plain)
+		}
+		if !null && !ok && (selection == nil || selected[row]) {
+			bad = append(bad, batch.RowError{Row: row, Reason: fmt.Sprintf("%q is not a number", text)})
+		}
+	}
+	return out.Column(), bad
+}
+
+var numberText = regexp.MustCompile(`^([+-]?)(\d*)\.?(\d*)(?:[eE]([+-]?\d{1,4}))?$`)
+
+// plainNumber writes a decimal number without exponent and needless zeros, with all its digits.
+func plainNumber(text string) (string, bool) {
+	parts := numberText.FindStringSubmatch(text)
+	if parts == nil || parts[2]+parts[3] == "" {
+		return "", false
+	}
+	exponent, _ := strconv.Atoi(parts[4])
+	digits, point := parts[2]+parts[3], len(parts[2])+exponent
+	if point < 0 {
+		digits, point = strings.Repeat("0", -point)+digits, 0
+	}
+	if point > len(digits) {
+		digits += strings.Repeat("0", point-len(digits))
+	}
+	whole := strings.TrimLeft(digits[:point], "0")
+	fraction := strings.TrimRight(digits[point:], "0")
+	if whole == "" {
+		whole = "0"
+	}
+	if fraction != "" {
+		whole += "." + fraction
+	}
+	if parts[1] == "-" && whole != "0" {
+		whole = "-" + whole
+	}
+	return whole, true
 }
 
 // hashing adds rows to sums.
