@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml"
+
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/expr"
 	"github.com/tapeline/tapeline/internal/flow/spec"
@@ -25,6 +27,9 @@ type Copy struct {
 	Set              map[string]any // settings of the sink, over those of its URL
 	SourceSet        map[string]any // settings of the source
 }
+
+// Flow is the YAML text of a list or mapping that a setting is given as.
+type Flow string
 
 // Document returns the workflow that does the copy, as YAML text. Its name depends on both ends, so
 // that repeating an interrupted copy takes it up again.
@@ -63,10 +68,15 @@ func (p *Parts) secrets(typ string) map[string]bool {
 			continue
 		}
 		for _, f := range connector.Fields(config) {
-			out[f.Key] = out[f.Key] || f.Secret
+			out[f.Key] = out[f.Key] || hasSecret(f)
 		}
 	}
 	return out
+}
+
+// hasSecret reports whether a field or one within it is marked secret.
+func hasSecret(f connector.Field) bool {
+	return f.Secret || slices.ContainsFunc(f.Fields, hasSecret)
 }
 
 func sourceConfig(c connector.Connector) any {
@@ -103,6 +113,11 @@ func (p *Parts) document(c Copy, hidden printer) (string, error) {
 			return "", fmt.Errorf("--where: %w", err)
 		}
 	}
+	for _, set := range []map[string]any{c.SourceSet, c.Set} {
+		if err := checkFlows(set); err != nil {
+			return "", err
+		}
+	}
 	maps.Copy(from.Config, c.SourceSet)
 	maps.Copy(to.Config, c.Set)
 	p.nameTable(from, to)
@@ -126,6 +141,21 @@ func (p *Parts) document(c Copy, hidden printer) (string, error) {
 	b.WriteString("destinations:\n")
 	writeNode(&b, "sink", to.Type, last, to.Config, hidden)
 	return b.String(), nil
+}
+
+// checkFlows refuses text that would not stay within its setting.
+func checkFlows(set map[string]any) error {
+	for key, value := range set {
+		flow, ok := value.(Flow)
+		if !ok {
+			continue
+		}
+		var tree any
+		if err := yaml.Unmarshal([]byte(flow), &tree); err != nil || strings.ContainsAny(string(flow), "\r\n") {
+			return fmt.Errorf("setting %s: %s is no list or mapping in one line of YAML", key, flow)
+		}
+	}
+	return nil
 }
 
 // nameTable names the table of a target without one after the table or file it comes from.
@@ -191,7 +221,7 @@ func (c Copy) withoutTable(problem spec.Problem) string {
 	return address
 }
 
-// writeNode writes one node; values are JSON, which is YAML.
+// writeNode writes one node; values are YAML, or JSON, which is YAML.
 func writeNode(b *strings.Builder, id, typ, input string, config map[string]any, hidden printer) {
 	fmt.Fprintf(b, "  %s:\n    type: %s\n", id, typ)
 	if input != "" {
@@ -209,9 +239,13 @@ func writeNode(b *strings.Builder, id, typ, input string, config map[string]any,
 			continue
 		}
 		var text strings.Builder
-		encoder := json.NewEncoder(&text)
-		encoder.SetEscapeHTML(false)
-		_ = encoder.Encode(config[key]) // scalars, lists and maps of them always encode
+		if flow, ok := config[key].(Flow); ok {
+			text.WriteString(string(flow))
+		} else {
+			encoder := json.NewEncoder(&text)
+			encoder.SetEscapeHTML(false)
+			_ = encoder.Encode(config[key]) // scalars, lists and maps of them always encode
+		}
 		// A dollar sign begins a substitution in documents.
 		value := strings.ReplaceAll(strings.TrimSpace(text.String()), "${", "$${")
 		fmt.Fprintf(b, "      %s: %s\n", key, value)

@@ -156,6 +156,9 @@ func (x *differ) workflow(side diffSide, sink *plan.Node) (*plan.Workflow, error
 	if c, _ := x.parts.Connectors.Get(location.Type); hasKey(c.Source.Config, "decimal") {
 		location.Config["decimal"] = true
 	}
+	if err := checkFlows(side.set); err != nil {
+		return nil, err
+	}
 	maps.Copy(location.Config, side.set)
 	var text strings.Builder
 	text.WriteString("name: diff\nsources:\n")

@@ -61,8 +61,8 @@ func (s *session) copyCommand() *cobra.Command {
 	f.StringSliceVar(&request.Select, "select", nil, "copy only these columns, in this order")
 	f.StringVar(&request.FromType, "from", "", "connector of the source; default by suffix or scheme")
 	f.StringVar(&request.ToType, "to", "", "connector of the sink; default by suffix or scheme")
-	f.StringArrayVar(&sourceSet, "source-set", nil, "setting of the source: key=value (repeatable)")
-	f.StringArrayVar(&set, "sink-set", nil, "setting of the sink: key=value (repeatable)")
+	f.StringArrayVar(&sourceSet, "source-set", nil, "setting of the source: key=value, also key={a: b} and key=[a, b] (repeatable)")
+	f.StringArrayVar(&set, "sink-set", nil, "setting of the sink: key=value, also key={a: b} and key=[a, b] (repeatable)")
 	f.BoolVar(&printYAML, "yaml", false, "print the workflow instead of running it")
 	f.BoolVar(&flags.fresh, "fresh", false, "start over instead of taking up an interrupted copy")
 	f.Int64Var(&flags.limit, "limit", 0, "rows to copy; 0 copies all")
@@ -70,7 +70,8 @@ func (s *session) copyCommand() *cobra.Command {
 	return c
 }
 
-// settings reads key=value pairs; true, false and whole numbers are typed.
+// settings reads key=value pairs; text that begins with [ or { is YAML, and true, false and whole
+// numbers are typed.
 func settings(pairs []string) (map[string]any, error) {
 	out := map[string]any{}
 	for _, pair := range pairs {
@@ -84,11 +85,13 @@ func settings(pairs []string) (map[string]any, error) {
 }
 
 func typedSetting(text string) any {
-	switch text {
-	case "true":
+	switch {
+	case text == "true":
 		return true
-	case "false":
+	case text == "false":
 		return false
+	case strings.HasPrefix(text, "[") || strings.HasPrefix(text, "{"):
+		return app.Flow(text)
 	}
 	var n int64
 	if _, err := fmt.Sscanf(text, "%d", &n); err == nil && strconv.FormatInt(n, 10) == text {

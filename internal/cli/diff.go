@@ -52,8 +52,8 @@ func (s *session) diffCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringSliceVar(&request.Key, "key", nil, "columns that identify a row")
 	f.IntVarP(&request.Examples, "examples", "n", 10, "differing rows to show of each kind")
-	f.StringArrayVar(&setA, "a-set", nil, "setting of A: key=value (repeatable)")
-	f.StringArrayVar(&setB, "b-set", nil, "setting of B: key=value (repeatable)")
+	f.StringArrayVar(&setA, "a-set", nil, "setting of A: key=value, also key={a: b} and key=[a, b] (repeatable)")
+	f.StringArrayVar(&setB, "b-set", nil, "setting of B: key=value, also key={a: b} and key=[a, b] (repeatable)")
 	return c
 }
 
