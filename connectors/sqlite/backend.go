@@ -242,7 +242,7 @@ func typeOf(declared string) batch.Type {
 		return batch.Of(batch.Int64)
 	case has("BLOB", "BINARY"):
 		return batch.Of(batch.Binary)
-	case has("REAL", "FLOA", "DOUB"):
+	case has("REAL", "FLOA", "DOUB"): //nolint:misspell // as SQLite has it
 		return batch.Of(batch.Float64)
 	}
 	return batch.Of(batch.String)

@@ -177,7 +177,7 @@ func (g *gate) admit(chunk connector.Chunk) (*gateState, error) {
 	}
 	// A sink that cannot follow takes NULLs in any column, or refuses their rows by itself.
 	fits := drift.Fits(schema, current)
-	if fits && !(g.node.SinkSpec.SchemaEvolution && drift.Loosens(schema, current)) {
+	if fits && (!g.node.SinkSpec.SchemaEvolution || !drift.Loosens(schema, current)) {
 		var err error
 		state.align, err = op.Align(current).Bind(schema)
 		return state, err

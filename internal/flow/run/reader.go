@@ -126,7 +126,7 @@ func (r *reader) loop(context.Context) error {
 //go:noinline
 func (r *reader) read() (*item, error) {
 	r.asked = time.Now()
-	return r.took(r.source.Source.Read(r.context))
+	return r.took(r.source.Read(r.context))
 }
 
 // took waits until the workflow's memory has room for what was read; an idle source holds none.
