@@ -183,10 +183,11 @@ func (b *Batch) Dense() (*Batch, []RowError) {
 	return out.Keep(), bad
 }
 
-// nulls returns the rows of a dense column that should have none.
+// nulls returns the rows of a dense column that should have none. Types only Arrow knows are left
+// alone: a union has the NULLs of its members, whatever its field says.
 func (b *Batch) nulls(i int) (bad []RowError) {
 	c := b.columns[i]
-	if c.valid == nil && c.typ.Kind != Null {
+	if c.valid == nil && c.typ.Kind != Null || c.typ.Kind == Foreign {
 		return nil
 	}
 	for k := range b.Len() {

@@ -69,7 +69,8 @@ value that was stored with them. Types that are not declared are inferred from t
 int64, float64, bool, date, time, timestamp(ms), else string. A later file may order the first one's
 columns otherwise and lack some, which are NULL then; further columns are a change of schema, which
 ` + "`schema.on_change`" + ` of the sink rules. A cell that does not read as its
-column's type, one in error (#N/A) included, sends its row to the dead letters with file and row.
+column's type, one in error (#N/A) and one beyond the header send their row to the dead letters with
+file and row.
 
 A run is resumed after the row where it stopped, up to which the sheet is read again. Workbooks of
 before 2007 and ones with a password are refused.

@@ -112,6 +112,14 @@ func TestDeclaredTypesRangesAndRejectedRows(t *testing.T) {
 	if len(got.Rejected) != 1 || got.Rejected[0].Place.Line != 5 || !strings.Contains(got.Rejected[0].Reason, "id") {
 		t.Errorf("rejected %+v", got.Rejected)
 	}
+	wide := book(t, func(f *excelize.File) {
+		set(t, f, map[string]any{"A1": "id", "A2": 1, "B2": "who knows", "A3": 2})
+	})
+	got, err = read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: wide}, nil)
+	if err != nil || len(got.Rows) != 1 || len(got.Rejected) != 1 ||
+		!strings.Contains(got.Rejected[0].Reason, "cell B2 has no column") {
+		t.Errorf("a cell beyond the header: %v, rejected %+v, %v", got.Rows, got.Rejected, err)
+	}
 	header := false
 	got, err = read(t, newEnv(vfs.OS{}, plenty()), SourceConfig{Path: path, Sheet: "1", Header: &header, SkipRows: 3}, nil)
 	if err != nil || len(got.Rows) != 4 || got.Rows[0] != `{"A":null,"B":"1","C":"0.1","D":"x"}` {

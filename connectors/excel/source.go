@@ -310,7 +310,13 @@ func (r *reader) append(row []cell) []batch.RowError {
 	for _, c := range row {
 		i := c.column - r.layout.first
 		if i >= len(r.target) {
-			continue // beyond the header
+			if c.kind != blank {
+				name := fmt.Sprintf("%s%d", columnName(c.column), r.sheet.row)
+				bad = append(bad, batch.RowError{
+					Row: at, Reason: "cell " + name + " has no column: name it in the header, or set range",
+				})
+			}
+			continue
 		}
 		column := r.target[i]
 		v, err := r.sheet.book.value(c, schema.Field(column).Type)
