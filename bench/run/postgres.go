@@ -25,16 +25,24 @@ type database struct {
 	dsn string
 }
 
-func psqlTool(root string) tool {
-	script := filepath.Join(root, "bench", "peers", "psql-copy")
-	return tool{
-		name: "psql", build: "psql", binary: "psql", durability: "committed", subset: true,
-		version: func() string { return firstLine("psql", "--version") },
-		note:    "text COPY out, pipe, text COPY in; CPU and RSS of the clients only",
-		jobs: map[string]func(job) invocation{tableToTable: func(job) invocation {
-			dsn := os.Getenv(databaseVariable)
-			return invocation{args: []string{script, dsn, sourceTable, dsn, targetTable}}
-		}},
+// psqlTools return psql twice: with the server as the filter, and with one that all rows go through.
+func psqlTools(root string) []tool {
+	psql := func(name, script, note string) tool {
+		return tool{
+			name: name, build: "psql", binary: "psql", durability: "committed", subset: true,
+			version: func() string { return firstLine("psql", "--version") },
+			note:    note + "; CPU and RSS of the clients only",
+			jobs: map[string]func(job) invocation{tableToTable: func(job) invocation {
+				dsn := os.Getenv(databaseVariable)
+				return invocation{args: []string{
+					filepath.Join(root, "bench", "peers", script), dsn, sourceTable, dsn, targetTable,
+				}}
+			}},
+		}
+	}
+	return []tool{
+		psql("psql", "psql-copy", "text COPY out, where the server filters, pipe, text COPY in"),
+		psql("psql-mawk", "psql-mawk-copy", "text COPY out, mawk as the filter, text COPY in"),
 	}
 }
 

@@ -71,7 +71,8 @@ func tools(root, tapeline string) []tool {
 	list := tapelineTools(root, tapeline)
 	list = append(list, benthosTool(root))
 	list = append(list, duckdbTools(root)...)
-	return append(list, mawkTool(root), millerTool(), conduitTool(root), psqlTool(root))
+	list = append(list, mawkTool(root), millerTool(), conduitTool(root))
+	return append(list, psqlTools(root)...)
 }
 
 // tapelineTools returns Tapeline plain and with a checkpoint every second.

@@ -190,8 +190,8 @@ func (c *climber) next(rows, rate float64, bounds plan.Batching) float64 {
 		return c.held
 	}
 	step := 1 + 2*bounds.AdaptationRate
-	if !c.level {
-		step = max(step, 2)
+	if !c.level { // far enough that the gain stands out from the noise of a sink
+		step = max(step, 4)
 	}
 	if c.down {
 		step = 1 / step

@@ -41,7 +41,22 @@ func TestStateSurvivesACrashAtEveryOperation(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	const rows = 300
+	// More than two epochs: folder, object, its sync, the folder's sync, the sweep. How many a run has
+	// is a matter of time.
+	const atLeast, most = 15, 100_000
+	rows, operations := int64(300), 0
+	for operations < atLeast && rows < most {
+		operations = crashEverywhere(t, random, rows)
+		rows *= 4
+	}
+	if operations < atLeast {
+		t.Errorf("the run had only %d operations to stop at", operations)
+	}
+	t.Logf("stopped at each of %d operations", operations)
+}
+
+// crashEverywhere stops a run of so many rows at each operation and returns their number.
+func crashEverywhere(t *testing.T, random *rand.Rand, rows int64) int {
 	stop := 0
 	for crashed := true; crashed; stop++ {
 		to, catalog, disk := newTable(), newMemoryCatalog(), simfs.New()
@@ -63,11 +78,7 @@ func TestStateSurvivesACrashAtEveryOperation(t *testing.T) {
 			t.Fatal("the run never got through")
 		}
 	}
-	const atLeast = 15 // more than two epochs: folder, object, its sync, the folder's sync, the sweep
-	if stop < atLeast {
-		t.Errorf("the run had only %d operations to stop at", stop)
-	}
-	t.Logf("stopped at each of %d operations", stop-1)
+	return stop - 1
 }
 
 // State objects that no manifest names are swept: those of a finished run when the next one commits,
