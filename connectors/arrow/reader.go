@@ -3,10 +3,12 @@ package arrow
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -207,16 +209,42 @@ func (r *reader) load() error {
 	}
 	if err == nil {
 		record = withBuffers(record)
-		err = array.ValidateRecordFull(record)
+		err = cmp.Or(array.ValidateRecordFull(record), checkLengths(record))
 	}
 	if err != nil {
 		return fmt.Errorf("record batch %d: %w", r.next.Unit, err)
 	}
 	r.current, r.bytes = record, 0
-	for i := range int(record.NumCols()) {
-		r.bytes += int64(record.Column(i).Data().SizeInBytes())
+	for _, column := range record.Columns() {
+		r.bytes += int64(column.Data().SizeInBytes())
 	}
 	return nil
+}
+
+// checkLengths refuses arrays longer than they can be: the library takes lengths from beyond the
+// message's own, and no buffer holds those of the null type to account.
+func checkLengths(record arrow.RecordBatch) error {
+	for i, column := range record.Columns() {
+		if int64(column.Len()) != record.NumRows() {
+			return fmt.Errorf("column %q has %d items for %d rows", record.ColumnName(i), column.Len(), record.NumRows())
+		}
+		if n := longestNull(column.Data()); n > math.MaxInt32 {
+			return fmt.Errorf("column %q holds an array of %d nulls", record.ColumnName(i), n)
+		}
+	}
+	return nil
+}
+
+// longestNull returns the length of the longest array of the null type within data, 0 for none.
+func longestNull(data arrow.ArrayData) int {
+	longest := 0
+	if data.DataType().ID() == arrow.NULL {
+		longest = data.Len()
+	}
+	for _, child := range data.Children() {
+		longest = max(longest, longestNull(child))
+	}
+	return longest
 }
 
 // withBuffers gives empty arrays the buffers that the format lets them leave out.
