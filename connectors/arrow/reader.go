@@ -22,11 +22,22 @@ import (
 	"github.com/tapeline/tapeline/connector"
 )
 
-// maxBufferBytes bounds what one buffer of a file may claim to be when decompressed.
-const maxBufferBytes = 1 << 31
+// maxBufferBytes bounds what one buffer of a file may claim to be when decompressed; maxRatio is how
+// far zstd shrinks zeros, so that a small file cannot ask for gigabytes.
+const (
+	maxBufferBytes = 1 << 31
+	maxRatio       = 1 << 15
+)
 
 // bounded refuses absurd allocations; Guard makes the panic an error of the file.
-type bounded struct{ memory.Allocator }
+type bounded struct {
+	memory.Allocator
+	most int // bytes of one buffer
+}
+
+func newBounded(fileBytes int64) bounded {
+	return bounded{memory.DefaultAllocator, int(min(maxBufferBytes, min(fileBytes, maxBufferBytes)*maxRatio))}
+}
 
 // Allocate returns size bytes.
 func (b bounded) Allocate(size int) []byte {
@@ -41,7 +52,7 @@ func (b bounded) Reallocate(size int, old []byte) []byte {
 }
 
 func (b bounded) check(size int) {
-	if size < 0 || size > maxBufferBytes {
+	if size < 0 || size > b.most {
 		panic(fmt.Sprintf("a buffer of %d bytes", size))
 	}
 }
@@ -78,7 +89,7 @@ func openRecords(f *container.File, format string) (records, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := ipc.NewFileReader(f.Section(), ipc.WithAllocator(bounded{memory.DefaultAllocator}))
+		r, err := ipc.NewFileReader(f.Section(), ipc.WithAllocator(newBounded(f.SizeBytes)))
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +99,7 @@ func openRecords(f *container.File, format string) (records, error) {
 	}
 	const readAhead = 256 << 10
 	r, err := ipc.NewReader(check.NewReader(bufio.NewReaderSize(f.Section(), readAhead)),
-		ipc.WithAllocator(bounded{memory.DefaultAllocator}), ipc.WithBodySizeLimit(f.SizeBytes))
+		ipc.WithAllocator(newBounded(f.SizeBytes)), ipc.WithBodySizeLimit(f.SizeBytes))
 	if err != nil {
 		return nil, err
 	}
