@@ -1,6 +1,9 @@
 package market
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Shape is how a provider can be asked. A bit set: a provider may offer several.
 type Shape uint8
@@ -87,14 +90,5 @@ func (p Provider) Offer(dataset string) (Offer, bool) {
 
 // Serves reports whether the offer holds instruments of the market and class.
 func (o Offer) Serves(mic MIC, class Class) bool {
-	return has(o.Markets, mic) && (o.Classes == nil || has(o.Classes, class))
-}
-
-func has[T comparable](list []T, one T) bool {
-	for _, v := range list {
-		if v == one {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(o.Markets, mic) && (o.Classes == nil || slices.Contains(o.Classes, class))
 }

@@ -11,24 +11,24 @@ type Scheme uint8
 
 // The schemes. QMT writes as Tushare does, RiceQuant as JoinQuant, Xueqiu as Qlib.
 const (
-	Canonical Scheme = iota // 600000.XSHG
-	BaoStock                // sh.600000
-	PTrade                  // 600000.SS
-	Yahoo                   // 600000.SS 0700.HK BRK-B
-	Tushare                 // 600000.SH 00700.HK
-	Wind                    // 600000.SH 0700.HK AAPL.O
-	Futu                    // SH.600000 HK.00700 US.AAPL
-	JoinQuant               // 600000.XSHG
-	VNPY                    // 600000.SSE 00700.SEHK AAPL.SMART
-	Qlib                    // SH600000 00700 AAPL
-	Sina                    // sh600000 hk00700 gb_aapl
-	Tencent                 // sh600000 hk00700 usAAPL
-	EastMoney               // 1.600000 116.00700 105.AAPL
-	TDX                     // 1600000: market and code, as in its block files
-	Stooq                   // 0700.hk aapl.us
-	BinanceSpot             // BTCUSDT
-	CoinbaseSpot            // BTC-USD
-	KrakenSpot              // XBTUSD, on input also XXBTZUSD and XBT/USD
+	Canonical    Scheme = iota // 600000.XSHG
+	BaoStock                   // sh.600000
+	PTrade                     // 600000.SS
+	Yahoo                      // 600000.SS 0700.HK BRK-B
+	Tushare                    // 600000.SH 00700.HK
+	Wind                       // 600000.SH 0700.HK AAPL.O
+	Futu                       // SH.600000 HK.00700 US.AAPL
+	JoinQuant                  // 600000.XSHG
+	VNPY                       // 600000.SSE 00700.SEHK AAPL.SMART
+	Qlib                       // SH600000 00700 AAPL
+	Sina                       // sh600000 hk00700 gb_aapl
+	Tencent                    // sh600000 hk00700 usAAPL
+	EastMoney                  // 1.600000 116.00700 105.AAPL
+	TDX                        // 1600000: market and code, as in its block files
+	Stooq                      // 0700.hk aapl.us
+	BinanceSpot                // BTCUSDT
+	CoinbaseSpot               // BTC-USD
+	KrakenSpot                 // XBTUSD, on input also XXBTZUSD and XBT/USD
 
 	QMT       = Tushare
 	RiceQuant = JoinQuant

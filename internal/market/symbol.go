@@ -76,8 +76,10 @@ func (s Symbol) Validate() error {
 	case s.MIC == Coinbase:
 		ok, want = pair(s.Code, '-'), "a pair such as BTC-USD"
 	default:
-		return &SymbolError{Text: s.String(), Cause: fmt.Sprintf("market %q is not known", string(s.MIC)),
-			Remedy: "write code and market as in 600000.XSHG"}
+		return &SymbolError{
+			Text: s.String(), Cause: fmt.Sprintf("market %q is not known", string(s.MIC)),
+			Remedy: "write code and market as in 600000.XSHG",
+		}
 	}
 	if !ok {
 		return &SymbolError{Text: s.String(), Cause: "not a code of " + string(s.MIC), Remedy: "write " + want}
