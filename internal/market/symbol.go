@@ -57,34 +57,49 @@ func (m MIC) china() bool { return m == XSHG || m == XSHE || m == BJSE }
 // Validate reports what makes the symbol impossible: an unknown market, or a code its market cannot
 // have.
 func (s Symbol) Validate() error {
-	ok, want := false, ""
+	ok, want := validCode(s.Code, s.MIC)
 	switch {
-	case s.MIC.china():
-		ok, want = digits(s.Code, 6), "six digits"
-	case s.MIC == XHKG:
-		ok, want = digits(s.Code, 5), "five digits"
-	case s.MIC == XKRX:
-		ok, want = digits(s.Code, 6), "six digits"
-	case s.MIC == XTKS:
-		ok, want = len(s.Code) == 4 && alphanumeric(s.Code), "four digits or letters such as 7203"
-	case s.MIC == XLON || s.MIC == CMES:
-		ok, want = len(s.Code) <= 10 && alphanumeric(s.Code), "a ticker such as VOD"
-	case s.MIC.us():
-		ok, want = usCode(s.Code), "a ticker such as AAPL or BRK.B"
-	case s.MIC == Binance || s.MIC == Kraken:
-		ok, want = pair(s.Code, 0), "a pair such as BTCUSDT"
-	case s.MIC == Coinbase:
-		ok, want = pair(s.Code, '-'), "a pair such as BTC-USD"
-	default:
+	case want == "":
 		return &SymbolError{
 			Text: s.String(), Cause: fmt.Sprintf("market %q is not known", string(s.MIC)),
 			Remedy: "write code and market as in 600000.XSHG",
 		}
-	}
-	if !ok {
+	case !ok:
 		return &SymbolError{Text: s.String(), Cause: "not a code of " + string(s.MIC), Remedy: "write " + want}
 	}
 	return nil
+}
+
+// validCode reports whether the market can have the code, and what its codes look like: "" for an
+// unknown market.
+func validCode(code string, mic MIC) (ok bool, want string) {
+	switch {
+	case mic.china() || mic == XKRX:
+		return digits(code, 6), "six digits"
+	case mic == XHKG:
+		return digits(code, 5), "five digits"
+	case mic == XTKS:
+		return len(code) == 4 && alphanumeric(code), "four digits or letters such as 7203"
+	case mic == XLON || mic == CMES:
+		return len(code) <= 10 && alphanumeric(code), "a ticker such as VOD"
+	case mic.us():
+		return usCode(code), "a ticker such as AAPL or BRK.B"
+	case mic == Binance || mic == Kraken:
+		return pair(code, 0), "a pair such as BTCUSDT"
+	case mic == Coinbase:
+		return pair(code, '-'), "a pair such as BTC-USD"
+	}
+	return false, ""
+}
+
+// validSymbol is ParseSymbol without a result, so that it allocates nothing.
+func validSymbol(text string) bool {
+	dot := strings.LastIndexByte(text, '.')
+	if dot < 0 {
+		return false
+	}
+	ok, _ := validCode(text[:dot], MIC(text[dot+1:]))
+	return ok
 }
 
 // ParseSymbol reads the canonical text only: 600000.XSHG, 00700.XHKG, BRK.B.XNYS, BTCUSDT.BINANCE.
