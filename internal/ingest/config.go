@@ -1,0 +1,150 @@
+package ingest
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/tapeline/tapeline/internal/flow/spec"
+	"github.com/tapeline/tapeline/internal/market"
+)
+
+// Config is what tapeline.yaml says about keeping a store: the file itself, config/sync.yaml of the
+// requirements, or both.
+type Config struct {
+	Sync        SyncConfig        `yaml:"sync" doc:"what is fetched, and how"`
+	Performance PerformanceConfig `yaml:"performance" doc:"the modules around it"`
+}
+
+// SyncConfig says what is fetched from whom into which store.
+type SyncConfig struct {
+	Provider string   `yaml:"provider" doc:"who is asked"`
+	Endpoint string   `yaml:"endpoint" doc:"host:port of the provider" fallback:"the provider's own"`
+	Store    string   `yaml:"store" doc:"folder of the market store"`
+	Universe string   `yaml:"universe" doc:"all, the name of an index (its members), or a file with one symbol a line; symbols goes before it" example:"hs300"`
+	Symbols  []string `yaml:"symbols" doc:"instruments, in the provider's spelling or ours" example:"[sh.600000, 000001.XSHE]"`
+	From     string   `yaml:"from" doc:"first day"`
+	To       string   `yaml:"to" doc:"last day" fallback:"the last day whose rows are final"`
+	Freq     string   `yaml:"freq" enum:"1d" doc:"length of a bar"`
+	Datasets []string `yaml:"datasets" doc:"what is kept; calendar and instrument are always fetched, as plans need them"`
+
+	BatchSize           int     `yaml:"batch_size" min:"1" max:"10000" doc:"symbols of one work unit: all datasets of these are fetched before the next ones begin"`
+	MaxWorkers          int     `yaml:"max_workers" min:"1" max:"256" doc:"workers that decode answers; never more sessions with the provider"`
+	EnableParallel      bool    `yaml:"enable_parallel" doc:"false decodes with one worker"`
+	EnableSmartBackfill bool    `yaml:"enable_smart_backfill" doc:"accepted, without effect yet: gaps are always filled"`
+	AutoTune            bool    `yaml:"auto_tune" doc:"accepted, without effect yet"`
+	MemoryLimitGB       float64 `yaml:"memory_limit_gb" min:"0.1" max:"1024" doc:"memory above which garbage is collected at once; a quarter of it bounds the rows in flight"`
+	JoinSessions        int     `yaml:"join_sessions" min:"0" max:"1000" doc:"sessions that are there already and may be fetched again, so that one request fills the gaps before and after them"`
+	CommitInterval      int     `yaml:"commit_interval_ms" min:"50" max:"60000" doc:"milliseconds between commits"`
+}
+
+// PerformanceConfig are the settings of the modules.
+type PerformanceConfig struct {
+	ConnectionManager ConnectionConfig  `yaml:"connection_manager" doc:"the session with the provider"`
+	BatchWriter       BatchWriterConfig `yaml:"batch_writer" doc:"how rows are handed to the store"`
+	Cache             CacheConfig       `yaml:"cache" doc:"what is remembered of the provider"`
+	Monitor           MonitorConfig     `yaml:"monitor" doc:"what the report says of speed"`
+}
+
+// ConnectionConfig are the settings of the session with the provider, in seconds.
+type ConnectionConfig struct {
+	Enable            bool `yaml:"enable" doc:"false opens a session for each request"`
+	SessionTimeout    int  `yaml:"session_timeout" min:"1" max:"86400" doc:"seconds without a request after which the session is opened anew"`
+	HeartbeatInterval int  `yaml:"heartbeat_interval" min:"1" max:"86400" doc:"seconds between heartbeats; counts with heartbeat only"`
+	Heartbeat         bool `yaml:"heartbeat" doc:"ask something small to keep the session; each heartbeat is a request of the budget"`
+	LockTimeout       int  `yaml:"lock_timeout" min:"1" max:"3600" doc:"seconds to wait for the session before a warning names its holder"`
+	EnableKeepalive   bool `yaml:"enable_keepalive" doc:"keep the session between requests"`
+}
+
+// BatchWriterConfig are the settings of writing. The store groups rows into commits by itself.
+type BatchWriterConfig struct {
+	Enable          bool   `yaml:"enable" doc:"accepted, without effect yet"`
+	BatchSize       int    `yaml:"batch_size" min:"1" max:"1000000" doc:"accepted, without effect yet"`
+	AutoFlush       bool   `yaml:"auto_flush" doc:"accepted, without effect yet"`
+	TransactionMode string `yaml:"transaction_mode" enum:"deferred,immediate,exclusive" doc:"accepted, without effect yet"`
+}
+
+// CacheConfig says how long what the provider told stays good.
+type CacheConfig struct {
+	Enable             bool `yaml:"enable" doc:"false fetches the list of instruments in every sync"`
+	MaxSizeMB          int  `yaml:"max_size_mb" min:"1" max:"1048576" doc:"accepted, without effect yet"`
+	TradingCalendarTTL int  `yaml:"trading_calendar_ttl" min:"0" doc:"accepted, without effect yet: days that the stored calendar does not hold are fetched"`
+	StockMetadataTTL   int  `yaml:"stock_metadata_ttl" min:"0" doc:"seconds after which the list of instruments is fetched anew, in whole days"`
+	LastDataDateTTL    int  `yaml:"last_data_date_ttl" min:"0" doc:"accepted, without effect yet"`
+}
+
+// MonitorConfig are the settings of the performance part of the report.
+type MonitorConfig struct {
+	Enable              bool    `yaml:"enable" doc:"measure phases"`
+	DetailedLogging     bool    `yaml:"detailed_logging" doc:"accepted, without effect yet"`
+	ReportFormat        string  `yaml:"report_format" enum:"text,json" doc:"accepted, without effect yet: --json chooses"`
+	BottleneckThreshold float64 `yaml:"bottleneck_threshold" min:"0" max:"1" doc:"share of the time above which a phase is named as the bottleneck"`
+}
+
+// Defaults returns the settings that hold where nobody says otherwise.
+func Defaults() Config {
+	return Config{
+		Sync: SyncConfig{
+			Provider: "baostock", Universe: "all", From: "2015-01-01", Freq: "1d",
+			Datasets:  []string{market.Bar1D, market.AdjFactor, market.CalendarDay, market.Listing},
+			BatchSize: 50, MaxWorkers: 3, EnableParallel: true, AutoTune: true, MemoryLimitGB: 1.5,
+			JoinSessions: 3, CommitInterval: 500,
+		},
+		Performance: PerformanceConfig{
+			ConnectionManager: ConnectionConfig{
+				Enable: true, SessionTimeout: 600, HeartbeatInterval: 60, LockTimeout: 10, EnableKeepalive: true,
+			},
+			BatchWriter: BatchWriterConfig{
+				Enable: true, BatchSize: 100, AutoFlush: true, TransactionMode: "immediate",
+			},
+			Cache: CacheConfig{
+				Enable: true, MaxSizeMB: 500, TradingCalendarTTL: 7 * 24 * 3600, StockMetadataTTL: 24 * 3600,
+				LastDataDateTTL: 60,
+			},
+			Monitor: MonitorConfig{
+				Enable: true, DetailedLogging: true, ReportFormat: "json", BottleneckThreshold: 0.5,
+			},
+		},
+	}
+}
+
+// environmentPrefix begins the names of variables: TAPELINE_SYNC_BATCH_SIZE.
+const environmentPrefix = "TAPELINE"
+
+// Load reads the settings of the files, later ones over earlier ones, and the environment over them.
+// A setting that has no effect yet and is not the default is a warning.
+func Load(files []string, options spec.Options) (Config, []spec.Problem) {
+	c := Defaults()
+	problems := spec.Config(files, environmentPrefix, &c, options)
+	defaults := Defaults()
+	inert(reflect.ValueOf(c), reflect.ValueOf(defaults), "", func(path string) {
+		problems = append(problems, spec.Problem{
+			File: strings.Join(append(files, "environment"), ", "), Severity: spec.Warning, Path: path,
+			Message: "the setting has no effect yet",
+		})
+	})
+	return c, problems
+}
+
+// inert finds settings without effect that are not the default; their documentation says so.
+func inert(got, defaults reflect.Value, path string, found func(path string)) {
+	for i := range got.NumField() {
+		f := got.Type().Field(i)
+		at := strings.TrimPrefix(path+"."+f.Tag.Get("yaml"), ".")
+		if f.Type.Kind() == reflect.Struct {
+			inert(got.Field(i), defaults.Field(i), at, found)
+			continue
+		}
+		silent := strings.HasPrefix(f.Tag.Get("doc"), "accepted, without effect yet")
+		if silent && !got.Field(i).Equal(defaults.Field(i)) {
+			found(at)
+		}
+	}
+}
+
+// Workers returns how many workers decode.
+func (c SyncConfig) Workers() int {
+	if !c.EnableParallel {
+		return 1
+	}
+	return c.MaxWorkers
+}

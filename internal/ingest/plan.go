@@ -1,0 +1,263 @@
+package ingest
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/tapeline/tapeline/internal/market"
+)
+
+// Scope is all that a plan depends on.
+type Scope struct {
+	Provider    market.Provider
+	Instruments []market.Instrument // those asked for
+	Sessions    map[market.MIC]Sessions
+	Span        market.Interval
+	Datasets    []string
+	Freq        string
+	// Final is the last day whose rows are final; later ones are fetched again each time.
+	Final market.Date
+	// Held is what needs no request, by dataset.
+	Held map[string]Held
+	// BatchSize is the number of symbols of a work unit.
+	BatchSize int
+	// JoinSessions is how many held sessions may be fetched again to fill two gaps by one request.
+	JoinSessions int
+}
+
+// Held is which dates of a dataset need no request: by canonical symbol, and "" for the universe.
+type Held map[string]market.Intervals
+
+// of returns what is held of a symbol, whichever way it was fetched.
+func (h Held) of(symbol string) market.Intervals {
+	if whole := h[""]; len(whole) > 0 && symbol != "" {
+		return h[symbol].Add(whole...)
+	}
+	return h[symbol]
+}
+
+// Unit is one request of a plan.
+type Unit struct {
+	market.Unit
+
+	Gaps     market.Intervals // what it is for
+	Sessions int              // open days of its dates over its symbols; 0 where rows are no sessions
+}
+
+// Plan is what a sync asks for, in this order.
+type Plan struct {
+	Work []Work
+}
+
+// Work is a group of symbols of which everything is fetched before the next group begins.
+type Work struct {
+	Symbols []string
+	Units   []Unit
+}
+
+// Units returns all units in order.
+func (p Plan) Units() []Unit {
+	var units []Unit
+	for _, w := range p.Work {
+		units = append(units, w.Units...)
+	}
+	return units
+}
+
+// Requests returns the units as the provider's source takes them.
+func (p Plan) Requests() []market.Unit {
+	var units []market.Unit
+	for _, u := range p.Units() {
+		units = append(units, u.Unit)
+	}
+	return units
+}
+
+// Plan returns the requests that fill all gaps. Each dataset is asked in the shape that takes the
+// fewest requests.
+func (s Scope) Plan() Plan {
+	var p Plan
+	var bySymbol []string
+	for _, dataset := range s.Datasets {
+		offer, ok := s.Provider.Offer(dataset)
+		switch {
+		case !ok:
+		case s.byDate(dataset, offer):
+			p.Work = append(p.Work, Work{Units: s.dateUnits(dataset)})
+		case offer.Shapes.Has(market.BySymbol):
+			bySymbol = append(bySymbol, dataset)
+		}
+	}
+	instruments := slices.Clone(s.Instruments)
+	slices.SortFunc(instruments, func(a, b market.Instrument) int {
+		return cmp.Compare(a.Symbol.String(), b.Symbol.String())
+	})
+	var w Work
+	for _, instrument := range instruments {
+		var units []Unit
+		for _, dataset := range bySymbol {
+			units = append(units, s.symbolUnits(dataset, instrument)...)
+		}
+		if len(units) == 0 {
+			continue
+		}
+		w.Symbols, w.Units = append(w.Symbols, instrument.Symbol.String()), append(w.Units, units...)
+		if len(w.Symbols) >= max(1, s.BatchSize) {
+			p.Work, w = append(p.Work, w), Work{}
+		}
+	}
+	if len(w.Units) > 0 {
+		p.Work = append(p.Work, w)
+	}
+	return p
+}
+
+// Gaps returns what is missing of a dataset and an instrument: the days the market was open while it
+// was listed, or, where rows are events, all days of its listing, less those that are held.
+func (s Scope) Gaps(dataset string, instrument market.Instrument) market.Intervals {
+	life := s.life(dataset, instrument)
+	if life.Empty() {
+		return nil
+	}
+	held := s.Held[dataset].of(instrument.Symbol.String())
+	if !bySession(dataset) {
+		if s.Final < life.To {
+			life.To = s.Final // an event is known when its day is over
+		}
+		if life.Empty() {
+			return nil
+		}
+		return market.Intervals{life}.Subtract(held...)
+	}
+	if s.Final < s.Span.To {
+		held = held.Subtract(market.Interval{From: s.Final + 1, To: market.MaxDate})
+	}
+	return s.Sessions[instrument.Symbol.MIC].Missing(life, held)
+}
+
+// life is the part of the span in which the provider can have rows of an instrument.
+func (s Scope) life(dataset string, instrument market.Instrument) market.Interval {
+	offer, ok := s.Provider.Offer(dataset)
+	if !ok || !offer.Serves(instrument.Symbol.MIC, instrument.Class) {
+		return market.Interval{From: 1, To: 0}
+	}
+	life := s.Span.Intersect(instrument.Life())
+	if offer.HistoryStart != 0 {
+		life.From = max(life.From, offer.HistoryStart)
+	}
+	return life
+}
+
+// bySession reports whether a dataset has one row for each symbol and open day.
+func bySession(dataset string) bool {
+	return dataset == market.Bar1D || dataset == market.Valuation1D
+}
+
+// symbolUnits returns the requests for the gaps of one instrument.
+func (s Scope) symbolUnits(dataset string, instrument market.Instrument) []Unit {
+	gaps := s.Gaps(dataset, instrument)
+	if len(gaps) == 0 {
+		return nil
+	}
+	sessions := s.Sessions[instrument.Symbol.MIC]
+	ranges := market.Intervals{gaps.Span()}
+	if bySession(dataset) {
+		ranges = sessions.Join(gaps, s.JoinSessions)
+	}
+	units := make([]Unit, 0, len(ranges))
+	for _, v := range ranges {
+		u := Unit{Unit: s.unit(dataset, instrument.Symbol.String(), v), Gaps: gaps.Intersect(v)}
+		if bySession(dataset) {
+			u.Sessions = len(sessions.In(v))
+		}
+		units = append(units, u)
+	}
+	return units
+}
+
+func (s Scope) unit(dataset, symbol string, v market.Interval) market.Unit {
+	u := market.Unit{Dataset: dataset, Symbol: symbol, Source: s.Provider.Name, From: v.From, To: v.To}
+	if bySession(dataset) {
+		u.Freq = s.Freq
+	}
+	return u
+}
+
+// byDate reports whether asking dates takes fewer requests than asking symbols.
+func (s Scope) byDate(dataset string, offer market.Offer) bool {
+	if !offer.Shapes.Has(market.ByDate) || !bySession(dataset) {
+		return false
+	}
+	if !offer.Shapes.Has(market.BySymbol) {
+		return true
+	}
+	symbols, dates := 0, 0
+	for _, instrument := range s.Instruments {
+		symbols += len(s.symbolUnits(dataset, instrument))
+	}
+	for range s.missingDays(dataset) {
+		dates += max(1, pages(len(s.Instruments), offer.SymbolsPerRequest))
+	}
+	return dates < symbols
+}
+
+// pages returns how many pieces of at most size make n; size 0 is without limit.
+func pages(n, size int) int {
+	if size <= 0 {
+		return 1
+	}
+	return (n + size - 1) / size
+}
+
+// missingDays counts, for each day on which some instrument has a gap, the instruments that do.
+func (s Scope) missingDays(dataset string) map[market.Date]int {
+	days := map[market.Date]int{}
+	for _, instrument := range s.Instruments {
+		for _, gap := range s.Gaps(dataset, instrument) {
+			for _, day := range s.Sessions[instrument.Symbol.MIC].In(gap) {
+				days[day]++
+			}
+		}
+	}
+	return days
+}
+
+// dateUnits returns one request for each day with a gap, oldest first.
+func (s Scope) dateUnits(dataset string) []Unit {
+	var units []Unit
+	for day, missing := range s.missingDays(dataset) {
+		v := market.Interval{From: day, To: day}
+		units = append(units, Unit{
+			Unit: s.unit(dataset, "", v), Gaps: market.Intervals{v}, Sessions: missing,
+		})
+	}
+	slices.SortFunc(units, func(a, b Unit) int { return cmp.Compare(a.From, b.From) })
+	return units
+}
+
+// Estimate is what a plan will take, as far as the provider tells.
+type Estimate struct {
+	Requests int           `json:"requests"` // pages counted
+	Sessions int           `json:"sessions"` // rows to expect
+	Time     time.Duration `json:"-"`        // by the provider's usual time and its budget
+}
+
+// Estimate foretells what the plan will take.
+func (p Plan) Estimate(provider market.Provider) Estimate {
+	var e Estimate
+	for _, u := range p.Units() {
+		offer, _ := provider.Offer(u.Dataset)
+		requests := 1
+		if offer.PageCap > 0 {
+			requests += u.Sessions / offer.PageCap // a full page does not say that it is the last
+		}
+		e.Requests += requests
+		e.Sessions += u.Sessions
+		e.Time += time.Duration(requests) * offer.Cost
+	}
+	if rate := provider.Budget.RequestsPerSecond; rate > 0 {
+		e.Time = max(e.Time, time.Duration(float64(e.Requests)/rate*float64(time.Second)))
+	}
+	return e
+}
