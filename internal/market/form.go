@@ -21,9 +21,9 @@ type spelling struct {
 type schemeForms []form
 
 // has reports whether the scheme writes symbols of the market.
-func (list schemeForms) has(s Symbol) bool {
+func (list schemeForms) has(mic MIC) bool {
 	for _, f := range list {
-		if f.mic == s.MIC {
+		if f.mic == mic {
 			return true
 		}
 	}
@@ -32,7 +32,7 @@ func (list schemeForms) has(s Symbol) bool {
 
 func (list schemeForms) parse(text string) (Symbol, bool) {
 	for _, f := range list {
-		prefix, suffix := strings.ToUpper(f.prefix), strings.ToUpper(f.suffix)
+		prefix, suffix := upper(f.prefix), upper(f.suffix)
 		if len(text) < len(prefix)+len(suffix) || !strings.HasPrefix(text, prefix) ||
 			!strings.HasSuffix(text, suffix) {
 			continue

@@ -81,16 +81,14 @@ func (s Scheme) Parse(text string, class Class) (Symbol, error) {
 	if int(s) >= len(forms) {
 		return Symbol{}, &SymbolError{Scheme: s, Text: text, Cause: "no such scheme", Remedy: "use one of market.Schemes"}
 	}
-	if digits(text, 6) && forms[s].has(Symbol{MIC: XSHG}) {
+	if digits(text, 6) && forms[s].has(XSHG) {
 		return s.parseDigits(text, class)
 	}
 	if s == Canonical {
 		return ParseSymbol(text)
 	}
-	if ascii(text) {
-		if symbol, ok := forms[s].parse(strings.ToUpper(text)); ok {
-			return symbol, nil
-		}
+	if symbol, ok := forms[s].parse(upper(text)); ok {
+		return symbol, nil
 	}
 	return Symbol{}, &SymbolError{
 		Scheme: s, Text: text, Cause: "not written as " + s.String() + " does",
@@ -167,11 +165,12 @@ var codeRanges = []struct {
 	{Convertible, XSHE, 3, " 123 127 128 "},
 }
 
-func ascii(text string) bool {
-	for i := range len(text) {
-		if text[i] <= ' ' || text[i] > '~' {
-			return false
+// upper maps a..z only: other letters that have a case are in no code and must not become one.
+func upper(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' {
+			return r - 'a' + 'A'
 		}
-	}
-	return true
+		return r
+	}, text)
 }

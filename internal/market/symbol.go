@@ -3,6 +3,7 @@ package market
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // MIC is a market: the ISO 10383 code of an exchange, or a name of ours where ISO has none; ours
@@ -181,14 +182,25 @@ func usCode(code string) bool {
 	return true
 }
 
-// pair accepts letters and digits, with exactly one separator in the middle unless it is 0.
+// pair accepts letters and digits, with exactly one separator in the middle unless it is 0. Letters
+// without case count (Binance lists some of Chinese), and a point in the middle (Kraken's staked
+// ETH2.S); digits alone are no pair.
 func pair(code string, separator byte) bool {
 	if separator != 0 {
 		base, quote, found := strings.Cut(code, string(separator))
-		if !found || base == "" || quote == "" {
+		return found && base != "" && pair(quote, 0) && pair(base+quote, 0)
+	}
+	if code == "" || len(code) > 40 || code[0] == '.' || code[len(code)-1] == '.' {
+		return false
+	}
+	letter := false
+	for _, r := range code {
+		switch {
+		case r >= 'A' && r <= 'Z', unicode.Is(unicode.Lo, r):
+			letter = true
+		case (r < '0' || r > '9') && r != '.':
 			return false
 		}
-		code = base + quote
 	}
-	return len(code) >= 2 && len(code) <= 32 && alphanumeric(code)
+	return letter
 }
