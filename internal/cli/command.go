@@ -7,6 +7,6 @@ func (s *session) commands() []*cobra.Command {
 	return []*cobra.Command{
 		s.runCommand(), s.copyCommand(), s.newCommand(), s.lintCommand(), s.explainCommand(), s.connectorsCommand(),
 		s.testCommand(), s.previewCommand(), s.diffCommand(), s.deadCommand(),
-		s.schemaCommand(), s.historyCommand(), s.docsCommand(), s.demoCommand(), s.versionCommand(),
+		s.schemaCommand(), s.historyCommand(), s.docsCommand(), s.demoCommand(), s.simCommand(), s.versionCommand(),
 	}
 }

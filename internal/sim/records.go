@@ -1,0 +1,115 @@
+package sim
+
+import "strconv"
+
+// records collects the rows of one page as JSON.
+type records struct {
+	buffer []byte
+	ends   []int // of each row in buffer
+	skip   int   // rows before the page
+	limit  int
+}
+
+// begin starts a page that leaves out the first rows.
+func (r *records) begin(skip, limit int) {
+	r.buffer, r.ends, r.skip, r.limit = r.buffer[:0], r.ends[:0], skip, limit
+}
+
+// count returns how many rows the page has.
+func (r *records) count() int { return len(r.ends) }
+
+// add adds a row, unless it belongs to another page.
+func (r *records) add(values ...string) {
+	if r.skip > 0 {
+		r.skip--
+		return
+	}
+	if len(r.ends) >= r.limit {
+		return
+	}
+	r.open()
+	for i, v := range values {
+		if i > 0 {
+			r.buffer = append(r.buffer, ',')
+		}
+		r.buffer = appendJSON(r.buffer, v)
+	}
+	r.close()
+}
+
+// open and close put the brackets around a row whose values the caller appends to buffer.
+func (r *records) open() { r.buffer = append(r.buffer, '[') }
+
+func (r *records) close() {
+	r.buffer = append(r.buffer, ']')
+	r.ends = append(r.ends, len(r.buffer))
+}
+
+// row returns the text of row i.
+func (r *records) row(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = r.ends[i-1]
+	}
+	return r.buffer[start:r.ends[i]]
+}
+
+// appendData appends the field DATA: nothing at all for no rows.
+func (r *records) appendData(dst []byte) []byte {
+	if len(r.ends) == 0 {
+		return dst
+	}
+	dst = append(dst, `{"record":[`...)
+	for i := range r.ends {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, r.row(i)...)
+	}
+	return append(dst, `]}`...)
+}
+
+// alter does to the rows what the fault says; there are at least two.
+func (r *records) alter(fault action) {
+	n := len(r.ends)
+	order := make([]int, 0, n+1)
+	for i := range n {
+		order = append(order, i)
+	}
+	switch middle := n / 2; fault {
+	case faultDuplicate:
+		order = append(order[:middle+1], order[middle:]...)
+	case faultMissing:
+		order = append(order[:middle], order[middle+1:]...)
+	case faultUnsorted:
+		order[middle-1], order[middle] = order[middle], order[middle-1]
+	case faultShort:
+		order = order[:n/2]
+	}
+	var altered records
+	for _, i := range order {
+		altered.buffer = append(altered.buffer, r.row(i)...)
+		altered.ends = append(altered.ends, len(altered.buffer))
+	}
+	r.buffer, r.ends = altered.buffer, altered.ends
+}
+
+// appendJSON appends a JSON string as the vendor does: Chinese stays as it is.
+func appendJSON(dst []byte, text string) []byte {
+	dst = append(dst, '"')
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < 0x20:
+			dst = append(dst, `\u00`...)
+			if c < 0x10 {
+				dst = append(dst, '0')
+			}
+			dst = strconv.AppendUint(dst, uint64(c), 16)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
