@@ -150,3 +150,29 @@ func compareAt(k kind, x *Vector, i int, y *Vector, j int) int {
 		return bytes.Compare(x.Text(i), y.Text(j))
 	}
 }
+
+// appendRows appends the given rows less shift of a source to the at rows that are there. Runs of
+// rows go at once.
+func (v *Vector) appendRows(k kind, at int, source *Vector, rows []int32, shift int) {
+	switch {
+	case k == kindInt32 && len(source.Valid)+len(v.Valid) == 0:
+		for _, row := range rows {
+			v.Int32s = append(v.Int32s, source.Int32s[int(row)-shift])
+		}
+		return
+	case k == kindInt64 && len(source.Valid)+len(v.Valid) == 0:
+		for _, row := range rows {
+			v.Int64s = append(v.Int64s, source.Int64s[int(row)-shift])
+		}
+		return
+	}
+	for i := 0; i < len(rows); {
+		end := i + 1
+		for end < len(rows) && rows[end] == rows[end-1]+1 {
+			end++
+		}
+		from := int(rows[i]) - shift
+		v.appendRange(k, at+i, source, from, from+end-i)
+		i = end
+	}
+}

@@ -1,0 +1,110 @@
+package segment
+
+import (
+	"fmt"
+)
+
+// Read makes dst the rows of a range with the given columns (nil: all).
+func (r *Reader) Read(dst *Block, columns []int, rows Range) error {
+	if err := r.checkColumns(columns); err != nil {
+		return err
+	}
+	if rows.From < 0 || rows.From > rows.To || rows.To > r.info.Rows {
+		return fmt.Errorf("read segment %s: rows %d..%d of %d", r.name, rows.From, rows.To-1, r.info.Rows)
+	}
+	dst.Reset(r.schema, columns)
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	for rows.From < rows.To {
+		group := int(rows.From / GroupRows)
+		first := int64(group) * GroupRows
+		from, to := int(rows.From-first), int(min(rows.To-first, GroupRows))
+		for k := range r.schema.columns {
+			if !dst.Has(k) {
+				continue
+			}
+			if err := r.readColumn(d, &dst.Vectors[k], part{group, k, from, to}, dst.rows); err != nil {
+				dst.Reset(r.schema, columns)
+				return err
+			}
+		}
+		dst.rows += to - from
+		rows.From += int64(to - from)
+	}
+	return nil
+}
+
+func (r *Reader) checkColumns(columns []int) error {
+	for _, k := range columns {
+		if k < 0 || k >= len(r.schema.columns) {
+			return fmt.Errorf("read segment %s: column %d of %d", r.name, k, len(r.schema.columns))
+		}
+	}
+	return nil
+}
+
+// part is rows from..to-1 of a column of a row group.
+type part struct{ group, leaf, from, to int }
+
+// readColumn appends the rows of a part to the at rows of v.
+func (r *Reader) readColumn(d *decoder, v *Vector, p part, at int) error {
+	return r.pages(d, p, func(data []byte, first, rows int) error {
+		from, to := max(p.from-first, 0), min(p.to-first, rows)
+		l := &r.leaves[p.leaf]
+		if from == 0 && to == rows {
+			if err := d.page(r.codec, l, v, at, data, rows); err != nil {
+				return err
+			}
+		} else {
+			d.vector.reset()
+			if err := d.page(r.codec, l, &d.vector, 0, data, rows); err != nil {
+				return err
+			}
+			v.appendRange(l.kind, at, &d.vector, from, to)
+		}
+		at += to - from
+		return nil
+	})
+}
+
+// pages gives the pages that hold a part, as stored, with their first row within the row group.
+func (r *Reader) pages(d *decoder, p part, visit func(data []byte, first, rows int) error) error {
+	index, err := r.pageIndexOf(p.group)
+	if err != nil {
+		return err
+	}
+	g := &r.groups[p.group]
+	first, last := p.from/PageRows, (p.to-1)/PageRows
+	offsets := index.offsets[p.leaf]
+	fail := func(first, rows int, err error) error {
+		row := int64(p.group)*GroupRows + int64(first)
+		return r.damaged(fmt.Sprintf("column %q, rows %d..%d", r.leaves[p.leaf].name, row,
+			row+int64(rows)-1), err)
+	}
+	if r.leaves[p.leaf].kind == kindText {
+		if err := d.loadDictionary(r, &g.chunks[p.leaf]); err != nil {
+			return fail(0, g.rows, err)
+		}
+	}
+	if err := d.fetch(r, offsets[first], offsets[last+1]); err != nil {
+		return fail(p.from, p.to-p.from, err)
+	}
+	for i := first; i <= last; i++ {
+		data := d.bytes[offsets[i]-offsets[first] : offsets[i+1]-offsets[first]]
+		rows := min(PageRows, g.rows-i*PageRows)
+		if err := guard(func() error { return visit(data, i*PageRows, rows) }); err != nil {
+			return fail(i*PageRows, rows, err)
+		}
+	}
+	return nil
+}
+
+// guard turns a panic of a decoder on damaged bytes into an error.
+func guard(decode func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("its values cannot be decoded (%v)", cause)
+		}
+	}()
+	return decode()
+}
