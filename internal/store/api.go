@@ -28,6 +28,9 @@ type Config struct {
 	HorizonShare float64
 	// Log gets one line per recovery and compaction; nil: none.
 	Log *slog.Logger
+
+	// fault, in tests, fails the catalog's transactions before or after their commit.
+	fault func(stage string) error
 }
 
 // Errors a caller branches on. The texts around them name place and remedy.

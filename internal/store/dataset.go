@@ -1,0 +1,278 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/internal/market"
+)
+
+// Datasets of the store's own.
+const (
+	Restatements = "restatement"
+	Quarantined  = "quarantine"
+)
+
+// ownDatasets are written by commits beside their rows; seq and number make their rows unique.
+func ownDatasets() []market.Dataset {
+	text, count := batch.Of(batch.String), batch.Of(batch.Int64)
+	field := func(name string, typ batch.Type) batch.Field { return batch.Field{Name: name, Type: typ} }
+	optional := func(name string, typ batch.Type) batch.Field {
+		return batch.Field{Name: name, Type: typ, Nullable: true}
+	}
+	observed := field("observed_at", batch.TimestampOf(batch.Microsecond, "UTC"))
+	return []market.Dataset{
+		{Name: Restatements, Schema: batch.NewSchema(
+			field("commit", count), field("number", count), field("dataset", text), field("key", text),
+			field("column", text), optional("old", text), optional("new", text),
+			field("source", text), field("run", text), observed,
+		), Key: []string{"commit", "number"}},
+		{Name: Quarantined, Schema: batch.NewSchema(
+			field("commit", count), field("number", count), field("dataset", text),
+			field("symbol", text), optional("date", batch.Of(batch.Date)), field("source", text),
+			field("rule", text), field("raw", text), field("place", text), field("message", text),
+			field("run", text), observed,
+		), Key: []string{"commit", "number"}},
+	}
+}
+
+// dataset is a dataset as the store lays it out: key columns first, then the others, then the
+// columns the store adds.
+type dataset struct {
+	market.Dataset
+	id      int32 // 0 while the catalog does not name it
+	fields  []field
+	order   order
+	timeAt  int  // block column of the date or instant; -1: none
+	strict  bool // symbols have to be canonical
+	microAt bool // the time is an instant in microseconds
+}
+
+// field is one column in the order of a block.
+type field struct {
+	batch.Field
+	kind       kind
+	at         int  // in the schema
+	instrument bool // text outside, the number of an instrument inside
+}
+
+// The store's own columns follow the fields.
+const (
+	opOffset     = iota // opPut or opDelete
+	sourceOffset        // number of a name
+	runOffset           // number of a name
+	seqOffset
+	ownColumns
+)
+
+const (
+	opPut    = 0
+	opDelete = 1
+)
+
+const microsPerDay = 24 * 60 * 60 * 1_000_000
+
+// kindOf returns the form of a type inside, if it has one.
+func kindOf(t batch.Type) (kind, bool) {
+	switch t.Kind {
+	case batch.Bool:
+		return kindBool, true
+	case batch.Int8, batch.Int16, batch.Int32, batch.Uint8, batch.Uint16, batch.Date:
+		return kindInt32, true
+	case batch.Int64, batch.Uint32, batch.Time, batch.Timestamp, batch.Duration:
+		return kindInt64, true
+	case batch.Decimal:
+		return kindInt64, t.Precision <= 18
+	case batch.String, batch.JSON, batch.Binary:
+		return kindText, true
+	}
+	return 0, false
+}
+
+// newDataset lays a dataset out and says what the store cannot hold.
+func newDataset(m market.Dataset) (*dataset, error) {
+	d := &dataset{Dataset: m, timeAt: -1}
+	if len(m.Key) == 0 {
+		return nil, fmt.Errorf("dataset %s: it has no key; name its key columns", m.Name)
+	}
+	place := slices.Clone(m.Key)
+	for _, name := range m.Schema.Names() {
+		if !slices.Contains(m.Key, name) {
+			place = append(place, name)
+		}
+	}
+	if len(place) != m.Schema.Len() {
+		return nil, fmt.Errorf("dataset %s: columns (%s) must have distinct names and hold the key %s",
+			m.Name, m.Schema, strings.Join(m.Key, ", "))
+	}
+	for i, name := range place {
+		at := m.Schema.Index(name)
+		if at < 0 {
+			return nil, fmt.Errorf("dataset %s: key column %s is not among its columns (%s)",
+				m.Name, name, m.Schema)
+		}
+		f := field{Field: m.Schema.Field(at), at: at}
+		k, ok := kindOf(f.Type)
+		if !ok {
+			return nil, fmt.Errorf("dataset %s, column %s: the store has no form for %s; cast it to "+
+				"decimal(18,s), int64 or string", m.Name, name, f.Type)
+		}
+		f.kind = k
+		key := i < len(m.Key)
+		if key && f.Type.Kind == batch.String && (name == "symbol" || strings.HasSuffix(name, "_symbol")) {
+			f.kind, f.instrument = kindInt32, true
+		}
+		f.Nullable = f.Nullable && !key
+		if name == m.Time && !key {
+			return nil, fmt.Errorf("dataset %s: its time %s must belong to the key", m.Name, name)
+		}
+		if name == m.Time {
+			d.timeAt, d.microAt = i, f.Type.Kind == batch.Timestamp
+		}
+		d.fields = append(d.fields, f)
+	}
+	d.order = order{keys: len(m.Key)}
+	_, d.strict = market.DatasetByName(m.Name)
+	return d, nil
+}
+
+// width is the number of columns of a whole block.
+func (d *dataset) width() int { return len(d.fields) + ownColumns }
+
+func (d *dataset) own(offset int) int { return len(d.fields) + offset }
+
+// empty returns a block of the dataset without rows.
+func (d *dataset) empty(rows int) *block {
+	b := &block{columns: make([]*column, 0, d.width())}
+	for _, f := range d.fields {
+		b.columns = append(b.columns, newColumn(f.kind, f.Nullable, rows))
+	}
+	for offset := range ownColumns {
+		k := kindInt32
+		if offset == seqOffset {
+			k = kindInt64
+		}
+		b.columns = append(b.columns, newColumn(k, false, rows))
+	}
+	return b
+}
+
+// dateAt returns the date of a row; 0 when the dataset has no time.
+func (d *dataset) dateAt(b *block, row int) market.Date {
+	if d.timeAt < 0 {
+		return 0
+	}
+	return d.dateOf(b.columns[d.timeAt].number(row))
+}
+
+// dateOf returns the date of a value of the time column.
+func (d *dataset) dateOf(value int64) market.Date {
+	if !d.microAt {
+		return market.Date(value)
+	}
+	day := value / microsPerDay
+	if value%microsPerDay < 0 {
+		day--
+	}
+	return market.Date(day)
+}
+
+// partitionOf returns the dates kept together with d's.
+func (d *dataset) partitionOf(date market.Date) market.Interval {
+	if d.timeAt < 0 || d.Partition == market.PartitionNone {
+		return market.Interval{From: 0, To: 0}
+	}
+	return d.Partition.Of(date)
+}
+
+// label names a partition's folder.
+func (d *dataset) label(partition market.Date) string {
+	if d.timeAt < 0 {
+		return market.PartitionNone.Label(partition)
+	}
+	return d.Partition.Label(partition)
+}
+
+// split cuts a sorted block by partition.
+func (d *dataset) split(b *block) map[market.Date]*block {
+	if d.timeAt < 0 || d.Partition == market.PartitionNone {
+		return map[market.Date]*block{0: b}
+	}
+	parts := map[market.Date]*block{}
+	var in market.Interval
+	start := 0
+	cut := func(end int) {
+		if end == start {
+			return
+		}
+		part := parts[in.From]
+		if part == nil {
+			part = b.empty(0)
+			parts[in.From] = part
+		}
+		part.appendRows(b, start, end)
+		start = end
+	}
+	for row := range b.rows {
+		date := d.dateAt(b, row)
+		if row == 0 || !in.Contains(date) {
+			cut(row)
+			in = d.Partition.Of(date)
+		}
+	}
+	cut(b.rows)
+	return parts
+}
+
+// definition is a dataset in the catalog.
+type definition struct {
+	Columns   []definedColumn `json:"columns"`
+	Key       []string        `json:"key"`
+	Partition string          `json:"partition"`
+	Time      string          `json:"time,omitempty"`
+}
+
+type definedColumn struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Nullable bool   `json:"nullable,omitempty"`
+}
+
+func (d *dataset) definition() (string, error) {
+	out := definition{Key: d.Key, Partition: d.Partition.String(), Time: d.Time}
+	for _, f := range d.Schema.Fields() {
+		out.Columns = append(out.Columns, definedColumn{f.Name, f.Type.String(), f.Nullable})
+	}
+	text, err := json.Marshal(out)
+	return string(text), err
+}
+
+// parseDefinition reads what definition wrote.
+func parseDefinition(name, text string) (*dataset, error) {
+	var in definition
+	if err := json.Unmarshal([]byte(text), &in); err != nil {
+		return nil, fmt.Errorf("%w: definition of dataset %s: %w", ErrCorrupt, name, err)
+	}
+	fields := make([]batch.Field, len(in.Columns))
+	for i, c := range in.Columns {
+		typ, err := batch.ParseType(c.Type)
+		if err != nil {
+			return nil, fmt.Errorf("%w: definition of dataset %s: %w", ErrCorrupt, name, err)
+		}
+		fields[i] = batch.Field{Name: c.Name, Type: typ, Nullable: c.Nullable}
+	}
+	m := market.Dataset{Name: name, Schema: batch.NewSchema(fields...), Key: in.Key, Time: in.Time}
+	for p := market.PartitionNone; ; p++ {
+		if p > market.PartitionDay {
+			return nil, fmt.Errorf("%w: definition of dataset %s: partition %q", ErrCorrupt, name, in.Partition)
+		}
+		if p.String() == in.Partition {
+			m.Partition = p
+			break
+		}
+	}
+	return newDataset(m)
+}

@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// lockName is the file whose lock, held by the operating system, dies with its process.
+const lockName = "writer.lock"
+
+// Writer holds the writer lock. Safe for concurrent use: commits follow each other.
+type Writer struct {
+	store *Store
+	token int64 // in names of files and in every transaction: a later holder's is larger
+	file  *os.File
+
+	mu     sync.Mutex
+	closed bool
+	broken error // an outcome that is not known
+	number int   // of the last file made
+}
+
+// lockHolder is the text of the lock file.
+type lockHolder struct {
+	Holder string    `json:"holder"`
+	PID    int       `json:"pid"`
+	Host   string    `json:"host"`
+	Since  time.Time `json:"since"`
+}
+
+// Lock takes the writer lock, sweeps what a crash left, and returns the writer. *LockedError: another
+// has it.
+func (s *Store) Lock(ctx context.Context, holder string) (*Writer, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	name := filepath.Join(s.dir, lockName)
+	const perm = 0o644
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, perm)
+	if err != nil {
+		return nil, fmt.Errorf("lock store: %w", err)
+	}
+	w := &Writer{store: s, file: file}
+	if held, err := tryLock(file); err != nil || !held {
+		if err == nil {
+			err = s.lockedBy(name)
+		}
+		return nil, errors.Join(fmt.Errorf("lock store: %w", err), file.Close())
+	}
+	host, _ := os.Hostname() // only shown
+	text, err := json.Marshal(lockHolder{holder, os.Getpid(), host, time.Now()})
+	if err == nil {
+		err = file.Truncate(0)
+	}
+	if err == nil {
+		_, err = file.WriteAt(text, 0)
+	}
+	if err == nil {
+		err = w.begin(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock store %s: %w", s.dir, err), file.Close())
+	}
+	return w, nil
+}
+
+func (s *Store) lockedBy(name string) error {
+	e := &LockedError{Dir: s.dir, Holder: "somebody"}
+	var h lockHolder
+	if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &h) == nil {
+		e.Holder, e.PID, e.Host, e.Since = h.Holder, h.PID, h.Host, h.Since
+	}
+	return e
+}
+
+// begin fences earlier holders and sweeps.
+func (w *Writer) begin(ctx context.Context) error {
+	err := w.store.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		return tx.QueryRowContext(ctx, `UPDATE meta SET token = token + 1 RETURNING token`).Scan(&w.token)
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := w.store.refresh(ctx); err != nil {
+		return err
+	}
+	return w.sweep(ctx)
+}
+
+// Unlock releases the lock.
+func (w *Writer) Unlock() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	return w.file.Close()
+}
+
+// segmentName matches the files the store makes: commits, token of the lock, number.
+var segmentName = regexp.MustCompile(`^\d{10}-\d{10}-\d+-\d+\.parquet$`)
+
+// sweep removes the files that no row of the catalog names: a crash came between them and their
+// commit. No reader can have planned with one.
+// Rule: only files that the catalog never named are swept
+func (w *Writer) sweep(ctx context.Context) error {
+	s := w.store
+	named := map[string]bool{}
+	err := each(ctx, s.catalog.db, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		named[name] = true
+		return err
+	}, `SELECT file FROM segment WHERE file <> ''`)
+	if err != nil {
+		return err
+	}
+	swept := 0
+	for _, dataset := range s.folders(s.dir) {
+		for _, partition := range s.folders(filepath.Join(s.dir, dataset)) {
+			folder := filepath.Join(s.dir, dataset, partition)
+			entries, err := s.fs.List(folder)
+			if err != nil {
+				return fmt.Errorf("sweep: %w", err)
+			}
+			before := swept
+			for _, e := range entries {
+				name := strings.Join([]string{dataset, partition, e.Name()}, "/")
+				if e.IsDir() || named[name] || !segmentName.MatchString(e.Name()) {
+					continue
+				}
+				if err := s.fs.Remove(filepath.Join(folder, e.Name())); err != nil &&
+					!errors.Is(err, fs.ErrNotExist) {
+					return fmt.Errorf("sweep: %w", err)
+				}
+				swept++
+			}
+			if swept > before {
+				if err := s.fs.SyncDir(folder); err != nil {
+					return fmt.Errorf("sweep: %w", err)
+				}
+			}
+		}
+	}
+	if swept > 0 {
+		s.cfg.Log.Info("recovered the store", "swept_files", swept)
+	}
+	return nil
+}
+
+// folders returns the names of the folders within one; none when it is missing.
+func (s *Store) folders(name string) []string {
+	entries, err := s.fs.List(name)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
