@@ -51,9 +51,6 @@ func NewFactors(events []FactorEvent) (Factors, error) {
 					FormatFixed(e.Back, FactorScale), FormatFixed(list[n-1].Back, FactorScale))
 			}
 		}
-		if _, ok := foreFactor(FactorOne, list[n-1].Back); !ok {
-			return Factors{}, fmt.Errorf("factor of %s is too small", list[n-1].Ex)
-		}
 	}
 	return Factors{list}, nil
 }

@@ -27,6 +27,11 @@ func parseCalendars(text string) (map[MIC]*Calendar, error) {
 			return nil, fmt.Errorf("calendars.txt, line %d: %w", number+1, err)
 		}
 	}
+	for mic, c := range p.all {
+		if len(c.hours) == 0 {
+			return nil, fmt.Errorf("calendars.txt: %s has no hours", mic)
+		}
+	}
 	return p.all, nil
 }
 
@@ -50,7 +55,7 @@ func (p *calendarParser) line(word string, args []string) error {
 		return p.hours(args[0], args[1:])
 	case (word == "closed" || word == "extra") && len(args) >= 2:
 		return p.days(args[0], args[1:], word == "extra")
-	case word == "special" && len(args) >= 3:
+	case word == "special" && len(args) >= 2:
 		return p.special(args)
 	case word == "also" && len(args) == 2:
 		return p.also(MIC(args[0]), args[1])
@@ -81,6 +86,9 @@ func (p *calendarParser) calendar(mic MIC, zone, from, to string) error {
 	covers, err := parseInterval(from, to)
 	if err != nil {
 		return err
+	}
+	if covers.Empty() || covers.Days() > 100_000 {
+		return fmt.Errorf("%s knows %s: want an ascending range of at most 270 years", mic, covers)
 	}
 	p.c = &Calendar{mic: mic, zone: location, covers: covers, special: map[Date][]span{}}
 	p.c.open = make([]uint64, (covers.Days()+63)/64)

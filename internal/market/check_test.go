@@ -180,6 +180,16 @@ func TestCheckSchema(t *testing.T) {
 	}
 }
 
+// TestCheckForeignChange: a column pct_chg of a type the rule does not know is left alone.
+func TestCheckForeignChange(t *testing.T) {
+	t.Parallel()
+	fields := append([]batch.Field(nil), realSchema.Fields()...)
+	fields[len(fields)-1].Type = batch.Of(batch.String)
+	if found := Check(Bar1D, rowsOf(t, batch.NewSchema(fields...), goodBar, cells{"pct_chg": "much"})); found != nil {
+		t.Error(found)
+	}
+}
+
 // TestCheckSelection: rows that are not selected do not count, and numbers are physical.
 func TestCheckSelection(t *testing.T) {
 	t.Parallel()
