@@ -87,7 +87,7 @@ func (c *cache) load(ctx context.Context, d *dataset, info *segmentInfo) (*cache
 		err = fmt.Errorf("%w: %s has %d bytes, the catalog says %d", ErrCorrupt, info.file, size, info.bytes)
 	}
 	if err == nil {
-		r, err = openSegment(d, file, size)
+		r, err = openSegment(d, info.file, file, size)
 	}
 	if err == nil {
 		err = info.check(r.rows())
@@ -108,7 +108,7 @@ func (c *cache) decode(ctx context.Context, d *dataset, info *segmentInfo) (*blo
 		return nil, fmt.Errorf("%w: %s: its checksum is %x, the catalog says %x (restore the file from a "+
 			"backup or a snapshot)", ErrCorrupt, info.place(), uint64(sum), uint64(info.checksum))
 	}
-	b, err := decodeSegment(d, raw)
+	b, err := decodeSegment(d, info.place(), raw)
 	if err == nil {
 		err = info.check(b.rows)
 	}

@@ -195,6 +195,8 @@ func long(t batch.Type, from *batch.Column, row int) (int64, bool) {
 		return low, v.HighBits() == low>>63
 	case batch.Uint32:
 		return int64(from.Uint(row)), true
+	case batch.Float64:
+		return int64(math.Float64bits(from.Float(row))), true
 	}
 	return from.Int(row), true
 }
@@ -299,6 +301,12 @@ func columnOf(t batch.Type, c *column, rows int) *batch.Column {
 		values := make([]decimal128.Num, rows)
 		for row, v := range c.longs {
 			values[row] = decimal128.FromI64(v)
+		}
+		return batch.FixedColumn(t, values, valid)
+	case t.Kind == batch.Float64:
+		values := make([]float64, rows)
+		for row, v := range c.longs {
+			values[row] = math.Float64frombits(uint64(v))
 		}
 		return batch.FixedColumn(t, values, valid)
 	case c.kind == kindInt64 && t.Kind != batch.Uint32:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
 // Datasets of the store's own.
@@ -49,6 +50,7 @@ type dataset struct {
 	timeAt  int  // block column of the date or instant; -1: none
 	strict  bool // symbols have to be canonical
 	microAt bool // the time is an instant in microseconds
+	layout  *segment.Schema
 }
 
 // field is one column in the order of a block.
@@ -82,11 +84,11 @@ func kindOf(t batch.Type) (kind, bool) {
 		return kindBool, true
 	case batch.Int8, batch.Int16, batch.Int32, batch.Uint8, batch.Uint16, batch.Date:
 		return kindInt32, true
-	case batch.Int64, batch.Uint32, batch.Time, batch.Timestamp, batch.Duration:
+	case batch.Int64, batch.Uint32, batch.Time, batch.Timestamp, batch.Duration, batch.Float64:
 		return kindInt64, true
 	case batch.Decimal:
 		return kindInt64, t.Precision <= 18
-	case batch.String, batch.JSON, batch.Binary:
+	case batch.String, batch.JSON:
 		return kindText, true
 	}
 	return 0, false
@@ -136,7 +138,9 @@ func newDataset(m market.Dataset) (*dataset, error) {
 	}
 	d.order = order{keys: len(m.Key)}
 	_, d.strict = market.DatasetByName(m.Name)
-	return d, nil
+	var err error
+	d.layout, err = segmentSchema(d)
+	return d, err
 }
 
 // width is the number of columns of a whole block.

@@ -14,7 +14,7 @@ type reader interface {
 	// columns returns rows from..to-1 of the given block columns. They may share the segment's memory.
 	columns(at []int, from, to int) ([]*column, error)
 	// find returns the rows whose first key column, an integer, lies between two values.
-	find(least, most int64) (from, to int)
+	find(least, most int64) (from, to int, err error)
 }
 
 // memory is a decoded segment.
@@ -32,11 +32,11 @@ func (m memory) columns(at []int, from, to int) ([]*column, error) {
 	return out, nil
 }
 
-func (m memory) find(least, most int64) (from, to int) {
+func (m memory) find(least, most int64) (from, to int, err error) {
 	c := m.block.columns[0]
 	from = sort.Search(m.block.rows, func(i int) bool { return c.number(i) >= least })
 	to = from + sort.Search(m.block.rows-from, func(i int) bool { return c.number(from+i) > most })
-	return from, to
+	return from, to, nil
 }
 
 // query is what a read wants of a partition.
@@ -86,25 +86,27 @@ func (q *query) concerns(d *dataset, info *segmentInfo) bool {
 type span struct{ from, to int }
 
 // spans returns the runs of rows that may be wanted, by the first key column.
-func (q *query) spans(d *dataset, r reader) []span {
+func (q *query) spans(d *dataset, r reader) ([]span, error) {
 	whole := []span{{0, r.rows()}}
 	if !d.indexed() {
-		return whole
+		return whole, nil
 	}
 	if q.ids == nil {
 		if !q.bounded {
-			return whole
+			return whole, nil
 		}
-		from, to := r.find(q.least, q.most)
-		return []span{{from, to}}
+		from, to, err := r.find(q.least, q.most)
+		return []span{{from, to}}, err
 	}
 	var out []span
 	for _, id := range q.ids {
 		if q.bounded && (int64(id) < q.least || int64(id) > q.most) {
 			continue
 		}
-		from, to := r.find(int64(id), int64(id))
+		from, to, err := r.find(int64(id), int64(id))
 		switch {
+		case err != nil:
+			return nil, err
 		case from == to:
 		case len(out) > 0 && out[len(out)-1].to == from:
 			out[len(out)-1].to = to
@@ -112,13 +114,17 @@ func (q *query) spans(d *dataset, r reader) []span {
 			out = append(out, span{from, to})
 		}
 	}
-	return out
+	return out, nil
 }
 
 // take reads the wanted rows of one segment: those of the query's columns, in order of the key.
 func (q *query) take(d *dataset, r reader) (*block, error) {
 	var parts []*block
-	for _, s := range q.spans(d, r) {
+	spans, err := q.spans(d, r)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range spans {
 		if s.from >= s.to {
 			continue
 		}

@@ -55,7 +55,7 @@ func (s *Store) verify(ctx context.Context, d *dataset, info *segmentInfo) strin
 		return fmt.Sprintf("%d bytes with checksum %x, the catalog says %d with %x: restore it from a backup",
 			len(raw), xxhash.Sum64(raw), info.bytes, uint64(info.checksum))
 	}
-	b, err := decodeSegment(d, raw)
+	b, err := decodeSegment(d, info.place(), raw)
 	if err == nil {
 		err = info.check(b.rows)
 	}
