@@ -55,11 +55,20 @@ const (
 )
 
 // symbolOf is the symbol of an instrument of generated bars.
-func symbolOf(id int32) (string, error) {
-	if id%2 == 0 {
-		return fmt.Sprintf("%06d.XSHG", 600000+id/2), nil
+func symbolOf(id int32) (string, error) { return symbolNames[id], nil }
+
+var symbolNames = func() (out [5000]string) {
+	for i := range out {
+		out[i] = makeSymbol(i)
 	}
-	return fmt.Sprintf("%06d.XSHE", 1+id/2), nil
+	return out
+}()
+
+func makeSymbol(id int) string {
+	if id%2 == 0 {
+		return fmt.Sprintf("%06d.XSHG", 600000+id/2)
+	}
+	return fmt.Sprintf("%06d.XSHE", 1+id/2)
 }
 
 // barOptions encode generated bars.
@@ -76,8 +85,9 @@ func tradingDays(from market.Date, n int) (out []int32) {
 }
 
 // bars is a random walk of instruments over days, like the bars of A shares: prices of two digits,
-// volumes mostly in lots, one day in 250 suspended, its turnover NULL.
-func bars(schema *Schema, instruments int, days []int32) *Block {
+// volumes mostly in lots, one day in 250 suspended, its turnover NULL. The walk begins skip days
+// before those that are kept.
+func bars(schema *Schema, instruments int, days []int32, skip int) *Block {
 	b := NewBlock(schema)
 	v := b.Vectors
 	rows := 0
@@ -86,7 +96,7 @@ func bars(schema *Schema, instruments int, days []int32) *Block {
 		shares := math.Round(1e8 + r.ExpFloat64()*2e9)
 		base := 0.2 + r.ExpFloat64()*2
 		last := int64(math.Round((3+r.ExpFloat64()*20)*100)) * 100
-		for _, day := range days {
+		for d, day := range days {
 			open := tick(last, r.NormFloat64()*0.006)
 			end := tick(open, r.NormFloat64()*0.02)
 			high := tick(max(open, end), math.Abs(r.NormFloat64())*0.008)
@@ -104,10 +114,15 @@ func bars(schema *Schema, instruments int, days []int32) *Block {
 			if traded {
 				amount += int64(r.IntN(10000))
 			}
+			before := last
+			last = end
+			if d < skip {
+				continue
+			}
 			v[barID].Int32s = append(v[barID].Int32s, int32(i))
 			v[barDate].Int32s = append(v[barDate].Int32s, day)
 			values := [...]int64{
-				open, high, low, end, last, volume, amount, int64(math.Round(turn * 1e6)),
+				open, high, low, end, before, volume, amount, int64(math.Round(turn * 1e6)),
 			}
 			for k, value := range values {
 				v[barOpen+k].Int64s = append(v[barOpen+k].Int64s, value)
@@ -119,7 +134,6 @@ func bars(schema *Schema, instruments int, days []int32) *Block {
 			v[barSource].Int32s = append(v[barSource].Int32s, 1)
 			v[barSeq].Int64s = append(v[barSeq].Int64s, 77)
 			rows++
-			last = end
 		}
 	}
 	if err := b.SetLen(rows); err != nil {
@@ -140,8 +154,9 @@ func tick(price int64, change float64) int64 {
 	return max(int64(math.Round(float64(price)*(1+change)/100))*100, 100)
 }
 
-// year is five thousand instruments over the trading days of a year, sorted by instrument.
-func year(t testing.TB, symbol string) *Block {
+// year is five thousand instruments over the n-th year of 240 days, sorted by instrument.
+func year(t testing.TB, symbol string, n int) *Block {
 	t.Helper()
-	return bars(barSchema(t, symbol), 5000, tradingDays(market.DateOf(2023, 1, 2), 245))
+	days := tradingDays(market.DateOf(2021, 1, 4), 240*(n+1))
+	return bars(barSchema(t, symbol), 5000, days, 240*n)
 }

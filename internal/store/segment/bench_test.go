@@ -32,7 +32,7 @@ func rowsPerSecond(b *testing.B, rows int) {
 
 func BenchmarkEncode(b *testing.B) {
 	for _, symbol := range []string{"", "symbol"} {
-		block := year(b, symbol)
+		block := year(b, symbol, 2)
 		for name, compression := range map[string]Compression{"snappy": Snappy, "zstd": Zstd} {
 			b.Run(name+"/"+symbol, func(b *testing.B) {
 				b.ReportAllocs()
@@ -57,7 +57,7 @@ func BenchmarkSmall(b *testing.B) {
 		name string
 		n    int
 	}{{"1", 1}, {"100", 100}, {"1000", 1000}, {"5000", 5000}} {
-		block := bars(barSchema(b, "symbol"), rows.n, tradingDays(market.DateOf(2024, 5, 6), 1))
+		block := bars(barSchema(b, "symbol"), rows.n, tradingDays(market.DateOf(2024, 5, 6), 1), 0)
 		data := encoded(b, block, Snappy)
 		b.Run("encode/"+rows.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -87,7 +87,7 @@ func BenchmarkSmall(b *testing.B) {
 }
 
 func BenchmarkScan(b *testing.B) {
-	block := year(b, "symbol")
+	block := year(b, "symbol", 2)
 	for name, compression := range map[string]Compression{"snappy": Snappy, "zstd": Zstd} {
 		r := opened(b, encoded(b, block, compression))
 		for columns, list := range map[string][]int{"all": nil, "three": {barID, barDate, barClose}} {
@@ -109,7 +109,7 @@ func BenchmarkScan(b *testing.B) {
 }
 
 func BenchmarkOpen(b *testing.B) {
-	data := encoded(b, year(b, "symbol"), Zstd)
+	data := encoded(b, year(b, "symbol", 2), Zstd)
 	b.Run("footer", func(b *testing.B) {
 		for b.Loop() {
 			opened(b, data)
@@ -129,7 +129,7 @@ func BenchmarkOpen(b *testing.B) {
 
 // BenchmarkPoint reads one instrument's year, all columns, from an open segment.
 func BenchmarkPoint(b *testing.B) {
-	block := year(b, "symbol")
+	block := year(b, "symbol", 2)
 	r := opened(b, encoded(b, block, Zstd))
 	random := rand.New(rand.NewPCG(1, 1))
 	out := NewBlock(r.Schema())
@@ -140,7 +140,7 @@ func BenchmarkPoint(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := r.Read(out, nil, rows); err != nil || out.Len() != 245 {
+		if err := r.Read(out, nil, rows); err != nil || out.Len() != 240 {
 			b.Fatal(out.Len(), err)
 		}
 	}
@@ -149,9 +149,9 @@ func BenchmarkPoint(b *testing.B) {
 // BenchmarkCross reads one date of 5,000 instruments, four columns.
 func BenchmarkCross(b *testing.B) {
 	list := []int{barID, barClose, barVolume, barAmount}
-	day := tradingDays(market.DateOf(2023, 1, 2), 245)[100]
+	day := tradingDays(market.DateOf(2021, 1, 4), 720)[580]
 	for name, block := range map[string]*Block{
-		"daily": bars(barSchema(b, "symbol"), 5000, []int32{day}), "year": year(b, "symbol"),
+		"daily": bars(barSchema(b, "symbol"), 5000, []int32{day}, 0), "year": year(b, "symbol", 2),
 	} {
 		b.Run(name, func(b *testing.B) {
 			compression := Snappy

@@ -23,6 +23,7 @@ type chunk struct {
 	optional               bool
 	offset, dictionarySize int64 // of the first byte; of the dictionary page, 0 without
 	size, plainSize        int64 // of all pages with headers
+	uncompressed           int   // pages
 	nulls                  int64
 	bounds                 Bounds
 	least, most            []byte // of a text column; nil: not known
@@ -54,13 +55,9 @@ type encoder struct {
 
 // encoders is a cache of scratch memory, which holds no state between uses.
 var encoders = sync.Pool{New: func() any {
-	// NewWriter errs on options only.
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
+	z, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
 		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(128<<10),
-		zstd.WithZeroFrames(true))
-	if err != nil {
-		panic(err)
-	}
+		zstd.WithZeroFrames(true)) // errs on bad options only
 	return &encoder{zstd: z}
 }}
 
@@ -195,21 +192,20 @@ func appendWide(dst []byte, d decimal128.Num) []byte {
 	return binary.BigEndian.AppendUint64(dst, d.LowBits())
 }
 
-// write compresses e.values where that pays and appends header, e.levels and values.
+// write compresses e.values where that pays, and appends header, e.levels and values.
 func (e *encoder) write(c *chunk, h *pageHeader) {
 	body := e.values
 	h.levels = len(e.levels)
 	h.plainSize = len(e.levels) + len(body)
-	switch e.compression {
-	case Zstd:
-		e.packed = e.zstd.EncodeAll(body, e.packed[:0])
-	case Snappy:
-		e.packed = slices.Grow(e.packed[:0], snappy.MaxEncodedLen(len(body)))
-		e.packed = snappy.Encode(e.packed[:cap(e.packed)], body)
-	}
 	// A dictionary page cannot say that it is not compressed.
-	if h.compressed = h.dictionary || len(e.packed) < len(body)-len(body)/32; h.compressed {
+	if h.dictionary || len(body) >= leastCompressed && c.uncompressed%retryPages == 0 {
+		e.compress(body)
+		h.compressed = h.dictionary || len(e.packed) <= len(body)-len(body)/8
+	}
+	if h.compressed {
 		body = e.packed
+	} else {
+		c.uncompressed++
 	}
 	h.size = len(e.levels) + len(body)
 	h.crc = crc32.Update(crc32.ChecksumIEEE(e.levels), crc32.IEEETable, body)
@@ -217,6 +213,23 @@ func (e *encoder) write(c *chunk, h *pageHeader) {
 	e.out = appendHeader(e.out, h)
 	c.plainSize += int64(len(e.out) - begin + h.plainSize)
 	e.out = append(append(e.out, e.levels...), body...)
+}
+
+// Delta-packed numbers seldom get smaller, and what is not compressed is read faster: a page is
+// stored compressed if that saves an eighth; where one did not, the next pages are not tried.
+const (
+	leastCompressed = 128 // bytes
+	retryPages      = 8
+)
+
+// compress makes e.packed the compressed body.
+func (e *encoder) compress(body []byte) {
+	if e.compression == Zstd {
+		e.packed = e.zstd.EncodeAll(body, e.packed[:0])
+		return
+	}
+	e.packed = slices.Grow(e.packed[:0], snappy.MaxEncodedLen(len(body)))
+	e.packed = snappy.Encode(e.packed[:cap(e.packed)], body)
 }
 
 // dictionaryPage writes the texts of e.dictionary.

@@ -8,7 +8,7 @@ import (
 
 func TestBars(t *testing.T) {
 	t.Parallel()
-	block := bars(barSchema(t, "symbol"), 700, tradingDays(market.DateOf(2023, 1, 2), 245))
+	block := bars(barSchema(t, "symbol"), 700, tradingDays(market.DateOf(2023, 1, 2), 245), 0)
 	for _, c := range []Compression{Snappy, Zstd} {
 		r := opened(t, encoded(t, block, c))
 		got := NewBlock(r.Schema())
