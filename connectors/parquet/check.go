@@ -1,10 +1,12 @@
 package parquet
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
+	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
@@ -35,10 +37,39 @@ func checkPages(file io.ReaderAt, size int64, chunk *metadata.ColumnChunkMetaDat
 			return fmt.Errorf("page at byte %d: type %d", at, header.Type)
 		}
 		body := int64(header.CompressedPageSize)
+		if chunk.Compression() == compress.Codecs.Snappy {
+			if err := checkSnappy(file, at+int64(length), header); err != nil {
+				return fmt.Errorf("page at byte %d: %w", at, err)
+			}
+		}
 		if at += int64(length) + body; body < 0 || at > end {
 			return fmt.Errorf("page of %d bytes ends behind its column chunk, after %d of %d values", body,
 				seen, chunk.NumValues())
 		}
+	}
+	return nil
+}
+
+// checkSnappy compares the size that a block of Snappy says it has before compression, for which the
+// decoder makes room at once, with that of the page.
+func checkSnappy(file io.ReaderAt, at int64, header *format.PageHeader) error {
+	size, plain := int64(header.CompressedPageSize), int64(header.UncompressedPageSize)
+	if v2 := header.DataPageHeaderV2; header.Type == format.DataPageV2 {
+		if v2.V.IsCompressed.Valid && !v2.V.IsCompressed.V {
+			return nil
+		}
+		levels := int64(v2.V.DefinitionLevelsByteLength) + int64(v2.V.RepetitionLevelsByteLength)
+		at, size, plain = at+levels, size-levels, plain-levels
+	}
+	if size <= 0 {
+		return nil
+	}
+	head := make([]byte, min(size, binary.MaxVarintLen32))
+	if _, err := file.ReadAt(head, at); err != nil {
+		return err
+	}
+	if claimed, n := binary.Uvarint(head); n <= 0 || int64(claimed) > plain {
+		return fmt.Errorf("its Snappy block claims %d bytes, its header %d", claimed, plain)
 	}
 	return nil
 }
