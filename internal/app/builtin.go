@@ -4,6 +4,7 @@ import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/connectors/arrow"
 	"github.com/tapeline/tapeline/connectors/avro"
+	"github.com/tapeline/tapeline/connectors/baostock"
 	"github.com/tapeline/tapeline/connectors/csv"
 	"github.com/tapeline/tapeline/connectors/discard"
 	"github.com/tapeline/tapeline/connectors/excel"
@@ -21,7 +22,7 @@ import (
 // builtin returns the connectors of every binary.
 func builtin() []connector.Connector {
 	return []connector.Connector{
-		arrow.Connector(), avro.Connector(), csv.Connector(), discard.Connector(), excel.Connector(), generate.Connector(), http.Connector(), json.Connector(),
+		arrow.Connector(), avro.Connector(), baostock.Connector(), csv.Connector(), discard.Connector(), excel.Connector(), generate.Connector(), http.Connector(), json.Connector(),
 		lines.Connector(), mysql.Connector(), parquet.Connector(), postgres.Connector(), sqlite.Connector(),
 		stdio.Connector(),
 	}

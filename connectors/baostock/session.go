@@ -1,0 +1,434 @@
+package baostock
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tapeline/tapeline/connector"
+)
+
+// Longest waits for an answer: the whole list of instruments takes the service more than a minute.
+const (
+	dialWait   = 10 * time.Second
+	loginWait  = 10 * time.Second
+	logoutWait = 2 * time.Second
+	queryWait  = 20 * time.Second
+	marketWait = 120 * time.Second
+)
+
+func waitFor(q Query, args []string) time.Duration {
+	if q == AllStock || (q == StockBasic || q == StockIndustry) && args[0] == "" {
+		return marketWait
+	}
+	return queryWait
+}
+
+// session is the one connection to the service, shared by all who ask in this process.
+type session struct {
+	cfg Config
+	log *slog.Logger
+
+	lock chan struct{} // holds a token while nobody asks
+
+	// The lock's holder's own:
+	budget   *budget
+	conn     net.Conn // nil: not logged in
+	frames   frameReader
+	request  []byte
+	user     string // as the login's answer has it
+	used     time.Time
+	failures int       // connections in a row that did not come about
+	notUntil time.Time // when the next one may be tried
+
+	mu     sync.Mutex
+	stats  Statistics
+	opened time.Time // of the first login
+	holder string    // who has the lock
+}
+
+func newSession(cfg Config, log *slog.Logger) *session {
+	s := &session{lock: make(chan struct{}, 1)}
+	s.budget = &budget{cfg: &s.cfg}
+	s.configure(cfg, log)
+	s.lock <- struct{}{}
+	return s
+}
+
+// configure sets what may differ from one user of the session to the next.
+func (s *session) configure(cfg Config, log *slog.Logger) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s.cfg, s.log = cfg, log
+	s.budget.configure()
+}
+
+// maxLockWait bounds the growing intervals at which a wait for the session is counted.
+const maxLockWait = 5 * time.Minute
+
+// acquire takes the session for holder. A wait beyond lock_timeout is counted, told once, and goes on.
+func (s *session) acquire(ctx context.Context, holder string) error {
+	before, limit := time.Now(), s.cfg.LockTimeout
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for timeouts := 0; ; {
+		select {
+		case <-s.lock:
+			s.count(func(t *Statistics) {
+				t.Locks++
+				t.LockWait += time.Since(before)
+				s.holder = holder
+			})
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			var by string
+			s.count(func(t *Statistics) { t.LockTimeouts++; by = s.holder })
+			if timeouts++; timeouts == 1 {
+				s.log.Warn("session is not free", "waiting", holder, "holder", by, "lock_timeout", limit)
+			}
+			limit = min(2*limit, maxLockWait)
+			timer.Reset(limit)
+		}
+	}
+}
+
+func (s *session) release() { s.lock <- struct{}{} }
+
+func (s *session) count(change func(*Statistics)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.stats)
+}
+
+// ask sends one page's query and returns its answer, whose texts lie in the returned memory. A
+// connection that was idle may have been dropped, and a login forgotten: both are made anew, once.
+func (s *session) ask(
+	ctx context.Context, q Query, args []string, page int, dst []byte,
+) (answer, []byte, error) {
+	holder := q.String()
+	if len(args) > 0 {
+		holder += " " + args[0]
+	}
+	if err := s.acquire(ctx, holder); err != nil {
+		return answer{}, dst, err
+	}
+	defer s.release()
+	if !s.cfg.EnableKeepalive {
+		defer s.logout()
+	}
+	for again := false; ; again = true {
+		reused, err := s.connect(ctx)
+		if err != nil {
+			return answer{}, dst, err
+		}
+		var a answer
+		a, dst, err = s.query(ctx, q, args, page, dst)
+		if err == nil || again || ctx.Err() != nil || !(reused && dropped(err) || hasCode(err, codeNotLoggedIn)) {
+			return a, dst, err
+		}
+		s.drop()
+	}
+}
+
+// query asks on an open connection.
+func (s *session) query(
+	ctx context.Context, q Query, args []string, page int, dst []byte,
+) (answer, []byte, error) {
+	body := strings.Join(append([]string{
+		q.String(), s.user, strconv.Itoa(page), strconv.Itoa(pageRows),
+	}, args...), "\x01")
+	op := "ask " + q.String()
+	if len(args) > 0 && args[0] != "" {
+		op += " of " + args[0]
+	}
+	f, err := s.exchange(ctx, kinds[q].typ, body, waitFor(q, args), dst)
+	if err != nil {
+		return answer{}, f.body, s.failed(op, err)
+	}
+	a, err := parseAnswer(q, args, f)
+	if err == nil && a.page != page {
+		err = fmt.Errorf("%w: page %d, want %d", errFrame, a.page, page)
+	}
+	if err == nil {
+		return a, f.body, nil
+	}
+	if hasCode(err, codeBlacklisted) {
+		return answer{}, f.body, s.blacklisted(ctx)
+	}
+	return answer{}, f.body, s.failed(op, err)
+}
+
+// failed classifies what went wrong with a request. What the service answers in form leaves the
+// connection as it is; after everything else nobody knows what comes next on it.
+func (s *session) failed(op string, err error) error {
+	if e, ok := errors.AsType[*connector.Error](err); ok && strings.HasPrefix(e.Code, Name) {
+		return err
+	}
+	s.drop()
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	e := &connector.Error{Op: op, Class: connector.Transient, Err: err}
+	switch {
+	case errors.Is(err, errFrame):
+		e.Code = Name + "_malformed"
+	case timedOut(err):
+		e.Code, e.Hint = Name+"_timeout", "the service did not answer in time"
+	}
+	return e
+}
+
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// dropped reports whether the other side ended the connection.
+func dropped(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errFrame) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe)
+}
+
+func hasCode(err error, code string) bool {
+	e, ok := errors.AsType[*connector.Error](err)
+	return ok && e.Code == Name+"_"+code
+}
+
+// blacklisted notes a ban: no request leaves until it is over.
+func (s *session) blacklisted(ctx context.Context) error {
+	s.drop()
+	if err := s.budget.ban(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	s.log.Warn("blacklisted", "until", s.budget.until)
+	return banned(s.budget.until)
+}
+
+// exchange sends one request and receives its answer. The budget has taken it before.
+func (s *session) exchange(
+	ctx context.Context, typ int, body string, wait time.Duration, dst []byte,
+) (frame, error) {
+	paced, err := s.budget.take(ctx)
+	s.count(func(t *Statistics) { t.Paced += paced })
+	if err != nil {
+		return frame{body: dst}, err
+	}
+	defer s.budget.over()
+	conn := s.conn
+	begun := time.Now()
+	if err := conn.SetDeadline(begun.Add(wait)); err != nil {
+		return frame{body: dst}, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(begun) })
+	s.request = appendRequest(s.request[:0], s.cfg.Version, typ, body)
+	f := frame{body: dst}
+	if _, err = conn.Write(s.request); err == nil {
+		f, err = s.frames.next(dst)
+	}
+	if !stop() && err != nil {
+		err = context.Cause(ctx)
+	}
+	s.used = time.Now()
+	s.count(func(t *Statistics) {
+		t.Requests++
+		t.InFlight += s.used.Sub(begun)
+		t.BytesSent += int64(len(s.request))
+		t.BytesReceived += s.frames.total
+	})
+	s.frames.total = 0
+	return f, err
+}
+
+// connect makes sure that there is a logged-in connection; reused: it was there before.
+func (s *session) connect(ctx context.Context) (reused bool, err error) {
+	if s.conn != nil && time.Since(s.used) > s.cfg.SessionTimeout {
+		s.drop()
+	}
+	if s.conn != nil {
+		return true, nil
+	}
+	if err := s.budget.allowed(ctx); err != nil {
+		return false, err
+	}
+	if err := sleepUntil(ctx, s.notUntil); err != nil {
+		return false, err
+	}
+	dialled, cancel := context.WithTimeout(ctx, dialWait)
+	defer cancel()
+	conn, err := s.cfg.Dial(dialled, s.cfg.Address)
+	if err != nil {
+		s.backOff()
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		return false, &connector.Error{
+			Op: "connect to " + s.cfg.Address, Class: connector.Transient, Err: err,
+		}
+	}
+	s.conn, s.frames.source = conn, conn
+	if err := s.login(ctx); err != nil {
+		s.drop()
+		s.backOff()
+		return false, err
+	}
+	s.failures = 0
+	s.count(func(t *Statistics) {
+		if t.Logins++; t.Logins > 1 {
+			t.Reconnects++
+		} else {
+			s.opened = time.Now()
+		}
+	})
+	return false, nil
+}
+
+// login opens the session on a new connection.
+func (s *session) login(ctx context.Context) error {
+	key := s.cfg.APIKey
+	if key == "" {
+		key = "0"
+	}
+	const op = "log in to " + Name
+	body := strings.Join([]string{"login", s.cfg.User, s.cfg.Password, key}, "\x01")
+	f, err := s.exchange(ctx, 0, body, loginWait, nil)
+	if dropped(err) && ctx.Err() == nil {
+		return &connector.Error{
+			Op: op, Class: connector.Transient, Code: Name + "_client_version",
+			Err:  fmt.Errorf("the service reset the connection at login: %w", err),
+			Hint: fmt.Sprintf("it does so with client versions it no longer takes; this is %s: %s", s.cfg.Version, hints[codeVersion]),
+		}
+	}
+	if err != nil {
+		return s.failed(op, err)
+	}
+	parts := strings.Split(string(f.body), "\x01")
+	err = serviceError(op, bytes.Split(f.body, []byte{separator}))
+	switch {
+	case hasCode(err, codeBlacklisted):
+		return s.blacklisted(ctx)
+	case hasCode(err, codeVersion):
+		e, _ := errors.AsType[*connector.Error](err)
+		e.Hint = fmt.Sprintf("this is %s: %s", s.cfg.Version, e.Hint)
+		return e
+	case err != nil:
+		return s.failed(op, err)
+	case f.typ != 1 || len(parts) < 4 || parts[fieldMethod] != "login":
+		return s.failed(op, fmt.Errorf("%w: type %02d, %q", errFrame, f.typ, clip(f.body)))
+	}
+	s.user = parts[fieldUser]
+	return nil
+}
+
+// logout ends the session and the connection; what goes wrong with it is of no interest any more.
+func (s *session) logout() {
+	if s.conn == nil {
+		return
+	}
+	defer s.drop()
+	ctx, cancel := context.WithTimeout(context.Background(), logoutWait)
+	defer cancel()
+	stamp := s.cfg.Now().In(exchangeZone).Format("20060102150405")
+	_, _ = s.exchange(ctx, 2, "logout\x01"+s.user+"\x01"+stamp, logoutWait, nil)
+}
+
+// drop closes the connection.
+func (s *session) drop() {
+	if s.conn != nil {
+		_ = s.conn.Close()
+		s.conn = nil
+	}
+}
+
+// Waits before the next connection after failed ones.
+const (
+	firstBackOff = 500 * time.Millisecond
+	maxBackOff   = 30 * time.Second
+)
+
+func (s *session) backOff() {
+	wait := min(firstBackOff<<min(s.failures, 10), maxBackOff)
+	s.failures++
+	s.notUntil = time.Now().Add(wait/2 + rand.N(wait/2)) //nolint:gosec // spreads load
+}
+
+func sleepUntil(ctx context.Context, when time.Time) error {
+	wait := time.Until(when)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close logs out and gives the budget back what was not sent; the session may be used again.
+func (s *session) close() error {
+	if err := s.acquire(context.Background(), "close"); err != nil {
+		return err
+	}
+	defer s.release()
+	s.logout()
+	return s.budget.giveBack(context.Background())
+}
+
+// keepAlive asks for one trade date whenever the session was idle for the interval, until ctx ends.
+func (s *session) keepAlive(ctx context.Context) error {
+	ticker := time.NewTicker(s.cfg.HeartbeatInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			s.beat(ctx)
+		}
+	}
+}
+
+// beat is one heartbeat. A session in use is alive without it.
+func (s *session) beat(ctx context.Context) {
+	select {
+	case <-s.lock:
+	default:
+		return
+	}
+	s.count(func(*Statistics) { s.holder = "heartbeat" })
+	defer s.release()
+	if s.conn == nil || time.Since(s.used) < s.cfg.HeartbeatInterval {
+		return
+	}
+	today := s.cfg.Now().In(exchangeZone).Format(time.DateOnly)
+	if _, _, err := s.query(ctx, TradeDates, []string{today, today}, 1, nil); err != nil && ctx.Err() == nil {
+		s.log.Info("session is gone", "error", err)
+		s.drop()
+	}
+}
+
+// statistics returns what was done so far.
+func (s *session) statistics() Statistics {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := s.stats
+	if !s.opened.IsZero() {
+		stats.Open = time.Since(s.opened)
+	}
+	return stats
+}

@@ -1,0 +1,448 @@
+package baostock
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/market"
+)
+
+// source reads units: each from its queries, with its bad records and a row of table _unit behind
+// its rows when it feeds a store.
+type source struct {
+	env      connector.Env
+	cfg      Config
+	sessions *sessions
+	session  *session // nil: not opened
+	coverage bool
+	works    [][]market.Unit
+	schema   *batch.Schema
+
+	group   int // of works: what is being read
+	at      position
+	skip    int64 // records of the unit that were handed over before a restart
+	current *reading
+
+	closing   context.Context //nolint:containedctx // ends with Close, which knows no Read
+	cancel    context.CancelFunc
+	closeOnce sync.Once
+}
+
+var (
+	_ connector.Source     = (*source)(nil)
+	_ connector.Decoder    = (*source)(nil)
+	_ connector.Discoverer = (*source)(nil)
+	_ connector.Checker    = (*source)(nil)
+)
+
+func newSource(env connector.Env, cfg *Config, shared *sessions) (connector.Source, error) {
+	s := &source{env: env, cfg: cfg.filled(), sessions: shared}
+	s.coverage = s.cfg.Coverage || s.cfg.Units != nil
+	err := s.cfg.validate()
+	if err != nil {
+		return nil, err
+	}
+	units, err := s.cfg.units()
+	if err == nil {
+		s.works, err = works(units)
+	}
+	if err != nil {
+		return nil, &connector.Error{Op: "configure baostock", Class: connector.Permanent, Err: err}
+	}
+	s.schema = dataset(s.cfg.Dataset).Schema
+	if len(s.works) > 0 {
+		s.schema = dataset(s.works[0][0].Dataset).Schema
+	}
+	s.closing, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Discover returns the columns of the first rows.
+func (s *source) Discover(context.Context) (*batch.Schema, error) { return s.schema, nil }
+
+// Check logs in.
+func (s *source) Check(ctx context.Context) error {
+	session := s.sessions.open(s.cfg, s.env.Log)
+	client := Client{session}
+	return errors.Join(client.Login(ctx), s.sessions.close(session))
+}
+
+// position is where a source continues: behind so many records of a unit, or at what follows them.
+type position struct {
+	unit    int
+	records int64
+	tail    tail
+}
+
+// tail says what was handed over last: rows, or the bad records behind them.
+type tail uint8
+
+const (
+	atRows tail = iota
+	atRefusals
+	tails
+)
+
+const positionVersion = 1
+
+func (p position) encode() connector.Position {
+	b := []byte{positionVersion}
+	b = binary.AppendUvarint(b, uint64(p.unit))
+	b = binary.AppendUvarint(b, uint64(p.records))
+	return append(b, byte(p.tail))
+}
+
+func parsePosition(at connector.Position, units int) (p position, err error) {
+	wrong := fmt.Errorf("position %x is not one of version %d for these units", []byte(at), positionVersion)
+	if len(at) < 4 || at[0] != positionVersion {
+		return p, wrong
+	}
+	rest := at[1:]
+	unit, n := binary.Uvarint(rest)
+	if n <= 0 || unit > uint64(units) {
+		return p, wrong
+	}
+	rest = rest[n:]
+	records, n := binary.Uvarint(rest)
+	if n <= 0 || len(rest) != n+1 || rest[n] >= byte(tails) || int64(records) < 0 {
+		return p, wrong
+	}
+	return position{int(unit), int64(records), tail(rest[n])}, nil
+}
+
+// Open continues at a position. The unit of the position is asked for anew: its bad records, and
+// whether it is whole, follow from all of its records.
+func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Position) error {
+	if at != nil {
+		total := 0
+		for _, w := range s.works {
+			total += len(w)
+		}
+		p, err := parsePosition(at, total)
+		if err != nil {
+			return &connector.Error{Op: "open baostock", Class: connector.Permanent, Err: err}
+		}
+		s.at, s.skip = p, p.records
+		before := 0
+		for s.group < len(s.works) && before+len(s.works[s.group]) <= p.unit {
+			before += len(s.works[s.group])
+			s.group++
+		}
+		if p.unit > before {
+			s.works[s.group] = s.works[s.group][p.unit-before:]
+		}
+	}
+	s.session = s.sessions.open(s.cfg, s.env.Log)
+	if s.cfg.Heartbeat && s.env.Go != nil {
+		s.env.Go("baostock heartbeat", func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(s.closing, cancel)()
+			return s.session.keepAlive(ctx)
+		})
+	}
+	return nil
+}
+
+// Read returns the next rows, the bad records of a unit, or the unit's end.
+func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.closing, cancel)()
+	chunk, err := s.read(ctx)
+	if err != nil && s.closing.Err() != nil {
+		err = io.ErrClosedPipe
+	}
+	return chunk, err
+}
+
+func (s *source) read(ctx context.Context) (connector.Chunk, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return connector.Chunk{}, err
+		}
+		if s.group == len(s.works) {
+			return connector.Chunk{Position: s.at.encode()}, io.EOF
+		}
+		if s.current == nil {
+			if err := s.begin(); err != nil {
+				return connector.Chunk{}, err
+			}
+		}
+		switch c := s.current; {
+		case c.left():
+			if chunk, ok := s.hand(); ok {
+				return chunk, nil
+			}
+		case !c.asked:
+			if err := s.fetch(ctx); err != nil {
+				return connector.Chunk{}, err
+			}
+		case s.coverage && s.at.tail == atRows && (len(c.pieces) > 0 || c.refused != nil):
+			return s.refusals(), nil
+		case s.coverage:
+			return s.end()
+		default:
+			s.advance()
+		}
+	}
+}
+
+// reading is the group of units at hand.
+type reading struct {
+	units []market.Unit
+	stage int // which of the units
+	calls []call
+	last  market.Date // rows of later days are not final yet
+
+	call  int // that is being asked
+	page  int // asked last
+	keys  keySet
+	asked bool // everything was
+
+	pages   []heldPage
+	turn    int   // page at hand
+	record  int   // of it, the next
+	handed  int64 // records of this stage
+	rows    int64 // which they make
+	pieces  []*piece
+	ghosts  []*piece
+	refused *market.Quarantine // the unit as a whole
+}
+
+type heldPage struct {
+	page *page // nil: not needed any more
+	call *call
+}
+
+// begin plans the next group.
+func (s *source) begin() error {
+	units := s.works[s.group]
+	planned, err := calls(units)
+	if err != nil {
+		return err
+	}
+	now := s.cfg.Now().In(exchangeZone)
+	last := market.From(now)
+	if now.Before(last.At(exchangeZone, publishAt)) {
+		last--
+	}
+	s.current = &reading{units: units, calls: planned, last: last, asked: len(planned) == 0}
+	s.current.begin()
+	return nil
+}
+
+// begin prepares for the next call.
+func (c *reading) begin() {
+	c.page = 0
+	c.keys = keySet{clash: c.keys.clash}
+	if c.call < len(c.calls) {
+		c.keys.field = c.calls[c.call].key
+	}
+}
+
+// left reports whether records wait to be handed over.
+func (c *reading) left() bool {
+	for c.turn < len(c.pages) {
+		held := &c.pages[c.turn]
+		if held.page != nil && c.record < held.page.records() {
+			return true
+		}
+		if held.page != nil && c.stage == len(c.units)-1 {
+			held.page.release()
+			held.page = nil
+		}
+		c.turn++
+		c.record = 0
+	}
+	return false
+}
+
+// fetch asks for the next page. What the service refuses to answer fails a store's unit alone.
+func (s *source) fetch(ctx context.Context) error {
+	c := s.current
+	asked := &c.calls[c.call]
+	p, err := s.session.page(ctx, asked.query, asked.args, c.page+1, &c.keys)
+	if e, ok := errors.AsType[*connector.Error](err); ok && s.coverage && refusesArguments(e.Code) {
+		s.env.Log.Warn("unit is refused", "unit", c.units[0].String(), "error", err)
+		c.asked = true
+		c.refused = &market.Quarantine{Rule: e.Code, Message: err.Error(), Place: asked.query.String()}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.page++
+	c.pages = append(c.pages, heldPage{p, asked})
+	if p.last {
+		c.call++
+		c.begin()
+		c.asked = c.call == len(c.calls)
+	}
+	return nil
+}
+
+// hand returns the next records as a chunk; ok is false when they were handed over before a restart.
+func (s *source) hand() (chunk connector.Chunk, ok bool) {
+	c := s.current
+	held := c.pages[c.turn]
+	variants := held.call.rows(c.stage)
+	limits := s.env.Budget.Limits()
+	from, size := c.record, 0
+	most := min(held.page.records(), from+max(1, limits.Rows/variants))
+	ghost := c.handed < s.skip
+	if ghost {
+		most = int(min(int64(held.page.records()), int64(from)+s.skip-c.handed))
+	}
+	to := from
+	for to < most && (ghost || size < limits.Bytes) {
+		size += len(held.page.record(to)) + 1
+		to++
+	}
+	p := newPiece(held.page, from, to, held.call, c.stage, c.last, c.units[c.stage])
+	c.record = to
+	c.handed += int64(to - from)
+	c.rows += int64((to - from) * variants)
+	if s.coverage {
+		c.pieces = append(c.pieces, p)
+	}
+	if ghost {
+		if s.coverage {
+			c.ghosts = append(c.ghosts, p)
+		} else {
+			p.release()
+		}
+		return connector.Chunk{}, false
+	}
+	s.at.records = c.handed
+	return connector.Chunk{
+		Table: s.table(c.units[c.stage].Dataset), Payload: p, Position: s.at.encode(), Bytes: size,
+		Release: p.release,
+	}, true
+}
+
+// table is the name of a chunk's table: a store needs it, others have one dataset.
+func (s *source) table(name string) string {
+	if s.coverage {
+		return name
+	}
+	return ""
+}
+
+// refusals returns the chunk of the unit's bad records.
+func (s *source) refusals() connector.Chunk {
+	c := s.current
+	q := &refusals{pieces: c.pieces, ghosts: c.ghosts}
+	c.pieces, c.ghosts = nil, nil
+	if c.refused != nil {
+		whole := *c.refused
+		u := c.units[c.stage]
+		whole.Dataset, whole.Symbol, whole.Source = u.Dataset, u.Symbol, u.Source
+		q.more = append(q.more, whole)
+	}
+	s.at.tail = atRefusals
+	return connector.Chunk{
+		Table: market.QuarantineTable, Payload: q, Position: s.at.encode(), Bytes: 1, Release: q.release,
+	}
+}
+
+// end returns the chunk of the unit's end.
+func (s *source) end() (connector.Chunk, error) {
+	c := s.current
+	u := c.units[c.stage]
+	u.Rows, u.State = c.rows, market.StateOK
+	switch {
+	case c.refused != nil:
+		u.State = market.StateFailed
+		u.Rows++
+	case c.keys.clash:
+		u.State = market.StatePartial
+	case c.rows == 0:
+		u.State = market.StateEmpty
+	}
+	if daily(u.Dataset) && u.To > c.last {
+		// The rest of the days is not final: it is not covered, whatever was there of it.
+		if u.From > c.last {
+			u.State = market.StatePartial
+		}
+		u.To = max(c.last, u.From)
+	}
+	b := batch.NewBuilder(market.UnitSchema())
+	market.AppendUnit(b, u)
+	rows, err := b.Batch()
+	if err != nil {
+		return connector.Chunk{}, err
+	}
+	s.advance()
+	return connector.Chunk{
+		Table: market.UnitTable, Batch: rows, Position: s.at.encode(), Bytes: 1,
+	}, nil
+}
+
+// daily reports whether the rows of a day become final with its end.
+func daily(name string) bool {
+	return name == market.Bar1D || name == market.Valuation1D || name == market.BarMin
+}
+
+// advance goes on to the next unit.
+func (s *source) advance() {
+	c := s.current
+	s.at = position{unit: s.at.unit + 1}
+	s.skip = 0
+	c.stage++
+	if c.stage < len(c.units) {
+		c.turn, c.record, c.handed, c.rows = 0, 0, 0, 0
+		c.pieces, c.ghosts = nil, nil
+		return
+	}
+	s.current = nil
+	s.group++
+}
+
+// NewDecode returns a function that makes rows of records.
+func (s *source) NewDecode() connector.DecodeFunc {
+	r := &recordReader{}
+	return func(chunk connector.Chunk) (connector.Chunk, error) {
+		var err error
+		switch payload := chunk.Payload.(type) {
+		case *piece:
+			if err = payload.decode(r); err == nil {
+				chunk.Batch = payload.batch
+			}
+			if !s.coverage {
+				chunk.Rejected = payload.rejected()
+			}
+		case *refusals:
+			chunk.Batch, err = payload.decode(r)
+		default:
+			err = fmt.Errorf("decode baostock: payload is %T", chunk.Payload)
+		}
+		chunk.Payload = nil
+		return chunk, err
+	}
+}
+
+// Ack does nothing: everything can be asked again.
+func (s *source) Ack(context.Context, connector.Position) error { return nil }
+
+// Close ends a waiting Read and lets go of the session.
+func (s *source) Close() error {
+	var err error
+	s.closeOnce.Do(func() {
+		s.cancel()
+		if s.session == nil {
+			return
+		}
+		err = s.sessions.close(s.session)
+		if s.cfg.Report != nil {
+			s.cfg.Report(s.session.statistics())
+		}
+	})
+	return err
+}

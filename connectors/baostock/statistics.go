@@ -1,0 +1,41 @@
+package baostock
+
+import "time"
+
+// Statistics is what a session has done since it was made.
+type Statistics struct {
+	Requests      int64 // sent, logins and logouts included
+	Logins        int64
+	Reconnects    int64         // connections after the first
+	BytesReceived int64         // as on the wire
+	BytesSent     int64         //
+	Rows          int64         // records received
+	Locks         int64         // how often the session was asked for
+	LockTimeouts  int64         // how often it was not free within lock_timeout
+	LockWait      time.Duration // all waits for it together
+	InFlight      time.Duration // all requests together
+	Paced         time.Duration // waits for the budget together
+	Open          time.Duration // from the first login until now, or the end
+}
+
+// MeanLockWait returns the mean wait for the session.
+func (s Statistics) MeanLockWait() time.Duration { return mean(s.LockWait, s.Locks) }
+
+// MeanRequest returns the mean time from sending a request to its complete answer.
+func (s Statistics) MeanRequest() time.Duration { return mean(s.InFlight, s.Requests) }
+
+// Utilisation returns the share of the session's time in which a request was under way, 0 to 1.
+// Time in which the budget forbade to ask does not count.
+func (s Statistics) Utilisation() float64 {
+	if usable := s.Open - s.Paced; usable > 0 {
+		return min(1, float64(s.InFlight)/float64(usable))
+	}
+	return 0
+}
+
+func mean(total time.Duration, n int64) time.Duration {
+	if n == 0 {
+		return 0
+	}
+	return total / time.Duration(n)
+}
