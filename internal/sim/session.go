@@ -215,7 +215,10 @@ func answerKind(kind string) string {
 	if kind == "53" {
 		return "56"
 	}
-	return string([]byte{kind[0], kind[1] + 1}) // requests are odd, or 00, 02
+	if kind[1] == '9' {
+		return string([]byte{kind[0] + 1, '0'}) // 99 is no request
+	}
+	return string([]byte{kind[0], kind[1] + 1})
 }
 
 // refusal returns the frame of an error.

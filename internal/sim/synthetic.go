@@ -119,11 +119,12 @@ func (m *synthetic) addStock(i int) {
 	}
 	s := Security{Code: code, Name: stockName(seed, i), Kind: Stock}
 	s.IPO = m.sessions[0] - Date(between(mix(seed, 4), 1, 5000))
-	if n > 20 && chance(mix(seed, 5), 0.15) {
+	whole := i == 0 // sh.600000 is always there, for examples
+	if !whole && n > 20 && chance(mix(seed, 5), 0.15) {
 		p.first = int(between(mix(seed, 6), 1, int64(n)*9/10))
 		s.IPO = m.sessions[p.first]
 	}
-	if n > 20 && chance(mix(seed, 7), 0.04) {
+	if !whole && n > 20 && chance(mix(seed, 7), 0.04) {
 		out := int(between(mix(seed, 8), int64(p.first)+int64(n-p.first)/2, int64(n)-1))
 		if out > p.first {
 			s.Out, p.last = m.sessions[out], out-1
