@@ -133,11 +133,12 @@ func (s *session) simBaoStock(ctx context.Context, f *simFlags) (err error) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	for ctx.Err() == nil {
+	for open := true; open; {
 		select {
 		case <-hangups:
 			server.Restate()
-		case <-ctx.Done():
+		case <-server.Done():
+			open = false
 		}
 	}
 	err = server.Close()

@@ -114,8 +114,8 @@ func (s *Server) Close() error {
 	return s.group.Wait()
 }
 
-// Wait returns when the server has stopped, because ctx ended or by Close.
-func (s *Server) Wait() error { return s.group.Wait() }
+// Done is closed when the server stops: by Close, with ctx, or because it cannot go on.
+func (s *Server) Done() <-chan struct{} { return s.group.Context().Done() }
 
 // accept takes connections until the context ends.
 func (s *Server) accept(ctx context.Context) error {
