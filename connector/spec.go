@@ -49,6 +49,7 @@ type SourceCapabilities struct {
 	ParallelReads bool // implements Partitioner
 	Incremental   bool // a finished run's position is a start for the next (only new rows)
 	Operations    bool // may deliver upserts and deletes
+	Filters       bool // implements Filterer
 }
 
 // SinkSpec describes and makes sinks.

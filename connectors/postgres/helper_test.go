@@ -76,7 +76,7 @@ func (f *fixture) texts(sql string) []string {
 
 func (f *fixture) sourceConfig(table string) *sourceConfig {
 	return &sourceConfig{
-		Connection: f.connection, Numeric: "decimal(38,10)", NonFinite: "reject",
+		Connection: f.connection, Numeric: "decimal(38,10)", NonFinite: "reject", Pushdown: true,
 		SourceConfig: sqlkit.SourceConfig{Table: table},
 	}
 }

@@ -20,9 +20,9 @@ func Connector() connector.Connector {
 		Schemes: []string{"postgres", "postgresql"},
 		FromURL: fromURL,
 		Source: connector.NewSource(
-			sourceConfig{Numeric: numeric, NonFinite: "reject"},
+			sourceConfig{Numeric: numeric, NonFinite: "reject", Pushdown: true},
 			connector.SourceCapabilities{
-				Bounded: true, Resumable: true, ParallelReads: true, Incremental: true,
+				Bounded: true, Resumable: true, ParallelReads: true, Incremental: true, Filters: true,
 			}, newSource),
 		Sink: connector.NewSink(
 			sinkConfig{SinkConfig: sqlkit.SinkConfig{Create: true}},
@@ -55,6 +55,15 @@ ordered by that column, then by the primary key (without one: by ctid, for views
 
 A ` + "`query`" + ` is resumed by running it again and skipping the rows already read: give it an
 ORDER BY that is total.
+
+A ` + "`filter`" + ` directly behind a table's source is applied by the server as far as it compares columns
+with literals: ` + "`tapeline explain`" + ` shows what is pushed down. It is applied here too, so that the
+result never depends on the server; the rows read are then those that arrived. Columns of types bool,
+smallint to bigint, real, double precision, numeric(p,s), date, timestamp, timestamptz, text, varchar
+and char take part; domains, enums, uuid, arrays and json do not. A value without a form here (NaN,
+infinity) refuses its row where the filter looks at it, as in raw text of files; in other columns of
+rows that the filter drops it is not looked at. A query, a view and ` + "`incremental`" + ` reading get no
+condition, as their positions must see every row. ` + "`pushdown: false`" + ` reads all rows.
 
 Types: ` + "`numeric(p,s)`" + ` up to 38 digits is exact; other numerics become what ` + "`numeric`" + `
 says; uuid, enum, interval, network, range and geometric types become text; json and jsonb stay

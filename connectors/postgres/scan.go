@@ -31,6 +31,8 @@ type plan struct {
 	relations []relation // physical
 	sort      []column   // sorted: incremental column, then tie-breakers
 	ties      bool       // sorted: the last of sort is unique, so no row needs counting
+	declared  map[string]declaration
+	pushed    string // condition of the filter behind the source
 }
 
 // sizePerBlock is PostgreSQL's page size as it is nearly always built.
@@ -50,7 +52,7 @@ func makePlan(ctx context.Context, s *session, c *sourceConfig) (*plan, error) {
 		if table, err = describe(ctx, s, name); err != nil {
 			return nil, err
 		}
-		notNull = table.notNull
+		notNull, p.declared = table.notNull, table.declared
 		if table.relations != nil {
 			p.order, p.relations = physical, table.relations
 		}
@@ -166,6 +168,9 @@ func (p *plan) selection(c *sourceConfig, at position, r relation) string {
 	if c.Where != "" {
 		conditions = append(conditions, "("+c.Where+")")
 	}
+	if p.pushed != "" {
+		conditions = append(conditions, p.pushed)
+	}
 	sql := "SELECT " + strings.Join(list, ", ") + " FROM " + from + " AS s"
 	if len(conditions) > 0 {
 		sql += " WHERE " + strings.Join(conditions, " AND ")
@@ -252,13 +257,20 @@ type tableInfo struct {
 	key       []string   // primary key
 	relations []relation // heaps; nil for views and foreign tables
 	heap      bool       // a plain table without partitions
+	declared  map[string]declaration
+}
+
+// declaration is a column's own type, which for a domain is not that of the rows.
+type declaration struct {
+	oid      uint32
+	modifier int32
 }
 
 func describe(ctx context.Context, s *session, name sqlkit.Name) (tableInfo, error) {
-	info := tableInfo{notNull: map[string]bool{}}
+	info := tableInfo{notNull: map[string]bool{}, declared: map[string]declaration{}}
 	quoted := sqlkit.Postgres.QuoteName(name)
 	rows, err := s.rows(ctx, `SELECT a.attname, a.attnotnull,
-		COALESCE(array_position(i.indkey::int2[], a.attnum), -1)
+		COALESCE(array_position(i.indkey::int2[], a.attnum), -1), a.atttypid, a.atttypmod
 		FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 		WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 3`, quoted)
 	if err != nil {
@@ -269,6 +281,9 @@ func describe(ctx context.Context, s *session, name sqlkit.Name) (tableInfo, err
 		if string(row[2]) != "-1" {
 			info.key = append(info.key, string(row[0]))
 		}
+		oid, _ := strconv.ParseUint(string(row[3]), 10, 32)
+		modifier, _ := strconv.ParseInt(string(row[4]), 10, 32)
+		info.declared[string(row[0])] = declaration{uint32(oid), int32(modifier)}
 	}
 	rows, err = s.rows(ctx, `WITH RECURSIVE tree(oid) AS (SELECT $1::regclass::oid
 		UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid)

@@ -20,6 +20,7 @@ type sourceConfig struct {
 	Connection          `yaml:",inline"`
 	sqlkit.SourceConfig `yaml:",inline"`
 	Numeric             string `yaml:"numeric" doc:"type of numeric columns without precision: decimal(p,s), float64 or string; a value that does not fit exactly refuses its row"`
+	Pushdown            bool   `yaml:"pushdown" resume:"ignore" doc:"let the server leave out rows that the filter behind the source drops; false: all rows are read and counted here"`
 	NonFinite           string `yaml:"non_finite" enum:"reject,null" doc:"what NaN and infinity of numeric, date and timestamp columns become"`
 }
 
@@ -46,6 +47,7 @@ var (
 	_ connector.Partitioner = (*source)(nil)
 	_ connector.Discoverer  = (*source)(nil)
 	_ connector.Checker     = (*source)(nil)
+	_ connector.Filterer    = (*source)(nil)
 )
 
 func newSource(env connector.Env, config *sourceConfig) (connector.Source, error) {
@@ -96,8 +98,11 @@ func (s *source) Open(ctx context.Context, part connector.Partition, p connector
 	return s.startCopy(ctx)
 }
 
-// begin connects, plans and takes the snapshot.
+// begin connects, plans and takes the snapshot, unless Filter did.
 func (s *source) begin(ctx context.Context) error {
+	if s.plan != nil {
+		return nil
+	}
 	session, err := connect(ctx, s.config.Connection, s.env.Node)
 	if err != nil {
 		return err

@@ -130,7 +130,7 @@ func (p *Parts) node(d *spec.Document, n *spec.Node) *plan.Node {
 	case spec.Transformation:
 		o, _ := p.Operators.Get(n.Type)
 		node.Kind, node.RefusesOps = plan.Transformation, o.RefusesOperations
-		node.Continues = o.Continues
+		node.Continues, node.Narrows = o.Continues, o.Narrows
 		node.Ordered = o.Ordered || o.OrderedFor != nil && o.OrderedFor(n.Config)
 		if o.Ports != nil {
 			node.Ports = o.Ports(n.Config)

@@ -42,6 +42,16 @@ type ExplainedNode struct {
 	// Unknown says of a source why they are not known.
 	Unknown     string                `json:"columns_unknown,omitempty"`
 	Expressions []ExplainedExpression `json:"expressions,omitempty"`
+	// Pushed and Unpushed are the parts of a filter's condition that the source before it applies, or
+	// does not; the filter applies all of them.
+	Pushed   []string            `json:"pushed_down,omitempty"`
+	Unpushed []UnpushedCondition `json:"not_pushed_down,omitempty"`
+}
+
+// UnpushedCondition is a part of a filter's condition that the source does not apply.
+type UnpushedCondition struct {
+	Condition string `json:"condition"`
+	Reason    string `json:"reason"`
 }
 
 // ExplainedExpression is one expression and how it runs.
@@ -106,7 +116,11 @@ func (p *Parts) Explain(ctx context.Context, d *spec.Document) (*Explanation, []
 		return nil, problems
 	}
 	for _, s := range planned.Stages {
-		x.Stages = append(x.Stages, explainStage(s, bound))
+		stage := explainStage(s, bound)
+		for i := range stage.Nodes {
+			p.explainPushdown(ctx, planned, s, &stage.Nodes[i])
+		}
+		x.Stages = append(x.Stages, stage)
 	}
 	x.Sinks = planned.Guarantees()
 	for _, n := range w.Nodes {
@@ -185,6 +199,12 @@ func (x *Explanation) Text() string {
 			}
 			for _, e := range n.Expressions {
 				fmt.Fprintf(&b, "    %s\n", e)
+			}
+			for _, condition := range n.Pushed {
+				fmt.Fprintf(&b, "    pushed down: %s\n", condition)
+			}
+			for _, u := range n.Unpushed {
+				fmt.Fprintf(&b, "    not pushed down: %s  [%s]\n", u.Condition, u.Reason)
 			}
 		}
 	}

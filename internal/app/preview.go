@@ -188,6 +188,18 @@ func untold(
 // silent hides Ack from a source.
 type silent struct{ connector.Source }
 
+var _ connector.Filterer = silent{}
+
+// Filter passes the offer on to a source that filters by itself.
+func (s silent) Filter(
+	ctx context.Context, offer func(*batch.Schema) []connector.Predicate,
+) ([]string, error) {
+	if filterer, ok := s.Source.(connector.Filterer); ok {
+		return filterer.Filter(ctx, offer)
+	}
+	return nil, nil // offered only where the connector's capabilities say that it filters
+}
+
 // Ack does nothing.
 func (silent) Ack(context.Context, connector.Position) error { return nil }
 

@@ -14,5 +14,6 @@
 // further. A Program is immutable; an Eval belongs to one goroutine.
 //
 // The language itself is described in docs/expressions.md, of which the functions' part is
-// generated from the registry. The package knows nothing of workflows, connectors or files.
+// generated from the registry. The package knows nothing of workflows or files, and of connectors only
+// the predicates that a condition falls into (conjunct.go).
 package expr

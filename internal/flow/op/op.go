@@ -27,6 +27,8 @@ type Spec struct {
 	// Continues says that the state of a finished run is a start for the next one where all sources
 	// before the node go on too.
 	Continues bool
+	// Narrows says that the operator is Predicative: the source before it may leave rows out.
+	Narrows bool
 	// RefusesOperations says that upserts and deletes cannot pass (lint reports it).
 	RefusesOperations bool
 }
@@ -60,6 +62,23 @@ type Shaper interface{ Schema() *batch.Schema }
 
 // Expressive is a Bound with expressions, in the order of its config.
 type Expressive interface{ Expressions() []Expression }
+
+// Predicative is an operator that drops rows by conditions a source may apply too. It returns none
+// where it must see all rows, or does not fit the schema.
+type Predicative interface {
+	Conjuncts(in *batch.Schema) []expr.Conjunct
+}
+
+// Predicates returns the conjuncts that a source may apply.
+func Predicates(conjuncts []expr.Conjunct) []connector.Predicate {
+	var out []connector.Predicate
+	for _, c := range conjuncts {
+		if c.Predicate != nil {
+			out = append(out, *c.Predicate)
+		}
+	}
+	return out
+}
 
 // Expression is one expression of an operator, compiled for the rows it gets.
 type Expression struct {

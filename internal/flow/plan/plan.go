@@ -61,6 +61,7 @@ type Node struct {
 	NewOperator  func(op.Env) (op.Operator, error)
 	Ordered      bool
 	Continues    bool // its state goes on in the next run where all its sources do
+	Narrows      bool // its operator is op.Predicative
 	Interpret    bool // vectorized: false
 	NewSink      func(connector.Env) (connector.Sink, error)
 	SinkSpec     connector.SinkCapabilities
@@ -121,6 +122,7 @@ type Workflow struct {
 type Stage struct {
 	ID       string
 	Source   *Node   // the source it reads; nil: Inputs
+	Filter   *Node   // first of Parallel, whose predicates the source is offered; nil: none
 	Inputs   []*Edge // edges it reads
 	Parallel []*Node // operators run by any worker
 	Ordered  []*Node // operators run in chunk order
@@ -166,6 +168,8 @@ type Edge struct {
 type Plan struct {
 	Workflow *Workflow
 	Stages   []*Stage
+	// Unoffered says of filters behind a source that could apply them why it is not offered them.
+	Unoffered map[string]string
 }
 
 // New plans a workflow whose graph is valid: names are unique, inputs exist, no cycle. A violation
@@ -198,6 +202,7 @@ func New(w *Workflow) (*Plan, error) {
 	if s := p.decider(); s != nil {
 		s.Decides = true
 	}
+	p.offer(g)
 	return p, nil
 }
 

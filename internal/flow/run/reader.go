@@ -9,8 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/fault"
+	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
 
@@ -74,6 +76,9 @@ func (r *reader) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.task.narrow(ctx, source); err != nil {
+		return errors.Join(fmt.Errorf("open: %w", err), source.Close())
+	}
 	if err := source.Open(ctx, r.partition, r.handed); err != nil {
 		return errors.Join(fmt.Errorf("open: %w", err), source.Close())
 	}
@@ -83,6 +88,28 @@ func (r *reader) open(ctx context.Context) error {
 	r.acked = r.source
 	r.mu.Unlock()
 	return nil
+}
+
+// narrow offers the source what the filter behind it asks of a row.
+func (t *task) narrow(ctx context.Context, source connector.Source) error {
+	filterer, ok := source.(connector.Filterer)
+	if t.stage.Filter == nil || !ok {
+		return nil
+	}
+	w := t.attempt.workflow
+	operator, err := t.stage.Filter.NewOperator(w.operatorEnv(ctx, t.stage.Filter))
+	if err != nil {
+		return nodeError(t.stage.Filter, err)
+	}
+	defer w.retire(t.stage.Filter, operator)
+	predicative, ok := operator.(op.Predicative)
+	if !ok {
+		return nil
+	}
+	_, err = filterer.Filter(ctx, func(schema *batch.Schema) []connector.Predicate {
+		return op.Predicates(predicative.Conjuncts(schema))
+	})
+	return err
 }
 
 // shut closes the source once no acknowledgement is on its way to it.
