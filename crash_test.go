@@ -264,6 +264,33 @@ func TestKillCSVToPostgres(t *testing.T) {
 	}, func() string { return tableDigest(t, dsn, table) })
 }
 
+// The server applies the filter, so that positions are those of the rows it lets through.
+func TestKillPushedFilter(t *testing.T) {
+	dsn := testenv.Server(t, "TAPELINE_TEST_POSTGRES")
+	source, table := makeCrashTable(t, dsn), makeCrashTable(t, dsn)
+	onServer(t, dsn, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, fmt.Sprintf(`insert into %s select n, 'S' || n %% 50, n %% 900, 'note'
+			from generate_series(1, %d) n`, source, crashRows))
+		return err
+	})
+	flow := filepath.Join(t.TempDir(), "flow.yaml")
+	writeFile(t, flow, fmt.Sprintf(`name: crash
+execution: {checkpoint_interval: 20ms, parallelism: 1}
+sources:
+  in:
+    type: postgres
+    config: {connection_string: %q, table: %s, columns: [id, symbol, price, note]}
+transformations:
+  some: {type: filter, inputs: [in], config: {condition: "symbol in ['S1', 'S7', 'S8'] and price < 500 and id %% 3 != 0"}}
+destinations:
+  out:
+    inputs: [some]
+%s`, dsn, source, postgresSink(dsn, table)))
+	killAtRandomPoints(t, &child{
+		t: t, args: []string{"run", flow, "--quiet", "--state", t.TempDir()},
+	}, func() string { return tableDigest(t, dsn, table) })
+}
+
 // Two PostgreSQL tables and an SQLite file in one workflow: one decides, the others follow; the keyed
 // table gets each symbol over and over.
 func TestKillSeveralDatabases(t *testing.T) {

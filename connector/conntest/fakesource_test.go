@@ -43,6 +43,7 @@ type memorySource struct {
 	shared connector.DecodeFunc
 	place  connector.Position // fault: one buffer for all positions
 	closed chan struct{}
+	above  int64 // Filter: numbers up to it are left out
 	once   sync.Once
 	mu     sync.Mutex
 }
@@ -51,6 +52,7 @@ var (
 	_ connector.Decoder     = (*memorySource)(nil)
 	_ connector.Discoverer  = (*memorySource)(nil)
 	_ connector.Partitioner = (*memorySource)(nil)
+	_ connector.Filterer    = (*memorySource)(nil)
 )
 
 func memoryConnector() connector.Connector {
@@ -58,10 +60,10 @@ func memoryConnector() connector.Connector {
 		Name: "memory", Version: "1.0.0", Contract: connector.ContractVersion,
 		Summary: "Numbers.", Doc: "Numbers.",
 		Source: connector.NewSource(memoryConfig{}, connector.SourceCapabilities{
-			Bounded: true, Resumable: true, ParallelReads: true,
+			Bounded: true, Resumable: true, ParallelReads: true, Filters: true,
 		}, func(env connector.Env, cfg *memoryConfig) (connector.Source, error) {
 			return &memorySource{
-				cfg: *cfg, env: env, schema: memorySchema(), closed: make(chan struct{}),
+				cfg: *cfg, env: env, schema: memorySchema(), closed: make(chan struct{}), above: -1 << 62,
 			}, nil
 		}),
 	}
@@ -97,6 +99,34 @@ func (s *memorySource) Partitions(_ context.Context, limit int) ([]connector.Par
 	return parts, nil
 }
 
+// Filter applies n > literal and n >= literal.
+func (s *memorySource) Filter(
+	_ context.Context, offer func(*batch.Schema) []connector.Predicate,
+) ([]string, error) {
+	predicates := offer(s.schema)
+	refused := make([]string, len(predicates))
+	for i, p := range predicates {
+		switch {
+		case p.Column == "n" && p.Compare == connector.Greater:
+			s.above = max(s.above, p.Literals.Int(0))
+		case p.Column == "n" && p.Compare == connector.GreaterEqual:
+			s.above = max(s.above, p.Literals.Int(0)-1)
+			if s.is("filters too much") {
+				s.above++
+			}
+		default:
+			refused[i] = "not a lower bound of n"
+		}
+	}
+	if s.is("filters nothing") {
+		s.above = -1 << 62
+	}
+	if s.is("forgets the filter's answer") {
+		return nil, nil
+	}
+	return refused, nil
+}
+
 func (s *memorySource) Open(_ context.Context, p connector.Partition, at connector.Position) error {
 	s.next, s.end = s.cfg.From, s.cfg.To
 	if len(p.Spec) == 16 {
@@ -111,10 +141,14 @@ func (s *memorySource) Open(_ context.Context, p connector.Partition, at connect
 		if s.is("resumes one row late") && s.next < s.end {
 			s.next++
 		}
+		if s.is("loses a row behind a filter") && s.above > 0 {
+			s.next++
+		}
 		if s.is("reads the end again") && s.next >= s.end {
 			s.next--
 		}
 	}
+	s.next = max(s.next, s.above+1)
 	if s.is("leaks a goroutine") {
 		go func() { time.NewTimer(30 * time.Second); <-time.After(30 * time.Second) }()
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 )
 
@@ -70,6 +71,7 @@ func (c SourceCase) checks() []check {
 		with("foreign position", resumable, (*sourceCheck).foreignPosition),
 		with("ack", resumable, (*sourceCheck).ack),
 		with("partitions", unless(can.ParallelReads, "no parallel reads"), (*sourceCheck).partitions),
+		with("filter", unless(can.Filters, "does not filter"), (*sourceCheck).filter),
 		with("cancelled", "", (*sourceCheck).cancelled),
 		with("close early", "", (*sourceCheck).closeEarly),
 		{"cancel while blocked", blocking, func(t testing.TB) {
@@ -89,7 +91,9 @@ func (c SourceCase) checks() []check {
 // sourceCheck is one check of a source with its config.
 type sourceCheck struct {
 	SourceCase
-	config any
+	config  any
+	offered func(*batch.Schema) []connector.Predicate // to every source opened; nil: none
+	applied int                                       // predicates that the last one applies
 }
 
 func (c SourceCase) run(
@@ -136,6 +140,7 @@ func (s *sourceCheck) open(
 ) *stream {
 	t.Helper()
 	source, budget := s.make(t, limits)
+	s.offer(t, source)
 	if err := source.Open(t.Context(), p, at); err != nil {
 		_ = source.Close()
 		t.Fatalf("open at %q: %v", at, err)

@@ -21,6 +21,9 @@ func (s *sourceCheck) describe(t testing.TB) {
 	if _, ok := source.(connector.Partitioner); ok != spec.Capabilities.ParallelReads {
 		t.Errorf("ParallelReads is %t, Partitioner implemented: %t", spec.Capabilities.ParallelReads, ok)
 	}
+	if _, ok := source.(connector.Filterer); ok != spec.Capabilities.Filters {
+		t.Errorf("Filters is %t, Filterer implemented: %t", spec.Capabilities.Filters, ok)
+	}
 	var discovered *batch.Schema
 	if d, ok := source.(connector.Discoverer); ok {
 		var err error
