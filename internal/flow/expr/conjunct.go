@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"slices"
+
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 )
@@ -29,7 +31,7 @@ func (p *Program) Conjuncts() []Conjunct {
 			failing, c.Why = true, "it can fail a row"
 		default:
 			if c.Predicate, c.Why = p.predicate(n, false); c.Predicate != nil {
-				c.Predicate.After = seen[:len(seen):len(seen)]
+				c.Predicate.After = slices.Clip(seen)
 			}
 		}
 		seen = p.reads(n, seen)
