@@ -102,6 +102,9 @@ var (
 	hkFour  = spelling{write: trimHK, read: padHK}
 	classUS = spelling{write: keep, read: points} // BRK.B
 
+	// Tencent's k-lines put the exchange behind the ticker, where others have a class.
+	classTencent = spelling{write: withoutExchange, read: points}
+
 	classDash   = spelling{write: replacing(".", "-"), read: points}
 	classScore  = spelling{write: replacing(".", "_"), read: points}
 	lowerDollar = spelling{write: lowered(".", "$"), read: points}
@@ -132,6 +135,10 @@ func points(code string) (string, bool) {
 
 func replacing(old, with string) func(string) (string, bool) {
 	return func(code string) (string, bool) { return strings.ReplaceAll(code, old, with), true }
+}
+
+func withoutExchange(code string) (string, bool) {
+	return code, !strings.HasSuffix(code, ".OQ") && !strings.HasSuffix(code, ".N") && !strings.HasSuffix(code, ".AM")
 }
 
 func lowered(old, with string) func(string) (string, bool) {
@@ -210,9 +217,9 @@ var forms = [...]schemeForms{
 		{mic: XSHE, suffix: ".SZ", spell: same},
 		{mic: BJSE, suffix: ".BJ", spell: same},
 		{mic: XHKG, suffix: ".HK", spell: hkFour},
-		{mic: XNAS, suffix: ".O", spell: classUS},
-		{mic: XNYS, suffix: ".N", spell: classUS},
-		{mic: XASE, suffix: ".A", spell: classUS},
+		{mic: XNAS, suffix: ".O", spell: classScore},
+		{mic: XNYS, suffix: ".N", spell: classScore},
+		{mic: XASE, suffix: ".A", spell: classScore},
 	}, anySuffix...),
 	Futu: {
 		{mic: XSHG, prefix: "SH.", spell: same},
@@ -250,7 +257,10 @@ var forms = [...]schemeForms{
 		{mic: XSHE, prefix: "sz", spell: same},
 		{mic: BJSE, prefix: "bj", spell: same},
 		{mic: XHKG, prefix: "hk", spell: hkFive},
-		{mic: USA, prefix: "us", spell: classUS},
+		{mic: XNAS, prefix: "us", suffix: ".OQ", spell: classUS, inputOnly: true},
+		{mic: XNYS, prefix: "us", suffix: ".N", spell: classUS, inputOnly: true},
+		{mic: XASE, prefix: "us", suffix: ".AM", spell: classUS, inputOnly: true},
+		{mic: USA, prefix: "us", spell: classTencent},
 	},
 	EastMoney: {
 		{mic: XSHG, prefix: "1.", spell: same},
