@@ -146,6 +146,24 @@ func (s *Stage) Nodes() []*Node {
 	return nodes
 }
 
+// Hands returns how many chunks can be worked on at once from the stage on.
+func (s *Stage) Hands() int {
+	seen := map[*Stage]bool{}
+	var count func(s *Stage) int
+	count = func(s *Stage) int {
+		if seen[s] {
+			return 0
+		}
+		seen[s] = true
+		hands := s.Workers + max(s.Writers, 1)
+		for _, e := range s.Outputs {
+			hands += count(e.To)
+		}
+		return hands
+	}
+	return count(s)
+}
+
 // Last returns the operator whose ports feed the outputs, nil when the stage has no operator.
 func (s *Stage) Last() *Node {
 	if n := len(s.Ordered); n > 0 {

@@ -14,14 +14,12 @@ const (
 	leastBatchBytes   = 4 << 10 // asked for by size; a row larger than that is still read
 	defaultRowBytes   = 64      // until the first batch is seen
 	defaultRate       = 0.2
-	windowChunks      = 8                    // chunks between two decisions, at least
-	windowGaps        = 10                   // longest gaps between two of them
-	windowTime        = 5 * time.Millisecond // longer than the writing of one burst
+	rowSizeChunks     = 8 // over which the size of a row is averaged
 )
 
-// batcher adapts the batch size of one source: down at once when latency is over its target, up
-// slowly below it, and without a latency target to where most rows pass. Without bounds and targets
-// the size is fixed. Safe for concurrent use.
+// batcher adapts the batch size of one source: with a latency target to the largest that keeps the
+// tail of the latency below it, else to where most rows pass. Without bounds and targets the size is
+// fixed. Safe for concurrent use.
 type batcher struct {
 	budget *connector.Budget
 	bounds plan.Batching
@@ -30,16 +28,10 @@ type batcher struct {
 	mu      sync.Mutex
 	rows    float64
 	rowSize float64
+	window  window
+	enough  bool // the throughput target was reached in the last window
 	climber climber
-
-	// The window: chunks of the present size.
-	begun  time.Time // chunks read before had another size
-	chunks int
-	seen   int64
-	since  time.Time // the first was written
-	last   time.Time // the last was written
-	gap    time.Duration
-	worst  time.Duration
+	tail    tail
 }
 
 func newBatcher(bounds plan.Batching, nodeRows int) *batcher {
@@ -65,6 +57,7 @@ func newBatcher(bounds plan.Batching, nodeRows int) *batcher {
 	b := &batcher{
 		bounds: bounds, adapts: adapts && bounds.Min < bounds.Max,
 		rows: float64(bounds.Initial), rowSize: defaultRowBytes,
+		tail:   tail{target: bounds.LatencyTarget, rate: bounds.AdaptationRate},
 		budget: connector.NewBudget(connector.Limits{}),
 	}
 	b.apply()
@@ -87,115 +80,49 @@ func (b *batcher) observe(bytes, rows int, read time.Time) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rowSize += (float64(bytes)/float64(rows) - b.rowSize) / windowChunks
-	if read.Before(b.begun) {
-		return
+	b.rowSize += (float64(bytes)/float64(rows) - b.rowSize) / rowSizeChunks
+	now, before := time.Now(), b.rows
+	if b.bounds.LatencyTarget > 0 {
+		b.observeTail(rows, read, now)
+	} else if !read.Before(b.window.begun) {
+		b.observeRate(rows, now)
 	}
-	now := time.Now()
-	if b.complete(now) {
-		before := b.rows
-		b.decide(float64(b.seen)/max(now.Sub(b.since).Seconds(), 1e-9), b.worst)
-		b.rows = min(max(b.rows, float64(b.bounds.Min)), float64(b.bounds.Max))
-		b.chunks, b.seen, b.worst, b.gap = 0, 0, 0, 0
+	b.rows = min(max(b.rows, float64(b.bounds.Min)), float64(b.most()))
+	if b.rows != before {
 		b.apply()
+	}
+}
+
+// observeRate changes the size at the end of a window.
+func (b *batcher) observeRate(rows int, now time.Time) {
+	if rate, ok := b.window.add(rows, now); ok && !b.reached(rate) {
+		before, bounds := b.rows, b.bounds
+		bounds.Max = b.most()
+		b.rows = b.climber.next(b.rows, rate, bounds)
 		if b.rows != before {
-			b.begun = now
-			return
+			b.window = window{begun: now}
 		}
 	}
-	if b.chunks == 0 {
-		b.since = now
-	} else {
-		b.gap = max(b.gap, now.Sub(b.last))
-	}
-	b.last = now
-	b.chunks++
-	b.seen += int64(rows)
-	b.worst = max(b.worst, now.Sub(read))
 }
 
-// complete reports whether the window ends before a chunk that was written now. Merged chunks are
-// written in bursts: a rate is that of whole bursts, from the beginning of one to that of another.
-func (b *batcher) complete(now time.Time) bool {
-	if b.chunks <= windowChunks {
-		return false
-	}
-	if target := b.bounds.LatencyTarget; target > 0 && b.worst > target {
-		return true
-	}
-	return now.Sub(b.last) >= b.gap/2 && now.Sub(b.since) >= max(windowGaps*b.gap, windowTime)
+// most is the largest size that makes a difference: the bound in bytes is one in rows too.
+func (b *batcher) most() int {
+	return max(min(b.bounds.Max, int(float64(b.bounds.MaxBytes)/b.rowSize)), b.bounds.Min)
 }
 
-// decide changes the size after a window with so many rows a second and that worst latency.
-func (b *batcher) decide(rate float64, worst time.Duration) {
-	enough := b.bounds.ThroughputTarget > 0 && rate >= float64(b.bounds.ThroughputTarget)
-	target := b.bounds.LatencyTarget
-	if target <= 0 {
-		if !enough {
-			b.rows = b.climber.next(b.rows, rate, b.bounds)
-		}
-		return
+// observeTail changes the size with every chunk. It does not grow for rows that did not come, nor
+// above the throughput that is asked for.
+func (b *batcher) observeTail(rows int, read, now time.Time) {
+	if rate, ok := b.window.add(rows, now); ok {
+		b.enough = b.reached(rate)
 	}
-	// Latency is about proportional to the size; a part of the target is left for what is not.
-	const share, most = 0.8, 4
-	factor := share * float64(target) / float64(max(worst, 1))
-	switch {
-	case worst > target:
-		b.rows *= max(factor, 1.0/most)
-	case factor > 1 && !enough:
-		b.rows *= 1 + b.bounds.AdaptationRate*(min(factor, most)-1)
-	}
+	grows := !b.enough && float64(rows) >= b.rows/2
+	b.rows = b.tail.next(b.rows, grows, read, now)
+}
+
+func (b *batcher) reached(rate float64) bool {
+	return b.bounds.ThroughputTarget > 0 && rate >= float64(b.bounds.ThroughputTarget)
 }
 
 // size returns the rows asked of the source now.
 func (b *batcher) size() int { return b.budget.Limits().Rows }
-
-// climber looks for the size with the highest rate: it tries a larger or smaller one, stays when
-// that is clearly better, else returns, and rests the longer the more often nothing was better.
-type climber struct {
-	rate  float64 // at the size held
-	held  float64
-	down  bool // direction of the next or present try
-	tries bool // the window before was a try
-	fails int  // in a row
-	level bool // some try was not better: from then on steps are small
-	rest  int  // windows until the next try
-}
-
-const (
-	clearlyBetter = 1.03
-	longestRest   = 64 // windows
-)
-
-// next returns the size for the next window, after one of rows with the given rate.
-func (c *climber) next(rows, rate float64, bounds plan.Batching) float64 {
-	switch {
-	case !c.tries:
-		c.held = rows
-		if c.rate == 0 {
-			c.rate = rate
-		}
-		c.rate += (rate - c.rate) / 4
-		if c.rest--; c.rest > 0 {
-			return rows
-		}
-	case rate > c.rate*clearlyBetter:
-		c.rate, c.held, c.fails = rate, rows, 0
-	default:
-		c.tries, c.level, c.down = false, true, !c.down
-		c.fails++
-		if c.rest = 1; c.fails > 1 { // one in each direction
-			c.rest = min(1<<c.fails, longestRest)
-		}
-		return c.held
-	}
-	step := 1 + 2*bounds.AdaptationRate
-	if !c.level { // far enough that the gain stands out from the noise of a sink
-		step = max(step, 4)
-	}
-	if c.down {
-		step = 1 / step
-	}
-	c.tries = true
-	return min(max(c.held*step, float64(bounds.Min)), float64(bounds.Max))
-}

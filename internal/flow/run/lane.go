@@ -33,6 +33,9 @@ func (l *lane) loop(ctx context.Context) error {
 			if err := call(ctx); err != nil {
 				return err
 			}
+			if err := l.writer.idle(ctx, len(l.calls)); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -134,7 +134,13 @@ func (r *reader) loop(context.Context) error {
 	ctx := r.context
 	defer r.cancel()
 	for {
+		if err := r.turn(ctx); err != nil {
+			return r.stopped(ctx, err)
+		}
 		it, err := r.read()
+		if err != nil || it.end {
+			r.turned()
+		}
 		if err != nil {
 			return r.stopped(ctx, err)
 		}
@@ -154,6 +160,22 @@ func (r *reader) loop(context.Context) error {
 func (r *reader) read() (*item, error) {
 	r.asked = time.Now()
 	return r.took(r.source.Read(r.context))
+}
+
+// turn waits until one chunk more may be under way.
+func (r *reader) turn(ctx context.Context) error {
+	if r.task.turns == nil {
+		return nil
+	}
+	defer r.meter.Blocked(time.Now())
+	return r.task.turns.Acquire(ctx, 1)
+}
+
+// turned ends a turn.
+func (r *reader) turned() {
+	if r.task.turns != nil {
+		r.task.turns.Release(1)
+	}
 }
 
 // took waits until the workflow's memory has room for what was read; an idle source holds none.
@@ -184,7 +206,11 @@ func (r *reader) took(chunk connector.Chunk, err error) (*item, error) {
 	}
 	r.meter.Blocked(it.read)
 	r.meter.Bytes.Add(size)
-	it.release = it.grant.release
+	grant := it.grant
+	it.release = func() {
+		grant.release()
+		r.turned()
+	}
 	it.source = r.source
 	r.handed, r.begun = it.chunk.Position, true
 	return it, nil

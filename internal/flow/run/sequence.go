@@ -36,6 +36,11 @@ func (t *task) sequence(ctx context.Context) error {
 			if err := t.step(ctx, j); err != nil {
 				return err
 			}
+			if len(t.writers) == 1 {
+				if err := t.writers[0].idle(ctx, len(t.order)); err != nil {
+					return err
+				}
+			}
 		}
 	}
 }

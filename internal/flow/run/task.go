@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/credit"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
@@ -24,7 +25,8 @@ type task struct {
 	inputs  []*edge
 	outputs []*edge
 	readers []*reader
-	growth  growth // of the readers' chunks
+	growth  growth       // of the readers' chunks
+	turns   *credit.Pool // the readers' chunks under way; nil: no bound
 	ordered []*orderedOperator
 	writers []*writer
 	gate    gate     // before writers without encoder
@@ -267,7 +269,7 @@ func (t *task) start() {
 	t.started = true
 	workers := t.stage.Workers
 	t.work = make(chan *job, workers)
-	t.order = make(chan *job, t.queued(workers))
+	t.order = make(chan *job, 2*workers+2) // keeps workers busy beside a sink that takes its time
 	t.settled = make(chan settlement, 1)
 	for range workers {
 		w := newWorker(t)
@@ -281,15 +283,6 @@ func (t *task) start() {
 		}
 	}
 	t.attempt.group.Go(t.stage.ID+" sequencer", t.sequence)
-}
-
-// queued is how many jobs wait in order: enough to keep workers busy beside a sink that takes its
-// time, fewer where latency counts, since each waits for all before it.
-func (t *task) queued(workers int) int {
-	if t.attempt.workflow.plan.Workflow.Execution.Batching.LatencyTarget > 0 {
-		return workers
-	}
-	return 2*workers + 2
 }
 
 // open makes operators and the sink of the stage and restores their state.

@@ -440,21 +440,23 @@ func (w *Workflow) batcher(n *plan.Node) *batcher { return w.batchers[n] }
 // linger is how long rows may wait to be merged before a sink.
 func (w *Workflow) linger() time.Duration {
 	linger := 50 * time.Millisecond
-	b := w.plan.Workflow.Execution.Batching
-	if b.Linger > 0 {
+	if b := w.plan.Workflow.Execution.Batching; b.Linger > 0 {
 		linger = b.Linger
 	}
-	if b.LatencyTarget > 0 {
-		const share = 4 // of the target goes into waiting here
-		linger = min(linger, b.LatencyTarget/share)
-	}
 	return linger
+}
+
+// latencyTarget is what the latency of batches is to stay below, 0 for no bound. With it a source has
+// no more chunks under way than can be worked on, and rows are merged only while a sink is busy:
+// what waits in queues makes latency without making anything faster.
+func (w *Workflow) latencyTarget() time.Duration {
+	return w.plan.Workflow.Execution.Batching.LatencyTarget
 }
 
 // merged returns how many rows small chunks are merged to before a sink that likes so many. Where
 // latency counts it is the size that the batches were found to need.
 func (w *Workflow) merged(preferred int) int {
-	if w.plan.Workflow.Execution.Batching.LatencyTarget <= 0 {
+	if w.latencyTarget() <= 0 {
 		return preferred
 	}
 	largest := 0

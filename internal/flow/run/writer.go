@@ -112,6 +112,14 @@ func (w *writer) add(ctx context.Context, chunk connector.Chunk, done func()) er
 	return w.flush(ctx)
 }
 
+// idle writes what was held back when nothing waits behind it and latency counts.
+func (w *writer) idle(ctx context.Context, waiting int) error {
+	if waiting > 0 || w.task.attempt.workflow.latencyTarget() <= 0 {
+		return nil
+	}
+	return w.flush(ctx)
+}
+
 // mergedBytes of the source's data are a good Write however few the rows.
 const mergedBytes = 4 << 20
 
