@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
 
@@ -129,9 +131,6 @@ func TestClimbReachesTheBestFixedSize(t *testing.T) {
 // over it, the first ones among them; nor does the rate collapse.
 func TestLatencyTargetHoldsTheTail(t *testing.T) {
 	for name, m := range models() {
-		if m.pause > 0 {
-			continue
-		}
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				held := 0
@@ -144,7 +143,7 @@ func TestLatencyTargetHoldsTheTail(t *testing.T) {
 						Initial: 256, Min: 256, Max: 65536, MaxBytes: 64 << 20, LatencyTarget: target,
 					}
 					close := m
-					close.depth, close.merges = 4, 0
+					close.depth, close.merges = 2, 0 // what turns leave before a sink that is busy
 					got := close.run(newBatcher(bounds, 0), seed, modelRun, target)
 					if got.p99 <= target && got.rate >= before.rate/2 {
 						held++
@@ -159,4 +158,149 @@ func TestLatencyTargetHoldsTheTail(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A pause is over the target whatever the size. What can be had is that few chunks are in it.
+func TestPausesLongerThanTheTargetMeetFewChunks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const target = 60 * time.Millisecond
+		m := model{
+			depth: 2, call: time.Millisecond, row: time.Microsecond / 2, noise: 0.2,
+			every: 900 * time.Millisecond, pause: 150 * time.Millisecond,
+		}
+		bounds := plan.Batching{
+			Initial: 256, Min: 256, Max: 65536, MaxBytes: 64 << 20, LatencyTarget: target,
+		}
+		for seed := range uint64(5) {
+			got := m.run(newBatcher(bounds, 0), seed, 10*modelRun, target)
+			if got.p99 > target || got.rate < 700_000 {
+				t.Errorf("seed %d: p99 %v, target %v; %d of %d over; %.0f rows/s of 1.6 M at most",
+					seed, got.p99, target, got.over, got.of, got.rate)
+			}
+		}
+	})
+}
+
+// The time of merged Writes is that between them, not that within one, nor that of a pause.
+func TestWindowCountsWholeBurstsWithoutPauses(t *testing.T) {
+	const ms = time.Millisecond
+	tests := []struct {
+		name  string
+		burst int
+		pause map[int]time.Duration // before a burst
+	}{
+		{"single chunks", 1, nil},
+		{"bursts", 10, nil},
+		{"two pauses", 1, map[int]time.Duration{3: 100 * ms, 7: 60 * ms}},
+		{"bursts and two pauses", 10, map[int]time.Duration{1: 30 * ms, 5: 40 * ms}},
+	}
+	for _, test := range tests {
+		var w window
+		now, windows := time.Unix(0, 0), 0
+		for i := range 200 {
+			now = now.Add(10*ms + test.pause[i])
+			for k := range test.burst {
+				rate, complete := w.add(1000, now.Add(time.Duration(k)*20*time.Microsecond))
+				if !complete {
+					continue
+				}
+				windows++
+				if want := 100_000 * float64(test.burst); rate < 0.95*want || rate > 1.05*want {
+					t.Errorf("%s: window %d has %.0f rows/s, want %.0f", test.name, windows, rate, want)
+				}
+			}
+		}
+		if windows < 10 {
+			t.Errorf("%s: %d windows in 200 bursts", test.name, windows)
+		}
+	}
+}
+
+// One chunk more than a sink can take at once waits in front of it, later ones only make latency.
+func TestTurnsLeaveOneChunkBeforeABusySink(t *testing.T) {
+	tu := newTurns(1, 5)
+	now := time.Unix(0, 0)
+	take := func(ready time.Duration) { // before the sink takes it
+		now = now.Add(10 * time.Millisecond)
+		tu.take(now, now.Add(-ready))
+	}
+	for range 10 * surplus {
+		take(15 * time.Millisecond) // while the one before the last was written
+	}
+	if tu.now != 2 || tu.pool.Capacity() != 2 {
+		t.Errorf("%d under way, capacity %d, want 2: one at the sink, one before it", tu.now, tu.pool.Capacity())
+	}
+	for range 10 * surplus {
+		take(5 * time.Millisecond)
+	}
+	if tu.now != 2 {
+		t.Errorf("%d under way, want 2: each was ready in time, none too early", tu.now)
+	}
+	for range 10 {
+		tu.take(now, time.Time{})
+	}
+	if tu.now != 6 || tu.pool.Capacity() != 6 {
+		t.Errorf("%d under way, capacity %d, want 6: the sink waits", tu.now, tu.pool.Capacity())
+	}
+}
+
+// With a latency target a stalled sink holds up no more chunks than can be worked on.
+func TestLatencyTargetBoundsTheChunksUnderWay(t *testing.T) {
+	b, gate := newBed(t), make(chan struct{})
+	var produced atomic.Int64
+	const step, total = 10, 10_000
+	w := startWorkflow(t, b, &plan.Workflow{
+		Name: "under way", Execution: plan.Execution{
+			Parallelism: 2, Batching: plan.Batching{LatencyTarget: time.Second},
+		},
+		Nodes: []*plan.Node{
+			sourceNode("in", func() *counter {
+				return &counter{to: total, step: step, fail: func(next int64) error {
+					produced.Store(next/step + 1)
+					return nil
+				}}
+			}),
+			sinkNode("out", func() connector.Sink {
+				return &gatedSink{tableSink{table: newTable()}, gate}
+			}, "in"),
+		},
+	})
+	waitUntilStill(&produced)
+	if got := produced.Load(); got > 4 {
+		t.Errorf("%d chunks are under way, want 4: one at the reader, two at workers, one at the sink", got)
+	}
+	close(gate)
+	if report, err := w.Wait(); err != nil || report.RowsOut != total {
+		t.Errorf("%d rows, %v", report.RowsOut, err)
+	}
+}
+
+// With a latency target rows do not wait for others in front of an idle sink.
+func TestLatencyTargetDoesNotWaitToMerge(t *testing.T) {
+	b, gate := newBed(t), make(chan struct{}, 3)
+	sink := sinkNode("out", func() connector.Sink {
+		return &decidingSink{tableSink{table: newTable()}}
+	}, "in")
+	sink.SinkSpec.PreferredRows = 1000
+	w := startWorkflow(t, b, &plan.Workflow{
+		Name: "no wait", Execution: plan.Execution{
+			Batching: plan.Batching{Linger: time.Hour, LatencyTarget: time.Hour},
+		},
+		Nodes: []*plan.Node{
+			sourceNode("in", func() *counter { return &counter{to: 100, step: 10, gate: gate} }), sink,
+		},
+	})
+	for range cap(gate) {
+		gate <- struct{}{}
+	}
+	deadline := time.After(time.Minute)
+	for w.Snapshot().RowsOut < 30 {
+		select {
+		case <-deadline:
+			t.Fatalf("%d rows written of 30 that were read", w.Snapshot().RowsOut)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	w.Drain()
+	_, _ = w.Wait()
 }

@@ -173,7 +173,7 @@ func (t *task) openSource(ctx context.Context) error {
 		}
 	}
 	if t.attempt.workflow.latencyTarget() > 0 {
-		t.turns = credit.New(int64(len(t.readers) + t.stage.Hands()))
+		t.turns = newTurns(len(t.readers), t.stage.Hands())
 	}
 	for _, r := range t.readers {
 		if r.ended {

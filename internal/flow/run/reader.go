@@ -134,18 +134,20 @@ func (r *reader) loop(context.Context) error {
 	ctx := r.context
 	defer r.cancel()
 	for {
-		if err := r.turn(ctx); err != nil {
+		before := time.Now()
+		if err := r.task.turns.acquire(ctx); err != nil {
 			return r.stopped(ctx, err)
 		}
+		r.meter.Blocked(before)
 		it, err := r.read()
 		if err != nil || it.end {
-			r.turned()
+			r.task.turns.release()
 		}
 		if err != nil {
 			return r.stopped(ctx, err)
 		}
 		end := it.end
-		before := time.Now()
+		before = time.Now()
 		if err := r.hand(ctx, it); err != nil || end {
 			return err
 		}
@@ -160,22 +162,6 @@ func (r *reader) loop(context.Context) error {
 func (r *reader) read() (*item, error) {
 	r.asked = time.Now()
 	return r.took(r.source.Read(r.context))
-}
-
-// turn waits until one chunk more may be under way.
-func (r *reader) turn(ctx context.Context) error {
-	if r.task.turns == nil {
-		return nil
-	}
-	defer r.meter.Blocked(time.Now())
-	return r.task.turns.Acquire(ctx, 1)
-}
-
-// turned ends a turn.
-func (r *reader) turned() {
-	if r.task.turns != nil {
-		r.task.turns.Release(1)
-	}
 }
 
 // took waits until the workflow's memory has room for what was read; an idle source holds none.
@@ -209,7 +195,7 @@ func (r *reader) took(chunk connector.Chunk, err error) (*item, error) {
 	grant := it.grant
 	it.release = func() {
 		grant.release()
-		r.turned()
+		r.task.turns.release()
 	}
 	it.source = r.source
 	r.handed, r.begun = it.chunk.Position, true

@@ -30,6 +30,7 @@ func (t *task) sequence(ctx context.Context) error {
 				return err
 			}
 		case j := <-t.order:
+			t.take(j)
 			if err := t.await(ctx, j); err != nil {
 				return err
 			}
@@ -67,6 +68,20 @@ func (l *lingerTimer) watch(rows int) {
 		l.Stop()
 	}
 	l.holding = rows > 0
+}
+
+// take tells the turns whether a chunk for the sink was ready in time.
+func (t *task) take(j *job) {
+	if t.turns == nil || t.stage.Sink == nil || j.barrier != nil {
+		return
+	}
+	var at time.Time
+	select {
+	case <-j.ready:
+		at = j.at
+	default:
+	}
+	t.turns.take(time.Now(), at)
 }
 
 // await waits for a worker to finish the job; epochs may be settled meanwhile.

@@ -4,18 +4,19 @@ import "time"
 
 // tail is the control of a batch size by the latency that one chunk in a hundred may exceed, of
 // which a mean says nothing. A chunk over the target makes the size smaller by rate, at once.
-// Chunks clearly below make it larger: quickly while nearly none was over, each by 1/200 of a
-// reduction after some were. So in the long run at most one in 200 is over, whatever the reason.
-// Where it is the size, it settles below the target; where it is a pause of the other system, chunks
-// become so small, thus many, that those caught by a pause are few among them.
+// Chunks below make it larger: in proportion to the room while that is plenty and nearly none was
+// over, else each by 1/200 of a reduction. So in the long run one in 200 at most is over, whatever
+// the reason. Where it is the size, that settles below the target. Where it is a pause of the other
+// system, chunks become so small, thus many, that those caught by a pause are few among them; and
+// until many were seen that says little, so that larger ones come slowly.
 type tail struct {
 	target time.Duration
 	rate   float64 // adaptation rate: of a reduction
 
 	opened time.Time     // the first chunk was written: those read before waited for that
 	over   float64       // share of chunks over the target, of the last overChunks about
-	raised time.Time     // last growth by room
-	worst  time.Duration // since then
+	raised time.Time     // since then chunks have the present size, about
+	worst  time.Duration // latency since then
 	cut    time.Time     // first reduction by chunks that were under way together
 	floor  float64       // of the size after all of them
 }
@@ -24,7 +25,8 @@ const (
 	overChunks   = 400
 	nearlyNone   = 1.0 / 400
 	belowPerOver = 200  // chunks below the target that make good for one over it
-	clearlyBelow = 0.7  // of the target: room for what is not proportional to the size
+	wellBelow    = 0.35 // of the target: up to there growth is quick
+	clearlyBelow = 0.7  // likewise: beyond there is none
 	mostRoom     = 4    // counts at once
 	mostCut      = 0.25 // of the size is left after chunks that were under way together
 )
@@ -48,16 +50,18 @@ func (t *tail) next(size float64, grows bool, read, now time.Time) float64 {
 		t.raised, t.worst = now, 0
 		return max(size*(1-t.rate), min(t.floor, size))
 	}
-	room := clearlyBelow * float64(t.target) / float64(max(t.worst, 1))
+	room := wellBelow * float64(t.target) / float64(max(t.worst, 1))
+	seen := !read.Before(t.raised) // what the present size leads to
 	switch {
-	case !grows || room <= 1:
-		if !read.Before(t.raised) {
-			t.raised, t.worst = now, 0
+	case !grows:
+	case room > 1 && t.over <= nearlyNone:
+		if seen {
+			size *= 1 + t.rate*(min(room, mostRoom)-1)
 		}
-	case t.over > nearlyNone:
+	case float64(latency) <= clearlyBelow*float64(t.target):
 		size *= 1 + t.rate/belowPerOver
-	case !read.Before(t.raised): // the present size has been seen
-		size *= 1 + t.rate*(min(room, mostRoom)-1)
+	}
+	if seen {
 		t.raised, t.worst = now, 0
 	}
 	return size

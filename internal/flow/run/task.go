@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tapeline/tapeline/connector"
-	"github.com/tapeline/tapeline/internal/credit"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
@@ -25,8 +25,8 @@ type task struct {
 	inputs  []*edge
 	outputs []*edge
 	readers []*reader
-	growth  growth       // of the readers' chunks
-	turns   *credit.Pool // the readers' chunks under way; nil: no bound
+	growth  growth // of the readers' chunks
+	turns   *turns // the readers' chunks under way
 	ordered []*orderedOperator
 	writers []*writer
 	gate    gate     // before writers without encoder
@@ -79,6 +79,7 @@ type job struct {
 // turn is a job's place among the others. It is apart from the job so that it holds no rows.
 type turn struct {
 	err    error
+	at     time.Time // it became ready
 	ready  chan struct{}
 	before atomic.Pointer[turn] // the one numbered before; nil: all of those are ready
 }

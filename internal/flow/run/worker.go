@@ -70,6 +70,7 @@ func (w *worker) loop(ctx context.Context) error {
 			return context.Cause(ctx)
 		case j := <-w.task.work:
 			j.err = lifecycle.Guard(w.task.stage.ID, func() error { return w.process(ctx, j) })
+			j.at = time.Now()
 			close(j.ready)
 		}
 	}
