@@ -127,6 +127,24 @@ func TestClimbReachesTheBestFixedSize(t *testing.T) {
 	}
 }
 
+// Strides that bad luck made look no better do not hold the size at its start for good.
+func TestClimbLeavesItsStartAfterBadLuck(t *testing.T) {
+	bounds := plan.Batching{Min: 64, Max: 65536, AdaptationRate: defaultRate}
+	rate := func(rows float64) float64 { return min(max(rows, 10_000), 30_000) } // a plateau, then more
+	var c climber
+	rows, windows := 1024.0, 0
+	for ; windows < 100 && rate(c.held) < 30_000; windows++ {
+		measured := rate(rows)
+		if !c.walks && rows == 1024 {
+			measured *= 4
+		}
+		rows = c.next(rows, measured, bounds)
+	}
+	if windows > 40 {
+		t.Errorf("the size is %.0f after %d windows", c.held, windows)
+	}
+}
+
 // With a target of half the latency that there was without one, at most one chunk in a hundred is
 // over it, the first ones among them; nor does the rate collapse.
 func TestLatencyTargetHoldsTheTail(t *testing.T) {

@@ -65,17 +65,18 @@ func (w *window) note(gap time.Duration) {
 // climber looks for the size with the highest rate. At first it strides: fourfold sizes, up and
 // where that does not help down, each direction given up only after two in a row were not better.
 // One alone says little: a sink that merges small chunks makes them all alike, up to its own size.
-// Then it steps around the size it holds, goes where that is better than before and after, and rests
-// the longer the more often nothing was.
+// Then it steps around the size it holds, goes where that is better than the size held before and
+// after, and rests the longer the more often nothing was.
 type climber struct {
 	held   float64
 	rate   float64 // at the size held, of the last window there
 	tried  float64 // size of the present or last try
 	better float64 // its rate, while it waits to be confirmed at the size held; else 0
 	tries  bool    // the window is of a try
-	down   bool    // direction of the next or present try
+	down   bool    // direction of strides, of later tries the first
 	walks  bool    // strides are over
 	moved  bool    // a stride upward was better
+	again  int     // strides left to repeat
 	fails  int     // in a row
 	rest   int     // windows until the next try
 }
@@ -84,6 +85,7 @@ const (
 	clearlyBetter = 1.03
 	stride        = 4
 	strideFails   = 2  // in one direction
+	strideAgain   = 4  // among later tries, while no stride was ever better: that may have been noise
 	longestRest   = 64 // windows
 )
 
@@ -115,7 +117,6 @@ func (c *climber) judge(rate float64, bounds plan.Batching) float64 {
 	better, upward := rate > c.rate*clearlyBetter, !c.walks && !c.down
 	switch {
 	case better && upward:
-		c.moved = true
 		c.accept(rate)
 		return c.try(bounds)
 	case better:
@@ -130,6 +131,7 @@ func (c *climber) judge(rate float64, bounds plan.Batching) float64 {
 }
 
 func (c *climber) accept(rate float64) {
+	c.moved = c.moved || c.tried > c.held && (!c.walks || c.tried >= stride*c.held)
 	c.held, c.rate, c.better, c.fails, c.rest = c.tried, rate, 0, 0, 0
 }
 
@@ -138,7 +140,6 @@ func (c *climber) fail() {
 	if !c.walks {
 		return
 	}
-	c.down = !c.down
 	if c.rest = 1; c.fails > 1 { // one in each direction
 		c.rest = min(1<<c.fails, longestRest)
 	}
@@ -159,13 +160,26 @@ func (c *climber) try(bounds plan.Batching) float64 {
 			c.tried = size
 			return size
 		}
-		c.fails, c.walks = 0, c.down || c.moved
+		c.fails, c.walks, c.again = 0, c.down || c.moved, strideAgain
 		c.down = !c.down && !c.moved
 	}
 	step := 1 + 2*bounds.AdaptationRate
-	if within(step) == c.held {
-		c.down = !c.down
+	for range strideFails + 2 {
+		turn := c.fails % (strideFails + 2)
+		switch far := turn >= 2 && !c.moved && c.again > 0; {
+		case far:
+			c.again--
+			c.tried = min(c.held*math.Pow(stride, float64(turn-1)), float64(bounds.Max))
+		case turn%2 == 0:
+			c.tried = within(step)
+		default:
+			c.tried = within(1 / step)
+		}
+		if c.tried != c.held {
+			return c.tried
+		}
+		c.fails++
 	}
-	c.tried = within(step)
-	return c.tried
+	c.tries = false // there is one size only
+	return c.held
 }
