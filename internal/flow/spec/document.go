@@ -160,13 +160,13 @@ func (d *Document) PosOf(path string) Pos { return descend(d.root, path).Pos }
 
 // BatchSize bounds the rows of a batch. A single number sets all three to it.
 type BatchSize struct {
-	Initial          int           `yaml:"initial" alias:"initial_size" min:"1" max:"10000000" doc:"rows at the start; where latency_target is set and this is not, min"`
+	Initial          int           `yaml:"initial" alias:"initial_size" min:"1" max:"10000000" doc:"rows at the start; with latency_target and without this, min"`
 	Min              int           `yaml:"min" alias:"min_size" min:"1" max:"10000000" doc:"fewest rows"`
 	Max              int           `yaml:"max" alias:"max_size" min:"1" max:"10000000" doc:"most rows"`
 	ThroughputTarget int           `yaml:"throughput_target" min:"0" doc:"rows per second to reach" fallback:"0: as many as possible"`
-	LatencyTarget    time.Duration `yaml:"latency_target" doc:"what the latency of 99 of 100 batches is to stay below, from read to written; where it is set, rows/s count less" fallback:"0: none"`
+	LatencyTarget    time.Duration `yaml:"latency_target" doc:"99 of 100 batches are to be written within it after they were read; rows per second come second" fallback:"0: none"`
 	LatencyTargetMS  int           `yaml:"latency_target_ms" min:"0" max:"3600000" doc:"the same in milliseconds"`
-	AdaptationRate   float64       `yaml:"adaptation_rate" min:"0.001" max:"1" doc:"share of the distance to the new size taken per step"`
+	AdaptationRate   float64       `yaml:"adaptation_rate" min:"0.001" max:"1" doc:"share of its size that one batch over latency_target costs, and of the room for growth that a step takes; without a target a step is 1 + twice that"`
 }
 
 // Adaptive reports whether the size may change while running.

@@ -98,6 +98,29 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// TestFirstSizeUnderALatencyTarget: the first batches have a latency too, so they are small, unless
+// the document says otherwise.
+func TestFirstSizeUnderALatencyTarget(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]int{
+		"{max: 65536}":                            16384,
+		"{latency_target: 20ms}":                  256,
+		"{latency_target_ms: 20, min: 64}":        64,
+		"{latency_target: 20ms, initial: 4096}":   4096,
+		"{latency_target: 20ms, min: 1, max: 10}": 1,
+	} {
+		text := "name: w\nexecution: {batch_size: " + given + "}\n" +
+			"sources: {s: {type: generate}}\ndestinations: {d: {type: discard, inputs: [s]}}\n"
+		document, problems := spec.Parse("wf.yaml", []byte(text), spec.Options{})
+		if spec.Failed(problems) {
+			t.Fatalf("%s: %v", given, problems)
+		}
+		if got := document.Execution.BatchSize.Initial; got != want {
+			t.Errorf("%s begins with %d rows, want %d", given, got, want)
+		}
+	}
+}
+
 // TestRequirementDocument reads the document that users have today, unchanged.
 func TestRequirementDocument(t *testing.T) {
 	t.Parallel()
