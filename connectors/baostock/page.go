@@ -84,7 +84,7 @@ func (p *page) split(keys *keySet) error {
 		}
 		t.blank()
 		start := t.at
-		key, cut := t.record(keys.cell)
+		key, cut := t.cut(keys.cell)
 		if ok = cut; !ok {
 			break
 		}

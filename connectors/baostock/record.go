@@ -199,15 +199,11 @@ func (r *recordReader) read(columns []column, record []byte, l *layout, row int)
 		}
 		for at = next; blank(record[at]); at++ {
 		}
-		if record[at] == ',' {
+		if record[at] == ',' && i+1 < len(cells) {
 			at++
+		} else if record[at] != ']' || at != len(record)-1 {
+			return r.behind(record[at:], len(cells))
 		}
-	}
-	for blank(record[at]) {
-		at++
-	}
-	if record[at] != ']' {
-		return r.wrong(ruleLength, "more than %d values", len(cells))
 	}
 	for i := range l.constants {
 		columns[l.constants[i].column].setText(row, l.constants[i].text)
@@ -222,6 +218,14 @@ func (r *recordReader) read(columns []column, record []byte, l *layout, row int)
 		columns[l.final].setBool(row, r.date <= l.last)
 	}
 	return ""
+}
+
+// behind returns the rule that is broken by what stands behind a value.
+func (r *recordReader) behind(rest []byte, cells int) string {
+	if rest[0] == ',' {
+		return r.wrong(ruleLength, "more than %d values", cells)
+	}
+	return r.wrong(ruleNoRecord, "%q stands behind a value", clip(rest))
 }
 
 func (r *recordReader) wrong(rule, format string, args ...any) string {
@@ -252,7 +256,7 @@ func (r *recordReader) quick(
 		}
 		return -1
 	case flag:
-		if ch := record[at]; record[at+1] == '"' && (ch == '0' || ch == '1') {
+		if ch := record[at]; (ch == '0' || ch == '1') && record[at+1] == '"' {
 			columns[cell.column].setBool(row, ch == '1')
 			return at + 2
 		}
@@ -276,12 +280,14 @@ func (r *recordReader) quick(
 		}
 		return -1
 	case skipped:
-		for ; record[at] != '"'; at++ {
-			if record[at] == '\\' {
+		for ; at < len(record); at++ {
+			switch record[at] {
+			case '"':
+				return at + 1
+			case '\\':
 				return -1
 			}
 		}
-		return at + 1
 	}
 	return -1
 }
@@ -326,7 +332,10 @@ func (r *recordReader) slow(
 	columns []column, record []byte, at int, cell *slot, row int, l *layout,
 ) (next int, rule string) {
 	value, null, next, ok := r.cell(record, at)
-	if cell.form == skipped {
+	switch {
+	case next < 0:
+		return next, r.wrong(ruleNoRecord, "%q is no value", clip(record[at:]))
+	case cell.form == skipped:
 		return next, ""
 	}
 	if !ok {
@@ -347,16 +356,20 @@ func (r *recordReader) slow(
 }
 
 // cell returns the text of a cell without blanks around it: of a string its inside, of a number
-// itself. ok is false for lists, objects and text that is not UTF-8.
+// itself. ok is false for lists, objects and text that is not UTF-8; next is -1 for what is no value.
 func (r *recordReader) cell(record []byte, at int) (value []byte, null bool, next int, ok bool) {
 	t := tokens{data: record, at: at}
 	if record[at] != '"' {
-		t.value()
+		if !t.value() {
+			return nil, false, -1, false
+		}
 		value = record[at:t.at]
 		literal := value[0] != '[' && value[0] != '{' && utf8.Valid(value)
 		return value, string(value) == "null", t.at, literal
 	}
-	t.string()
+	if !t.string() {
+		return nil, false, -1, false
+	}
 	value = t.token
 	if bytes.IndexByte(value, '\\') >= 0 {
 		r.scratch = batch.AppendUnescapedJSON(r.scratch[:0], value)
@@ -390,6 +403,9 @@ func (r *recordReader) texts(record []byte, f func(text []byte)) string {
 		}
 		f(value)
 		if t.at = next; !t.take(',') {
+			if !t.take(']') || t.at != len(record) {
+				return "it is no list"
+			}
 			return ""
 		}
 	}

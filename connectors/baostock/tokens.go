@@ -53,6 +53,35 @@ func (t *tokens) string() bool {
 	}
 }
 
+// between stands between two records that end and begin with a string, as all do that are sound.
+var between = []byte(`"],["`)
+
+// cut is record for one that another one follows directly. Records are cut at a glance: behind a
+// quote that neither opens a string nor is escaped, a bracket is one, and without another bracket
+// before it, it closes the record. What is between is checked when it is read.
+func (t *tokens) cut(cell int) (key []byte, ok bool) {
+	rest := t.data[t.at:]
+	end := bytes.IndexByte(rest, ']')
+	if end < 4 || end+3 > len(rest) || !bytes.HasPrefix(rest[end-1:], between) ||
+		rest[0] != '[' || rest[1] != '"' || bytes.IndexByte(rest[1:end], '[') >= 0 {
+		return t.record(cell)
+	}
+	switch rest[end-2] {
+	case ',', ':', '\\', ' ', '\n', '\t', '\r':
+		return t.record(cell)
+	}
+	if cell >= 0 {
+		head := tokens{data: rest[:end+1], at: 1}
+		for i := 0; i <= cell && (i == 0 || head.take(',')) && head.string(); i++ {
+			if i == cell {
+				key = head.token
+			}
+		}
+	}
+	t.at += end + 1
+	return key, true
+}
+
 // record skips one element of the list, and returns the string in a cell of it, nil where there is
 // none. ok is false when the text is no JSON.
 func (t *tokens) record(cell int) (key []byte, ok bool) {
