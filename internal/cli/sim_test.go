@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -50,7 +51,7 @@ func startSim(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("sim ended: %v", p.command.Wait())
 	}
 	ts.Setenv("SIM", strings.TrimSpace(line))
-	ts.Setenv("SIM_PID", fmt.Sprint(p.command.Process.Pid))
+	ts.Setenv("SIM_PID", strconv.Itoa(p.command.Process.Pid))
 }
 
 // endSim ends the provider by SIGTERM; what it printed goes to sim.out.

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -198,4 +199,17 @@ func serve(t testing.TB, config Config) *Server {
 		}
 	})
 	return s
+}
+
+// sameRows compares many rows and shows the first that differ.
+func sameRows(t testing.TB, what string, got, want [][]string) {
+	t.Helper()
+	for i := range min(len(got), len(want)) {
+		if !slices.Equal(got[i], want[i]) {
+			t.Fatalf("%s: row %d is %q, want %q", what, i, got[i], want[i])
+		}
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d rows, want %d", what, len(got), len(want))
+	}
 }

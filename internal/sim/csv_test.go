@@ -30,9 +30,7 @@ func TestRealBars(t *testing.T) {
 		code := strings.TrimSuffix(filepath.Base(file), ".csv.gz")
 		want := readReal(t, file, names)
 		got := c.kdata(t, code, DailyFields, "1990-01-01", "2030-01-01", "d", "3")
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("%s: %s", code, diff)
-		}
+		sameRows(t, code, got, want)
 		ex += len(c.query(t, "15", "query_adjust_factor", code, "1990-01-01", "2030-01-01").rows)
 		rows += len(got)
 		for _, row := range got {

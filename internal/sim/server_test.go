@@ -400,7 +400,7 @@ func TestDeterminism(t *testing.T) {
 			{"53", "m", "anonymous", "1", "10000", "", ""},
 		} {
 			a := c.must(t, q[0], q[1:]...)
-			fmt.Fprintln(&all, a.kind, a.body, a.stream)
+			fmt.Fprintf(&all, "%s %q %x\n", a.kind, a.body, a.stream)
 		}
 		return all.Bytes()
 	}
@@ -475,8 +475,6 @@ func TestPython(t *testing.T) {
 		if got.Type != want.kind || got.Pages != want.pages || len(want.rows) == 0 {
 			t.Errorf("%q: type %s on %d pages, want %s on %d", r, got.Type, got.Pages, want.kind, want.pages)
 		}
-		if diff := cmp.Diff(want.rows, got.Rows); diff != "" {
-			t.Errorf("%q: %s", r, diff)
-		}
+		sameRows(t, r[1], got.Rows, want.rows)
 	}
 }

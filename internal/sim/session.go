@@ -47,12 +47,12 @@ func (s *session) serve(ctx context.Context) error {
 	for {
 		if idle := s.server.config.IdleTimeout; idle > 0 {
 			if err := s.conn.SetReadDeadline(time.Now().Add(idle)); err != nil {
-				return nil //nolint:nilerr // the connection is gone, which is the client's affair
+				return nil // the connection is gone, which is the client's affair
 			}
 		}
 		line, long, err := readLine(s.reader, s.line)
 		if err != nil {
-			return nil //nolint:nilerr // likewise
+			return nil
 		}
 		if long {
 			_ = s.send(ctx, 0, s.refusal(refuse("10004016")), nil)
@@ -60,7 +60,7 @@ func (s *session) serve(ctx context.Context) error {
 		}
 		s.line = line
 		if err := s.handle(ctx, line); err != nil {
-			return nil //nolint:nilerr // likewise
+			return nil
 		}
 	}
 }
