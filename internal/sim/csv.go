@@ -51,6 +51,12 @@ func LoadCSV(dir, calendar, basics string) (Market, error) {
 			}
 		}
 		m.actions[code] = deriveActions(bars)
+		for _, a := range m.actions[code] {
+			if a.Back > maxFactor {
+				return nil, fmt.Errorf("read bars of %s: the preclose of %s on %s makes a factor above %d; "+
+					"it must be the close before, or that without the right", dir, code, a.Ex, maxFactor/factorOne)
+			}
+		}
 	}
 	if err := m.readCalendar(calendar); err != nil {
 		return nil, err
@@ -83,7 +89,7 @@ func barFiles(dir string) ([]string, error) {
 func deriveActions(bars []Bar) []Action {
 	var actions []Action
 	back := int64(factorOne)
-	for i := 1; i < len(bars); i++ {
+	for i := 1; i < len(bars) && back <= maxFactor; i++ {
 		if bars[i].Preclose == bars[i-1].Close || bars[i].Preclose <= 0 {
 			continue
 		}

@@ -166,6 +166,10 @@ func TestLoadCSVRefuses(t *testing.T) {
 		{name: "ST", want: "isST", bars: line("2024-01-02,1,1,1,1,1,1,3,1,x\n")},
 		{name: "twice", want: "two rows for 2024-01-02", bars: line("2024-01-02,1,1,1,1,1,1,3,1,0\n2024-01-02,1,1,1,1,1,1,3,1,0\n")},
 		{
+			name: "factor", want: "makes a factor above 9000",
+			bars: line("2024-01-02,9,9,9,9,9,1,3,1,0\n2024-01-03,1,1,1,1,0.0009,1,3,1,0\n"),
+		},
+		{
 			name: "calendar", want: "no trading day there", bars: line("2024-01-02,1,1,1,1,1,1,3,1,0\n"),
 			calendar: "calendar_date,is_trading_day\n2024-01-02,0\n",
 		},

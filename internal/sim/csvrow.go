@@ -109,8 +109,11 @@ func (r csvRow) bar() (b Bar, decimals int, err error) {
 	return b, decimals, err
 }
 
-// maxPrice keeps price times factor within 64 bits: 100,000 yuan at a factor of up to 9,000.
-const maxPrice = 100_000_0000
+// Price times factor stays within 64 bits: up to 100,000 yuan, by up to 9,000.
+const (
+	maxPrice  = 100_000_0000
+	maxFactor = 9_000 * factorOne
+)
 
 // figures reads the columns that may be empty.
 func (r csvRow) figures(b *Bar) error {

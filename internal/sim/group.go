@@ -76,7 +76,7 @@ func withStatus(in func(*asked, Security, Date) bool) func(*asked) *refusal {
 		if refused != nil {
 			return refused
 		}
-		day = min(day, a.shown)
+		day = a.lastOpen(day)
 		for _, s := range a.market.Securities() {
 			if s.Kind == Stock && s.shows(a.today) && in(a, s, day) {
 				a.rows.add(day.String(), s.Code, nameUnder(&s, a.market.State(s.Code, day)))

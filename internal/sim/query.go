@@ -141,16 +141,16 @@ func stockBasic(a *asked) *refusal {
 		if s.Out != 0 && s.Out <= a.today {
 			out, status = s.Out.String(), "0"
 		}
-		shown := nameUnder(&s, a.market.State(s.Code, a.lastOpen()))
+		shown := nameUnder(&s, a.market.State(s.Code, a.lastOpen(a.shown)))
 		a.rows.add(s.Code, shown, s.IPO.String(), out, strconv.Itoa(int(s.Kind)), status)
 	}
 	return nil
 }
 
-// lastOpen returns the last trading day that is published.
-func (v *view) lastOpen() Date {
+// lastOpen returns the last trading day up to day that is published.
+func (v *view) lastOpen(day Date) Date {
 	calendar := v.market.Calendar()
-	day := min(v.shown, calendar.To())
+	day = min(day, v.shown, calendar.To())
 	for day >= calendar.From() && !calendar.IsOpen(day) {
 		day--
 	}

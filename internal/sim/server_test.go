@@ -290,6 +290,11 @@ func TestEveryQuery(t *testing.T) {
 			t.Errorf("type %s: got %d rows, want %d", w.kind, len(a.rows), w.rows)
 		}
 	}
+	friday := c.query(t, "69", "query_suspended_stocks", "2022-03-04").rows
+	if sunday := c.query(t, "69", "query_suspended_stocks", "2022-03-06").rows; len(friday) == 0 ||
+		cmp.Diff(friday, sunday) != "" {
+		t.Errorf("suspended on Friday %v, as of Sunday %v", friday, sunday)
+	}
 	for _, q := range [][]string{ // unknown codes and times without data are no errors
 		{"13", "x", "sh.699999", "2021", "operate"},
 		{"15", "x", "sh.699999", "2019-01-01", "2023-12-31"},
