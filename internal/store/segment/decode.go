@@ -24,7 +24,10 @@ type decoder struct {
 	valid  batch.Bitmap
 	codes  []int32
 	vector Vector // one page of which some rows are wanted
-	rows   []int32
+
+	keys     []keyPage // Find: the page of each key column that was decoded last
+	selected Vector    // Select: the column that is compared
+	rows     []int32   // Select: the rows found
 
 	dictionary Vector // texts of the row group at hand
 	entries    int

@@ -13,8 +13,9 @@ func (r *Reader) Find(from, to Key) (Range, error) {
 		return Range{}, fmt.Errorf("find in segment %s: keys of %d and %d values, of %d", r.name,
 			len(from), len(to), r.schema.key)
 	}
-	f := finder{r: r, decoder: decoders.Get().(*decoder), pages: make([]keyPage, r.schema.key)}
+	f := finder{r, decoders.Get().(*decoder)}
 	defer decoders.Put(f.decoder)
+	f.decoder.resetKeys(r.schema.key)
 	first, err := f.bound(from, false)
 	if err != nil {
 		return Range{}, err
@@ -26,17 +27,26 @@ func (r *Reader) Find(from, to Key) (Range, error) {
 	return Range{first, max(first, last)}, nil
 }
 
-// finder searches keys, and keeps the page of each key column that it decoded last.
+// finder searches keys.
 type finder struct {
 	r       *Reader
 	decoder *decoder
-	pages   []keyPage
 }
 
 // keyPage is a decoded page, whose first row is the given one.
 type keyPage struct {
 	first, rows int64
 	vector      Vector
+}
+
+// resetKeys forgets the pages of key columns.
+func (d *decoder) resetKeys(columns int) {
+	if len(d.keys) < columns {
+		d.keys = make([]keyPage, columns)
+	}
+	for i := range d.keys {
+		d.keys[i].rows = 0
+	}
 }
 
 // bound returns the first row whose key is not less than the given one, or, above, greater.
@@ -120,7 +130,7 @@ func (f *finder) endsBehind(k int, page int64, whole bool, value Value, above bo
 
 // page returns a page of a key column, decoded.
 func (f *finder) page(k int, page int64) (*keyPage, error) {
-	p := &f.pages[k]
+	p := &f.decoder.keys[k]
 	first := page * PageRows
 	if p.rows > 0 && p.first == first {
 		return p, nil
@@ -165,7 +175,6 @@ type selector struct {
 	decoder     *decoder
 	by          int
 	least, most int64
-	vector      Vector // of column by
 }
 
 // group appends the rows of one row group.
@@ -174,8 +183,8 @@ func (s *selector) group(dst *Block, group int) error {
 	if err != nil || from == to {
 		return err
 	}
-	s.vector.reset()
-	if err := s.r.readColumn(s.decoder, &s.vector, part{group, s.by, from, to}, 0); err != nil {
+	s.decoder.selected.reset()
+	if err := s.r.readColumn(s.decoder, &s.decoder.selected, part{group, s.by, from, to}, 0); err != nil {
 		return err
 	}
 	rows := s.match(from)
@@ -215,9 +224,9 @@ func (s *selector) span(group int) (from, to int, err error) {
 	return first * PageRows, min((last+1)*PageRows, s.r.groups[group].rows), nil
 }
 
-// match returns which rows of s.vector, whose first is the given one, are looked for.
+// match returns which rows of decoder.selected, whose first is the given one, are looked for.
 func (s *selector) match(first int) []int32 {
-	d, v := s.decoder, &s.vector
+	d, v := s.decoder, &s.decoder.selected
 	d.rows = d.rows[:0]
 	if s.r.leaves[s.by].kind == kindInt32 {
 		d.rows = matching(d.rows, v.Int32s, first, s.least, s.most)

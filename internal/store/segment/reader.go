@@ -82,6 +82,9 @@ func Open(name string, file io.ReaderAt, size int64, schema *Schema) (*Reader, e
 		r.schema = own
 	}
 	r.leaves = r.schema.leaves()
+	if footer.NumRows > 0 && (len(r.meta.First) != own.key || len(r.meta.Last) != own.key) {
+		return nil, r.damaged("footer", errors.New("it lacks the keys of the first and the last row"))
+	}
 	r.info = Info{
 		Rows: footer.NumRows, SizeBytes: size, First: r.meta.First, Last: r.meta.Last,
 		Bounds: make([]Bounds, len(r.schema.columns)),
