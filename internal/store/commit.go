@@ -220,6 +220,9 @@ func (w *Writer) plan(ctx context.Context, s *state, d draft, p *plannedCommit) 
 	own := ownValues{w.store.names.of(d.source), w.store.names.of(d.run), p.seq}
 	for _, name := range slices.Sorted(maps.Keys(d.edits)) {
 		e := d.edits[name]
+		if known := s.datasets[name]; known != nil {
+			e.dataset = known // another commit has made it meanwhile
+		}
 		parts := map[market.Date]*block{}
 		if e.puts != nil {
 			parts = e.dataset.split(e.puts)

@@ -128,6 +128,11 @@ func newDataset(m market.Dataset) (*dataset, error) {
 			f.kind, f.instrument = kindInt32, true
 		}
 		f.Nullable = f.Nullable && !key
+		if name == m.Time && f.Type.Kind != batch.Date && (f.Type.Kind != batch.Timestamp ||
+			f.Type.Unit != batch.Microsecond) {
+			return nil, fmt.Errorf("dataset %s: its time %s is a %s, want date or timestamp(us)",
+				m.Name, name, f.Type)
+		}
 		if name == m.Time && !key {
 			return nil, fmt.Errorf("dataset %s: its time %s must belong to the key", m.Name, name)
 		}

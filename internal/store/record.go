@@ -188,7 +188,7 @@ func (s *Store) decided(ctx context.Context, e Epoch) (uint64, error) {
 }
 
 // advance is the compare-and-set on the epoch before and the fence.
-// Rule: an epoch is committed once, by the newest owner of its task
+// invariant: an epoch is committed once, by the newest owner of its task
 func advance(ctx context.Context, tx *sql.Conn, e *Epoch) error {
 	t := &transaction{ctx: ctx, tx: tx}
 	t.one(fenced(*e), `UPDATE epoch SET epoch = ? WHERE run = ? AND node = ? AND task = ? AND epoch = ?

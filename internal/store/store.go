@@ -186,7 +186,7 @@ func (s *Store) View(ctx context.Context, asOf Seq) (*View, error) {
 	v := &View{store: s, state: now, seq: now.seq}
 	if asOf != 0 && asOf != now.seq {
 		v.seq = asOf
-		if v.lease, err = s.lease(ctx, asOf); err != nil {
+		if err := v.hold(ctx); err != nil {
 			return nil, err
 		}
 		if err := v.replan(ctx); err != nil {
@@ -201,6 +201,13 @@ func (s *Store) View(ctx context.Context, asOf Seq) (*View, error) {
 
 // leaseTime is how long an earlier commit stays readable without a sign of life of its reader.
 const leaseTime = 15 * time.Minute
+
+// hold takes a lease for the view. Synced.
+func (v *View) hold(ctx context.Context) (err error) {
+	v.renewed = time.Now()
+	v.lease, err = v.store.lease(ctx, v.seq)
+	return err
+}
 
 // lease keeps what an earlier commit needs from being collected. Synced.
 func (s *Store) lease(ctx context.Context, seq Seq) (id int64, err error) {

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/internal/market"
@@ -20,8 +21,9 @@ type View struct {
 	seq   Seq
 	lease int64 // 0: none
 
-	mu    sync.Mutex
-	state *state
+	mu      sync.Mutex
+	state   *state
+	renewed time.Time // the lease
 }
 
 // Seq returns the commit the view shows.
@@ -69,6 +71,9 @@ func (v *View) again(ctx context.Context, read func(s *state) error) error {
 	if v.store.closed.Load() {
 		return ErrClosed
 	}
+	if err := v.renew(ctx); err != nil {
+		return err
+	}
 	err := read(v.plan())
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, sql.ErrNoRows) {
 		return err
@@ -81,6 +86,24 @@ func (v *View) again(ctx context.Context, read func(s *state) error) error {
 		return fmt.Errorf("%w: a segment of commit %d is missing: %w (run verify)", ErrCorrupt, v.seq, first)
 	}
 	return err
+}
+
+// renew keeps the lease of a reader that is at work.
+func (v *View) renew(ctx context.Context) error {
+	v.mu.Lock()
+	due := v.lease != 0 && time.Since(v.renewed) > leaseTime/3
+	if due {
+		v.renewed = time.Now()
+	}
+	v.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return v.store.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO lease (id, seq, expires) VALUES (?, ?, ?)`,
+			v.lease, int64(v.seq), time.Now().Add(leaseTime).UnixNano())
+		return err
+	})
 }
 
 // Point returns one symbol's rows over dates (0: without bound), in order of the key. columns nil: all.

@@ -1,0 +1,295 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/market"
+)
+
+// positionVersion is the first byte of a position.
+const positionVersion = 1
+
+// place is where a source's stream stands: rows of a partition are counted in order of the key, which
+// is the same whatever a compaction did.
+type place struct {
+	Seq       Seq         `json:"seq"`
+	After     Seq         `json:"after,omitempty"` // what was read by runs before
+	Partition market.Date `json:"partition"`
+	Rows      int         `json:"rows"` // read of the partition
+	Done      bool        `json:"done,omitempty"`
+}
+
+func (p place) position() (connector.Position, error) {
+	text, err := json.Marshal(p)
+	return append(connector.Position{positionVersion}, text...), err
+}
+
+func parsePlace(raw connector.Position) (place, error) {
+	var p place
+	if len(raw) == 0 || raw[0] != positionVersion {
+		return p, fmt.Errorf("position is of another version; start with --fresh")
+	}
+	err := json.Unmarshal(raw[1:], &p)
+	if err == nil && (p.Seq < 0 || p.Rows < 0 || p.After < 0) {
+		err = errors.New("negative number")
+	}
+	return p, err
+}
+
+// source reads one dataset as of one commit.
+type source struct {
+	cfg      SourceConfig
+	env      connector.Env
+	span     Range
+	rowBytes int
+
+	mu    sync.Mutex
+	store *Store
+	view  *View
+	walk  *walk
+	at    place
+
+	partitions []market.Date // from the present one on
+	bounds     []*bound      // of the present partition, what is left; nil before it is begun
+	block      *block
+	row        int // next of the block
+	skip       int // rows of the partition read before
+}
+
+var _ connector.Source = (*source)(nil)
+
+func newSource(env connector.Env, cfg SourceConfig) (*source, error) {
+	s := &source{cfg: cfg, env: env, span: Range{Symbols: cfg.Symbols}}
+	const op = "read store"
+	if cfg.Path == "" || cfg.Dataset == "" {
+		return nil, misuse(op, "path and dataset: required")
+	}
+	for _, bound := range []struct {
+		key, text string
+		into      *market.Date
+	}{{"from", cfg.From, &s.span.From}, {"to", cfg.To, &s.span.To}} {
+		if bound.text == "" {
+			continue
+		}
+		date, err := market.ParseDate(bound.text)
+		if err != nil {
+			return nil, misuse(op, "%s: %w", bound.key, err)
+		}
+		*bound.into = date
+	}
+	if cfg.From != "" && cfg.To != "" && s.span.From > s.span.To {
+		return nil, misuse(op, "from %s is after to %s", cfg.From, cfg.To)
+	}
+	if cfg.Incremental && cfg.AsOf != 0 {
+		return nil, misuse(op, "as_of fixes the commit, incremental follows it: give one of them")
+	}
+	return s, nil
+}
+
+// Open plans the read, or what of it follows the position.
+func (s *source) Open(ctx context.Context, _ connector.Partition, position connector.Position) error {
+	const op = "open store"
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := place{Seq: Seq(s.cfg.AsOf)}
+	if position != nil {
+		var err error
+		if at, err = parsePlace(position); err != nil {
+			return misuse(op, "%w", err)
+		}
+	}
+	var err error
+	if s.store, err = Open(s.cfg.Path, Config{}); err != nil {
+		return classify(op, err)
+	}
+	goesOn := at.Done && s.cfg.Incremental
+	if goesOn {
+		at = place{After: at.Seq}
+	}
+	if s.view, err = s.store.View(ctx, at.Seq); err != nil {
+		return classify(op, err)
+	}
+	if at.Seq = s.view.Seq(); s.view.lease == 0 {
+		if err = s.view.hold(ctx); err != nil {
+			return classify(op, err)
+		}
+	}
+	if floor := s.view.plan().floor; at.After != 0 && at.After < floor {
+		return misuse(op, "%w: the last run read up to commit %d, deletes are kept from commit %d on: "+
+			"start with --fresh", ErrHorizon, at.After, floor)
+	}
+	s.at = at
+	return classify(op, s.plan())
+}
+
+func (s *source) plan() error {
+	s.span.After = s.at.After
+	state := s.view.plan()
+	var columns []string
+	if len(s.cfg.Columns) > 0 {
+		columns = s.cfg.Columns
+	}
+	w, err := s.view.newWalk(state, s.cfg.Dataset, s.span, columns)
+	if err != nil {
+		return err
+	}
+	s.walk, w.deletes = w, s.at.After != 0
+	const cellBytes = 16
+	s.rowBytes = cellBytes * len(w.out.fields)
+	for _, p := range w.partitions(state) {
+		if p >= s.at.Partition || s.at.Rows == 0 && s.at.Partition == 0 {
+			s.partitions = append(s.partitions, p)
+		}
+	}
+	if len(s.partitions) > 0 && s.partitions[0] == s.at.Partition {
+		s.skip = s.at.Rows
+	}
+	return nil
+}
+
+// Read returns the next rows, or io.EOF with the position that ends the stream.
+func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const op = "read store"
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return connector.Chunk{}, err
+		}
+		if s.view == nil {
+			return connector.Chunk{}, classify(op, ErrClosed)
+		}
+		if s.at.Done {
+			return s.end()
+		}
+		if s.block != nil && s.row < s.block.rows {
+			return s.next()
+		}
+		if err := s.advance(ctx); err != nil {
+			return connector.Chunk{}, classify(op, err)
+		}
+	}
+}
+
+func (s *source) end() (connector.Chunk, error) {
+	position, err := s.at.position()
+	if err == nil {
+		err = io.EOF
+	}
+	return connector.Chunk{Position: position}, err
+}
+
+// next hands over rows of the block that is read.
+func (s *source) next() (connector.Chunk, error) {
+	limits := s.env.Budget.Limits()
+	n := max(1, min(limits.Rows, limits.Bytes/s.rowBytes, s.block.rows-s.row))
+	rows, err := s.walk.finish(s.block.slice(s.row, s.row+n))
+	if err != nil {
+		return connector.Chunk{}, classify("read store", err)
+	}
+	s.row += n
+	s.at.Rows += n
+	position, err := s.at.position()
+	rows = rows.WithOrigin(&batch.Origin{Name: s.cfg.Path + " " + s.cfg.Dataset, Record: int64(s.at.Rows-n) + 1})
+	return connector.Chunk{Batch: rows, Position: position, Bytes: n * s.rowBytes}, err
+}
+
+// advance reads the next block, or begins the next partition, or ends the stream.
+func (s *source) advance(ctx context.Context) error {
+	s.block, s.row = nil, 0
+	if len(s.partitions) == 0 {
+		s.at = place{Seq: s.at.Seq, After: s.at.After, Done: true}
+		return nil
+	}
+	partition := s.partitions[0]
+	if s.bounds == nil {
+		s.at.Partition, s.at.Rows = partition, s.skip
+		return s.view.again(ctx, func(state *state) (err error) {
+			s.bounds, err = s.walk.bounds(ctx, state, partition)
+			return err
+		})
+	}
+	if len(s.bounds) == 0 {
+		s.bounds, s.partitions, s.skip = nil, s.partitions[1:], 0
+		return nil
+	}
+	in := s.bounds[0]
+	s.bounds = s.bounds[1:]
+	return s.view.again(ctx, func(state *state) error {
+		b, err := s.walk.partition(ctx, state, partition, in)
+		if err != nil || b == nil {
+			return err
+		}
+		if s.skip >= b.rows {
+			s.skip -= b.rows
+			return nil
+		}
+		s.block, s.row, s.skip = b, s.skip, 0
+		return nil
+	})
+}
+
+// cursorTime is how long deletes wait for the next run of an incremental read.
+const cursorTime = 30 * 24 * time.Hour
+
+// Ack keeps what the next run will need.
+func (s *source) Ack(ctx context.Context, position connector.Position) error {
+	at, err := parsePlace(position)
+	if err != nil || !at.Done || !s.cfg.Incremental {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.store == nil {
+		return nil
+	}
+	return s.store.SetCursor(ctx, Cursor{
+		Name: s.env.Workflow + "/" + s.env.Node, Seq: at.Seq, Expires: time.Now().Add(cursorTime),
+	})
+}
+
+// Close releases the view.
+func (s *source) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	if s.view != nil {
+		errs = append(errs, s.view.Close())
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	s.view, s.store, s.block = nil, nil, nil
+	return errors.Join(errs...)
+}
+
+// Discover returns the columns the source will deliver.
+func (s *source) Discover(context.Context) (*batch.Schema, error) {
+	store, err := Open(s.cfg.Path, Config{})
+	if err != nil {
+		return nil, classify("discover store", err)
+	}
+	d, err := store.dataset(store.state, s.cfg.Dataset)
+	if err == nil {
+		var o *outward
+		var columns []string
+		if len(s.cfg.Columns) > 0 {
+			columns = s.cfg.Columns
+		}
+		if o, err = newOutward(d, store.symbols, columns); err == nil {
+			return o.schema, store.Close()
+		}
+	}
+	return nil, errors.Join(classify("discover store", err), store.Close())
+}
