@@ -31,6 +31,8 @@ type Config struct {
 
 	// fault, in tests, fails the catalog's transactions before or after their commit.
 	fault func(stage string) error
+	// fileRows, in tests, is from how many rows a segment gets a file; 0: blobRows.
+	fileRows int
 }
 
 // Errors a caller branches on. The texts around them name place and remedy.

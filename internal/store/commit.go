@@ -354,7 +354,7 @@ func (w *Writer) segment(
 			info.from, info.to = min(info.from, date), max(info.to, date)
 		}
 	}
-	if b.rows >= blobRows || compacted {
+	if b.rows >= w.store.cfg.fileRows || compacted {
 		w.number++
 		info.file = strings.Join([]string{
 			d.Name, d.label(partition),

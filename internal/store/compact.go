@@ -165,7 +165,7 @@ func (w *Writer) compact(
 
 // droppable reports whether tombstones may go: only from a run that starts at the oldest segment and
 // lies past the horizon of time and behind every cursor.
-// Rule: a tombstone goes only when nothing it hides and no reader that waits for it is left
+// invariant: a tombstone goes only when nothing it hides and no reader that waits for it is left
 func (w *Writer) droppable(ctx context.Context, first bool, hi Seq) (bool, error) {
 	if !first {
 		return false, nil

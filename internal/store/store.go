@@ -51,6 +51,9 @@ func Open(dir string, cfg Config) (*Store, error) {
 	if cfg.HorizonShare == 0 {
 		cfg.HorizonShare = usualShare
 	}
+	if cfg.fileRows == 0 {
+		cfg.fileRows = blobRows
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

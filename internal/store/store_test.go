@@ -10,7 +10,13 @@ import (
 	"github.com/tapeline/tapeline/internal/market"
 )
 
-func must(t testing.TB, err error) {
+// failer is what helpers need of a test, a property's included.
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+func must(t failer, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +39,7 @@ func day(text string) market.Date {
 	return d
 }
 
-func bars(t testing.TB, rows ...bar) *batch.Batch {
+func bars(t failer, rows ...bar) *batch.Batch {
 	t.Helper()
 	d, _ := market.DatasetByName(market.Bar1D)
 	b := batch.NewBuilder(d.Schema)
