@@ -113,7 +113,7 @@ var segmentName = regexp.MustCompile(`^\d{10}-\d{10}-\d+-\d+\.parquet$`)
 
 // sweep removes the files that no row of the catalog names: a crash came between them and their
 // commit. No reader can have planned with one.
-// Rule: only files that the catalog never named are swept
+// invariant: only files that the catalog never named are swept
 func (w *Writer) sweep(ctx context.Context) error {
 	s := w.store
 	named := map[string]bool{}

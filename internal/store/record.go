@@ -13,7 +13,7 @@ import (
 const foldCoverage = 64
 
 // record makes the commit count: one transaction. Committed.
-// Rule: rows, coverage, journal, sequence and epoch are one transaction
+// invariant: rows, coverage, journal, sequence and epoch are one transaction
 func (w *Writer) record(ctx context.Context, s *state, d draft, p *plannedCommit) error {
 	symbols, names := w.store.symbols.pending(), w.store.names.pending()
 	err := w.store.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
