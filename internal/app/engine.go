@@ -24,7 +24,7 @@ type Engine struct {
 	Catalog *catalog.Catalog
 	Metrics *obs.Registry
 	cluster *run.Cluster
-	store   *store
+	leases  *leases
 	dir     string
 }
 
@@ -35,17 +35,17 @@ func OpenEngine(parts *Parts, dir string, log *slog.Logger) (*Engine, error) {
 		return nil, fmt.Errorf("open state folder %s: %w", dir, err)
 	}
 	metrics := obs.NewRegistry()
-	leases := &store{catalog: c, log: log}
+	held := &leases{catalog: c, log: log}
 	cluster := run.NewCluster(run.Config{
-		Catalog: leases, FS: vfs.OS{}, Dir: dir, Log: log,
+		Catalog: held, FS: vfs.OS{}, Dir: dir, Log: log,
 		Lookup: parts.lookup, Metrics: metrics,
 	})
-	return &Engine{Parts: parts, Catalog: c, Metrics: metrics, cluster: cluster, store: leases, dir: dir}, nil
+	return &Engine{Parts: parts, Catalog: c, Metrics: metrics, cluster: cluster, leases: held, dir: dir}, nil
 }
 
 // Close closes the catalog; no workflow may run any more.
 func (e *Engine) Close() error {
-	e.store.close()
+	e.leases.close()
 	return e.Catalog.Close()
 }
 

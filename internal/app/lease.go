@@ -15,9 +15,9 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/run"
 )
 
-// store gives the engine the catalog of a state folder. One goroutine renews all leases held; it
+// leases gives the engine the catalog of a state folder. One goroutine renews all leases held; it
 // runs while there are any.
-type store struct {
+type leases struct {
 	catalog *catalog.Catalog
 	log     *slog.Logger
 
@@ -28,19 +28,19 @@ type store struct {
 	renewing sync.WaitGroup
 }
 
-var _ run.Catalog = (*store)(nil)
+var _ run.Catalog = (*leases)(nil)
 
 const leaseTTL = 30 * time.Second
 
 // Acquire takes the workflow's lease and keeps it renewed until it is released or lost.
-func (s *store) Acquire(
+func (s *leases) Acquire(
 	ctx context.Context, workflow string, lost func(error),
 ) (run.Lease, error) {
 	held, err := s.catalog.Acquire(ctx, workflow, filepath.Base(os.Args[0]), leaseTTL)
 	if err != nil {
 		return nil, err
 	}
-	l := &lease{store: s, workflow: workflow, held: held, lost: lost}
+	l := &lease{leases: s, workflow: workflow, held: held, lost: lost}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held == nil {
@@ -55,10 +55,10 @@ func (s *store) Acquire(
 }
 
 // close returns when nothing is renewed any more; all leases have been released.
-func (s *store) close() { s.renewing.Wait() }
+func (s *leases) close() { s.renewing.Wait() }
 
 // forget stops renewing a lease.
-func (s *store) forget(l *lease) {
+func (s *leases) forget(l *lease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.held, l)
@@ -69,7 +69,7 @@ func (s *store) forget(l *lease) {
 }
 
 // renew extends all leases, a third of their time apart, until stop is closed.
-func (s *store) renew(stop <-chan struct{}) {
+func (s *leases) renew(stop <-chan struct{}) {
 	ticker := time.NewTicker(leaseTTL / 3)
 	defer ticker.Stop()
 	for {
@@ -91,7 +91,7 @@ func (s *store) renew(stop <-chan struct{}) {
 }
 
 // LastRun returns the newest run of a workflow.
-func (s *store) LastRun(ctx context.Context, workflow string) (run.Record, bool, error) {
+func (s *leases) LastRun(ctx context.Context, workflow string) (run.Record, bool, error) {
 	runs, err := s.catalog.History(ctx, workflow, 1)
 	if err != nil || len(runs) == 0 {
 		return run.Record{}, false, err
@@ -107,7 +107,7 @@ func record(r catalog.Run) run.Record {
 }
 
 // Checkpoints returns the newest committed manifest and one prepared after it.
-func (s *store) Checkpoints(
+func (s *leases) Checkpoints(
 	ctx context.Context, workflow string,
 ) (committed, prepared *run.Checkpoint, err error) {
 	done, open, err := s.catalog.Latest(ctx, workflow)
@@ -123,7 +123,7 @@ func checkpoint(c *catalog.Checkpoint) *run.Checkpoint {
 
 // lease is a held lease.
 type lease struct {
-	*store
+	*leases
 	workflow string
 	held     *catalog.Lease
 	lost     func(error)
