@@ -27,14 +27,16 @@ type SyncConfig struct {
 	Freq     string   `yaml:"freq" enum:"1d" doc:"length of a bar"`
 	Datasets []string `yaml:"datasets" doc:"what is kept; calendar and instrument are always fetched, as plans need them"`
 
-	BatchSize           int     `yaml:"batch_size" min:"1" max:"10000" doc:"symbols of one work unit: all datasets of these are fetched before the next ones begin"`
-	MaxWorkers          int     `yaml:"max_workers" min:"1" max:"256" doc:"workers that decode answers; never more sessions with the provider"`
-	EnableParallel      bool    `yaml:"enable_parallel" doc:"false decodes with one worker"`
-	EnableSmartBackfill bool    `yaml:"enable_smart_backfill" doc:"accepted, without effect yet: gaps are always filled"`
-	AutoTune            bool    `yaml:"auto_tune" doc:"accepted, without effect yet"`
-	MemoryLimitGB       float64 `yaml:"memory_limit_gb" min:"0.1" max:"1024" doc:"memory above which garbage is collected at once; a quarter of it bounds the rows in flight"`
-	JoinSessions        int     `yaml:"join_sessions" min:"0" max:"1000" doc:"sessions that are there already and may be fetched again, so that one request fills the gaps before and after them"`
-	CommitInterval      int     `yaml:"commit_interval_ms" min:"50" max:"60000" doc:"milliseconds between commits"`
+	BatchSize           int      `yaml:"batch_size" min:"1" max:"10000" doc:"symbols of one work unit: all datasets of these are fetched before the next ones begin"`
+	MaxWorkers          int      `yaml:"max_workers" min:"1" max:"256" doc:"workers that decode answers; never more sessions with the provider"`
+	EnableParallel      bool     `yaml:"enable_parallel" doc:"false decodes with one worker"`
+	EnableSmartBackfill bool     `yaml:"enable_smart_backfill" doc:"accepted, without effect yet: gaps are always filled"`
+	AutoTune            bool     `yaml:"auto_tune" doc:"accepted, without effect yet"`
+	MemoryLimitGB       float64  `yaml:"memory_limit_gb" min:"0.1" max:"1024" doc:"memory above which garbage is collected at once; a quarter of it bounds the rows in flight"`
+	JoinSessions        int      `yaml:"join_sessions" min:"0" max:"1000" doc:"sessions that are there already and may be fetched again, so that one request fills the gaps before and after them"`
+	RequestsPerSecond   *float64 `yaml:"requests_per_second" min:"0" doc:"most requests in any second; 0 is no limit" fallback:"4; no limit for an endpoint on this machine"`
+	RequestsPerDay      *int64   `yaml:"requests_per_day" min:"0" doc:"most requests in a day of the provider, counted by the store over all runs; 0 is no limit" fallback:"40000; no limit for an endpoint on this machine"`
+	CommitInterval      int      `yaml:"commit_interval_ms" min:"50" max:"60000" doc:"milliseconds between commits"`
 }
 
 // PerformanceConfig are the settings of the modules.

@@ -99,6 +99,10 @@ func (s Scope) Plan() Plan {
 		for _, dataset := range bySymbol {
 			units = append(units, s.symbolUnits(dataset, instrument)...)
 		}
+		// Datasets of the same dates come after each other: a provider may answer them at once.
+		slices.SortStableFunc(units, func(a, b Unit) int {
+			return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+		})
 		if len(units) == 0 {
 			continue
 		}
@@ -177,11 +181,17 @@ func (s Scope) symbolUnits(dataset string, instrument market.Instrument) []Unit 
 }
 
 func (s Scope) unit(dataset, symbol string, v market.Interval) market.Unit {
-	u := market.Unit{Dataset: dataset, Symbol: symbol, Source: s.Provider.Name, From: v.From, To: v.To}
-	if bySession(dataset) {
-		u.Freq = s.Freq
+	return market.Unit{
+		Dataset: dataset, Symbol: symbol, Freq: s.freq(dataset), Source: s.Provider.Name, From: v.From, To: v.To,
 	}
-	return u
+}
+
+// freq returns the frequency of a dataset's rows, "" where they have none.
+func (s Scope) freq(dataset string) string {
+	if bySession(dataset) {
+		return s.Freq
+	}
+	return ""
 }
 
 // byDate reports whether asking dates takes fewer requests than asking symbols.
@@ -246,8 +256,16 @@ type Estimate struct {
 // Estimate foretells what the plan will take.
 func (p Plan) Estimate(provider market.Provider) Estimate {
 	var e Estimate
+	var last Unit
 	for _, u := range p.Units() {
 		offer, _ := provider.Offer(u.Dataset)
+		// Bars and valuations of the same dates come in one answer.
+		same := u.Symbol == last.Symbol && u.Interval() == last.Interval() && bySession(u.Dataset) && bySession(last.Dataset)
+		last = u
+		if same && u.Symbol != "" {
+			e.Sessions += u.Sessions
+			continue
+		}
 		requests := 1
 		if offer.PageCap > 0 {
 			requests += u.Sessions / offer.PageCap // a full page does not say that it is the last

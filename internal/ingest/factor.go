@@ -1,0 +1,193 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store"
+)
+
+// follows reports whether a dataset's news show in the bars: a price that does not go on from the close of
+// the day before is an ex-date. While there is none, nobody has to be asked for factors.
+func (s Scope) follows(dataset string) bool {
+	if dataset != market.AdjFactor {
+		return false
+	}
+	for _, other := range s.Datasets {
+		if other == market.Bar1D {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutFollowers is the scope in which datasets that follow the bars have no gaps where something of
+// them is held: these are looked at when the bars are there.
+func (s Scope) withoutFollowers() Scope {
+	held := map[string]Held{}
+	for dataset, h := range s.Held {
+		held[dataset] = h
+		if !s.follows(dataset) {
+			continue
+		}
+		known := Held{}
+		for symbol, dates := range h {
+			if len(dates) > 0 {
+				known[symbol] = market.Intervals{{From: market.MinDate, To: market.MaxDate}}
+			}
+		}
+		held[dataset] = known
+	}
+	s.Held = held
+	return s
+}
+
+// exDates finds, among bars in order of date for each symbol, the days on which a symbol's price does
+// not go on from the close before.
+type exDates struct {
+	found map[string]market.Intervals
+	first map[string]market.Date // first bar seen of a symbol
+	close map[string]int64       // of the last bar seen
+}
+
+func newExDates() *exDates {
+	return &exDates{
+		found: map[string]market.Intervals{}, first: map[string]market.Date{}, close: map[string]int64{},
+	}
+}
+
+func (e *exDates) add(b *batch.Batch) {
+	column := func(name string) *batch.Column { return b.Column(b.Schema().Index(name)) }
+	symbols, dates := column("symbol"), column("date")
+	closes, befores := column("close"), column("preclose")
+	for from := 0; from < b.Len(); {
+		symbol := string(symbols.Bytes(b.Row(from)))
+		before, known := e.close[symbol]
+		if !known {
+			e.first[symbol] = market.Date(dates.Int(b.Row(from)))
+		}
+		to := from
+		for ; to < b.Len() && string(symbols.Bytes(b.Row(to))) == symbol; to++ {
+			row := b.Row(to)
+			if known && !befores.IsNull(row) && befores.Int(row) != before {
+				e.found[symbol] = appendDay(e.found[symbol], market.Date(dates.Int(row)))
+			}
+			before, known = closes.Int(row), true
+		}
+		e.close[symbol], from = before, to
+	}
+}
+
+// settle says of the gaps of a dataset that follows the bars which symbols have to be asked, and what
+// is covered without asking. missing are the gaps that bars have themselves.
+func (e *exDates) settle(s Scope, dataset string, missing func(market.Instrument) market.Intervals) (ask map[string]bool, covered []store.Cover) {
+	ask = map[string]bool{}
+	for _, one := range s.Instruments {
+		symbol := one.Symbol.String()
+		gaps := s.Gaps(dataset, one)
+		if len(gaps) == 0 || len(s.Held[dataset].of(symbol)) == 0 {
+			continue
+		}
+		// A bar that is missing may be one of an ex-date, and the first bar has none before it.
+		unsure := len(missing(one).Intersect(gaps...)) > 0
+		if first, ok := e.first[symbol]; ok && gaps.Contains(first) && one.Life().From < first {
+			unsure = true
+		}
+		if unsure || len(e.found[symbol].Intersect(gaps...)) > 0 {
+			ask[symbol] = true
+			continue
+		}
+		for _, gap := range gaps {
+			covered = append(covered, store.Cover{
+				Dataset: dataset, Source: s.Provider.Name, Symbol: symbol, Interval: gap, State: market.StateOK,
+			})
+		}
+	}
+	return ask, covered
+}
+
+// lookBack is how many days before a gap the bar before it is looked for.
+const lookBack = 31
+
+// fetchFactors brings datasets that follow the bars up to date: only symbols with an ex-date are asked,
+// and for all of their history, since an event changes the forward factors of all days before it.
+func (j *job) fetchFactors(ctx context.Context) error {
+	for _, dataset := range j.scope.Datasets {
+		if !j.scope.follows(dataset) {
+			continue
+		}
+		gaps := market.Interval{From: market.MaxDate, To: market.MinDate}
+		for _, one := range j.scope.Instruments {
+			if open := j.scope.withHeldOnly(dataset, one); len(open) > 0 {
+				gaps.From, gaps.To = min(gaps.From, open.Span().From), max(gaps.To, open.Span().To)
+			}
+		}
+		if gaps.Empty() {
+			continue
+		}
+		ask, covered, err := j.findEvents(ctx, dataset, gaps)
+		if err != nil {
+			return err
+		}
+		if len(covered) > 0 {
+			changes := store.Changes{Run: j.report.Run, Source: j.Provider.Name, Coverage: covered}
+			if _, err := j.writer.Commit(ctx, changes); err != nil {
+				return fmt.Errorf("commit the coverage of %s: %w", dataset, err)
+			}
+		}
+		if err := j.fetch(ctx, j.scope.again(dataset, ask).Plan()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withHeldOnly returns the gaps of an instrument of which something is held.
+func (s Scope) withHeldOnly(dataset string, one market.Instrument) market.Intervals {
+	if len(s.Held[dataset].of(one.Symbol.String())) == 0 {
+		return nil
+	}
+	return s.Gaps(dataset, one)
+}
+
+// findEvents reads the bars of the gaps.
+func (j *job) findEvents(ctx context.Context, dataset string, gaps market.Interval) (ask map[string]bool, covered []store.Cover, err error) {
+	view, err := j.Store.View(ctx, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, view.Close()) }()
+	bars := j.scope
+	bars.Datasets, bars.Held = []string{market.Bar1D}, map[string]Held{}
+	if _, err := bars.readHeld(view); err != nil {
+		return nil, nil, err
+	}
+	events := newExDates()
+	r := store.Range{Symbols: j.scope.named(), From: gaps.From - lookBack, To: gaps.To}
+	for rows, err := range view.Scan(market.Bar1D, r, []string{"symbol", "date", "close", "preclose"}) {
+		if err != nil {
+			return nil, nil, fmt.Errorf("read %s of the store: %w", market.Bar1D, err)
+		}
+		events.add(rows)
+	}
+	ask, covered = events.settle(j.scope, dataset, func(one market.Instrument) market.Intervals {
+		return bars.Gaps(market.Bar1D, one)
+	})
+	return ask, covered, nil
+}
+
+// again is the scope that asks some symbols for all of a dataset, as far back as it is held.
+func (s Scope) again(dataset string, ask map[string]bool) Scope {
+	var asked []market.Instrument
+	for _, one := range s.Instruments {
+		if symbol := one.Symbol.String(); ask[symbol] {
+			asked = append(asked, one)
+			s.Span.From = min(s.Span.From, s.Held[dataset].of(symbol).Span().From)
+		}
+	}
+	s.Instruments, s.Datasets, s.Held = asked, []string{dataset}, map[string]Held{}
+	return s
+}

@@ -1,0 +1,180 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store"
+)
+
+// Ask is what a sync was asked to keep; the store's reports hold it.
+type Ask struct {
+	Provider string   `json:"provider"`
+	Universe string   `json:"universe"`
+	Index    string   `json:"index,omitempty"`
+	Symbols  []string `json:"symbols,omitempty"` // canonical; none: the universe
+	Datasets []string `json:"datasets"`
+	From     string   `json:"from"`
+	To       string   `json:"to"`
+	Freq     string   `json:"freq"`
+}
+
+// Gaps is what is missing of all that a store was asked to keep.
+type Gaps struct {
+	Store          string          `json:"store"`
+	Sequence       int64           `json:"sequence"`
+	Asked          []Ask           `json:"asked"`
+	Datasets       []DatasetReport `json:"datasets"`
+	Missing        []Missing       `json:"missing"`
+	ConfirmedEmpty []Missing       `json:"confirmed_empty,omitempty"`
+}
+
+// remembered is how many reports are looked through for what was asked.
+const remembered = 200
+
+// asks returns the different things that syncs were asked for, newest first.
+func asks(ctx context.Context, s *store.Store) ([]Ask, error) {
+	reports, err := s.Reports(ctx, ReportKind, remembered)
+	if err != nil {
+		return nil, fmt.Errorf("read the reports of %s: %w", s.Dir(), err)
+	}
+	var list []Ask
+	seen := map[string]bool{}
+	for _, saved := range reports {
+		var r Report
+		if err := json.Unmarshal(saved.JSON, &r); err != nil {
+			return nil, fmt.Errorf("report of run %s in %s: %w", saved.Run, s.Dir(), err)
+		}
+		key, _ := json.Marshal(r.Asked) // texts and lists of them always encode
+		if !seen[string(key)] {
+			seen[string(key)] = true
+			list = append(list, r.Asked)
+		}
+	}
+	return list, nil
+}
+
+// FindGaps compares a store with all that it was asked to keep.
+func FindGaps(ctx context.Context, s *store.Store, providers func(name string) (market.Provider, error)) (g *Gaps, err error) {
+	view, err := s.View(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, view.Close()) }()
+	g = &Gaps{Store: s.Dir(), Sequence: int64(view.Seq()), Datasets: []DatasetReport{}, Missing: []Missing{}}
+	if g.Asked, err = asks(ctx, s); err != nil {
+		return nil, err
+	}
+	if len(g.Asked) == 0 {
+		return nil, fmt.Errorf("nothing was synced into %s yet; begin with tapeline sync --store %s", s.Dir(), s.Dir())
+	}
+	seen := map[Missing]bool{}
+	for _, ask := range g.Asked {
+		provider, err := providers(ask.Provider)
+		if err != nil {
+			return nil, err
+		}
+		span, err := ask.span()
+		if err != nil {
+			return nil, err
+		}
+		if span.Empty() {
+			continue // all of it was today, and not final
+		}
+		p, err := ask.prove(view, provider, span)
+		if err != nil {
+			return nil, err
+		}
+		g.add(p, seen)
+	}
+	return g, nil
+}
+
+// prove compares the store with one ask.
+func (a Ask) prove(view *store.View, provider market.Provider, span market.Interval) (_ *proof, err error) {
+	r := Request{Datasets: a.Datasets, Span: span, Final: span.To, Freq: a.Freq}
+	if _, err := r.markets(provider); err != nil {
+		return nil, err
+	}
+	for _, text := range a.Symbols {
+		symbol, err := market.ParseSymbol(text)
+		if err != nil {
+			return nil, err
+		}
+		r.Symbols = append(r.Symbols, symbol)
+	}
+	if a.Index != "" {
+		if r.Index, err = market.ParseSymbol(a.Index); err != nil {
+			return nil, err
+		}
+	}
+	known, err := readKnown(view, r)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sync{Provider: Provider{Provider: provider}}
+	scope, err := s.scopeOf(known, r)
+	if err != nil {
+		return nil, err
+	}
+	return newProof(view, *scope, 0)
+}
+
+func (a Ask) span() (v market.Interval, err error) {
+	if v.From, err = market.ParseDate(a.From); err != nil {
+		return v, err
+	}
+	v.To, err = market.ParseDate(a.To)
+	return v, err
+}
+
+// add takes over a comparison, each gap once.
+func (g *Gaps) add(p *proof, seen map[Missing]bool) {
+	for _, d := range p.datasets() {
+		known := false
+		for i := range g.Datasets {
+			if g.Datasets[i].Dataset == d.Dataset {
+				known = true
+				// Asks overlap, so that sums would count twice: the widest speaks.
+				if d.Expected > g.Datasets[i].Expected || d.Symbols > g.Datasets[i].Symbols {
+					g.Datasets[i] = d
+				}
+			}
+		}
+		if !known {
+			g.Datasets = append(g.Datasets, d)
+		}
+	}
+	for _, m := range p.missing {
+		if !seen[m] {
+			seen[m] = true
+			g.Missing = append(g.Missing, m)
+		}
+	}
+	for _, m := range p.none {
+		if !seen[m] {
+			seen[m] = true
+			g.ConfirmedEmpty = append(g.ConfirmedEmpty, m)
+		}
+	}
+}
+
+// Text returns the gaps for people, all of them.
+func (g *Gaps) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s at commit %d: %d gaps\n", g.Store, g.Sequence, len(g.Missing))
+	for _, d := range g.Datasets {
+		fmt.Fprintf(&b, "  %s\n", d)
+	}
+	for _, m := range g.Missing {
+		fmt.Fprintf(&b, "  missing  %s\n", m)
+	}
+	for _, m := range g.ConfirmedEmpty {
+		fmt.Fprintf(&b, "  none     %s\n", m)
+	}
+	return b.String()
+}

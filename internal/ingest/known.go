@@ -1,0 +1,244 @@
+package ingest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store"
+)
+
+// known is what the store holds that a plan depends on.
+type known struct {
+	calendars   map[market.MIC]*market.Calendar
+	disagree    []market.Disagreement
+	instruments []market.Instrument
+	members     []market.Symbol // of the index asked for
+}
+
+// readKnown reads calendars, instruments and members. Without a view the built-in calendars are all
+// there is.
+func readKnown(view *store.View, r Request) (*known, error) {
+	k := &known{calendars: map[market.MIC]*market.Calendar{}}
+	var days []*batch.Batch
+	if view != nil {
+		var err error
+		if days, err = readAll(view, market.CalendarDay, store.Range{}); err != nil {
+			return nil, err
+		}
+	}
+	for _, mic := range r.Markets {
+		if err := k.calendar(mic, days); err != nil {
+			return nil, err
+		}
+	}
+	if view == nil {
+		return k, nil
+	}
+	if err := k.list(view); err != nil {
+		return nil, err
+	}
+	if r.Index != (market.Symbol{}) {
+		return k, k.index(view, r.Index)
+	}
+	return k, nil
+}
+
+// readAll reads a small dataset; one that has no rows yet is empty.
+func readAll(view *store.View, dataset string, r store.Range) ([]*batch.Batch, error) {
+	var all []*batch.Batch
+	for rows, err := range view.Scan(dataset, r, nil) {
+		if err != nil {
+			return nil, fmt.Errorf("read %s of the store: %w", dataset, err)
+		}
+		all = append(all, rows.Keep())
+	}
+	return all, nil
+}
+
+// calendar lays the provider's days over the built-in calendar.
+func (k *known) calendar(mic market.MIC, rows []*batch.Batch) error {
+	calendar, err := market.CalendarOf(mic)
+	if err != nil {
+		return err
+	}
+	var days []market.Day
+	for _, b := range rows {
+		more, err := market.DaysOf(b, mic)
+		if err != nil {
+			return err
+		}
+		days = append(days, more...)
+	}
+	calendar, disagree, err := calendar.Overlay(days)
+	if err != nil {
+		return err
+	}
+	k.calendars[mic], k.disagree = calendar, append(k.disagree, disagree...)
+	return nil
+}
+
+// list reads the instruments.
+func (k *known) list(view *store.View) error {
+	rows, err := readAll(view, market.Listing, store.Range{})
+	if err != nil {
+		return err
+	}
+	for _, b := range rows {
+		column := func(name string) *batch.Column { return b.Column(b.Schema().Index(name)) }
+		symbols, names, classes := column("symbol"), column("name"), column("class")
+		ipo, out, status := column("ipo_date"), column("out_date"), column("status")
+		for i := range b.Len() {
+			row := b.Row(i)
+			symbol, err := market.ParseSymbol(string(symbols.Bytes(row)))
+			if err != nil {
+				return fmt.Errorf("instruments of the store: %w", err)
+			}
+			class, err := market.ParseClass(string(classes.Bytes(row)))
+			if err != nil {
+				return fmt.Errorf("instrument %s of the store: %w", symbol, err)
+			}
+			k.instruments = append(k.instruments, market.Instrument{
+				Symbol: symbol, Class: class, Name: string(names.Bytes(row)), Status: string(status.Bytes(row)),
+				IPO: dateAt(ipo, row), Out: dateAt(out, row),
+			})
+		}
+	}
+	return nil
+}
+
+// index reads the members that an index has or had.
+func (k *known) index(view *store.View, index market.Symbol) error {
+	rows, err := readAll(view, market.Constituent, store.Range{})
+	if err != nil {
+		return err
+	}
+	for _, b := range rows {
+		of, member := b.Column(b.Schema().Index("index_symbol")), b.Column(b.Schema().Index("symbol"))
+		for i := range b.Len() {
+			row := b.Row(i)
+			if string(of.Bytes(row)) != index.String() {
+				continue
+			}
+			symbol, err := market.ParseSymbol(string(member.Bytes(row)))
+			if err != nil {
+				return fmt.Errorf("members of %s in the store: %w", index, err)
+			}
+			if !slices.Contains(k.members, symbol) {
+				k.members = append(k.members, symbol)
+			}
+		}
+	}
+	if len(k.members) == 0 {
+		return fmt.Errorf("universe: the store knows no members of %s; sync dataset %s, or name the symbols",
+			index, market.Constituent)
+	}
+	return nil
+}
+
+// dateAt returns a date, 0 for NULL.
+func dateAt(c *batch.Column, row int) market.Date {
+	if c.IsNull(row) {
+		return 0
+	}
+	return market.Date(c.Int(row))
+}
+
+// sessions returns the open days of each market in the span, and those of a month around it.
+func (k *known) sessions(span market.Interval) (in, around map[market.MIC]Sessions, err error) {
+	in, around = map[market.MIC]Sessions{}, map[market.MIC]Sessions{}
+	for mic, calendar := range k.calendars {
+		open, err := calendar.Open(span.From, span.To)
+		if err != nil {
+			return nil, nil, err
+		}
+		in[mic] = open
+		const month = 31
+		wide := market.Interval{From: span.From - month, To: span.To + month}.Intersect(calendar.Covers())
+		if around[mic], err = calendar.Open(wide.From, wide.To); err != nil {
+			return nil, nil, err
+		}
+	}
+	return in, around, nil
+}
+
+// inventory is what rows a dataset has, by symbol.
+type inventory struct {
+	present     map[string]market.Intervals // days with a row
+	provisional map[string]market.Intervals // days whose row is not final
+}
+
+// takeInventory reads which days of the span have a row.
+func takeInventory(view *store.View, dataset string, span market.Interval, symbols []string) (inventory, error) {
+	inv := inventory{present: map[string]market.Intervals{}, provisional: map[string]market.Intervals{}}
+	columns := []string{"symbol", "date"}
+	if dataset == market.Bar1D {
+		columns = append(columns, "final")
+	}
+	r := store.Range{From: span.From, To: span.To, Symbols: symbols}
+	for rows, err := range view.Scan(dataset, r, columns) {
+		if err != nil {
+			return inv, fmt.Errorf("read %s of the store: %w", dataset, err)
+		}
+		inv.add(rows)
+	}
+	return inv, nil
+}
+
+// add counts the rows of a batch, which come in order of symbol and date.
+func (v *inventory) add(b *batch.Batch) {
+	symbols, dates := b.Column(b.Schema().Index("symbol")), batch.Values[int32](b.Column(b.Schema().Index("date")))
+	var final batch.Bitmap
+	if i := b.Schema().Index("final"); i >= 0 {
+		final = b.Column(i).Bits()
+	}
+	for from := 0; from < b.Len(); {
+		symbol := string(symbols.Bytes(b.Row(from)))
+		days, draft := v.present[symbol], v.provisional[symbol]
+		to := from
+		for ; to < b.Len() && string(symbols.Bytes(b.Row(to))) == symbol; to++ {
+			row := b.Row(to)
+			days = appendDay(days, market.Date(dates[row]))
+			if final != nil && !final.Get(row) {
+				draft = appendDay(draft, market.Date(dates[row]))
+			}
+		}
+		v.present[symbol], from = days, to
+		if len(draft) > 0 {
+			v.provisional[symbol] = draft
+		}
+	}
+}
+
+// appendDay adds a day that is mostly later than all others.
+func appendDay(set market.Intervals, d market.Date) market.Intervals {
+	last := len(set) - 1
+	switch {
+	case last >= 0 && d == set[last].To+1:
+		set[last].To = d
+		return set
+	case last < 0 || d > set[last].To:
+		return append(set, market.Interval{From: d, To: d})
+	}
+	return set.Add(market.Interval{From: d, To: d})
+}
+
+// held returns what needs no request of a dataset: covered dates, or those that are confirmed to have
+// no row. Where there is a row for each session, a covered day without a final row is asked for again.
+func held(covered, none Held, inv inventory, sessions bool) Held {
+	h := Held{}
+	if !sessions {
+		for symbol, dates := range covered {
+			h[symbol] = dates
+		}
+	}
+	for symbol, present := range inv.present {
+		dates := covered.of(symbol).Intersect(present...)
+		h[symbol] = dates.Subtract(inv.provisional[symbol]...)
+	}
+	for symbol, dates := range none {
+		h[symbol] = h[symbol].Add(dates...)
+	}
+	return h
+}

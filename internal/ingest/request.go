@@ -1,0 +1,316 @@
+package ingest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tapeline/tapeline/internal/fault"
+	"github.com/tapeline/tapeline/internal/market"
+)
+
+// Request is what a sync was asked for, checked as far as it can be without the provider.
+type Request struct {
+	Datasets []string        // beside calendar and instrument
+	Span     market.Interval // up to today
+	Final    market.Date     // the last day whose rows are final
+	Today    market.Date     // on the exchange's clock
+	Freq     string
+	Symbols  []market.Symbol // as asked; nil: the universe
+	Index    market.Symbol   // whose members are asked for; zero: all
+	Markets  []market.MIC
+}
+
+// RequestError is a request that cannot be served, with all that is wrong about it.
+type RequestError struct{ Reasons []string }
+
+// Error returns the reasons, one a line.
+func (e *RequestError) Error() string { return strings.Join(e.Reasons, "\n") }
+
+// request checks the settings against what the provider offers.
+func request(c SyncConfig, provider market.Provider, now time.Time) (Request, error) {
+	r := Request{Freq: c.Freq}
+	var wrong RequestError
+	note := func(err error) {
+		if err != nil {
+			wrong.Reasons = append(wrong.Reasons, err.Error())
+		}
+	}
+	note(r.datasets(c.Datasets, provider))
+	zone, err := r.markets(provider)
+	note(err)
+	if err == nil {
+		note(r.span(c, provider, now.In(zone)))
+	}
+	if len(c.Symbols) > 0 {
+		r.Symbols, err = parseSymbols(c.Symbols, "symbols", provider.Scheme)
+	} else {
+		err = r.universe(c.Universe, provider.Scheme)
+	}
+	note(err)
+	if len(wrong.Reasons) > 0 {
+		return r, &wrong
+	}
+	return r, nil
+}
+
+// reference are the datasets that plans are made from; they are always fetched.
+var reference = []string{market.CalendarDay, market.Listing}
+
+func (r *Request) datasets(names []string, provider market.Provider) error {
+	var offered []string
+	for _, o := range provider.Offers {
+		offered = append(offered, o.Dataset)
+	}
+	for _, name := range names {
+		if slices.Contains(offered, name) {
+			if !slices.Contains(reference, name) && !slices.Contains(r.Datasets, name) {
+				r.Datasets = append(r.Datasets, name)
+			}
+			continue
+		}
+		hint := strings.Join(offered, ", ")
+		if near := fault.Nearest(name, offered); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		return fmt.Errorf("dataset %q is not served by %s (%s)", name, provider.Name, hint)
+	}
+	return nil
+}
+
+// markets finds whose calendars count, and the clock by which the provider publishes.
+func (r *Request) markets(provider market.Provider) (*time.Location, error) {
+	for _, o := range provider.Offers {
+		for _, mic := range o.Markets {
+			if !slices.Contains(r.Markets, mic) {
+				r.Markets = append(r.Markets, mic)
+			}
+		}
+	}
+	if len(r.Markets) == 0 {
+		return nil, fmt.Errorf("provider %s states no market", provider.Name)
+	}
+	calendar, err := market.CalendarOf(r.Markets[0])
+	if err != nil {
+		return nil, err
+	}
+	return calendar.Zone(), nil
+}
+
+// span reads the dates; now is on the exchange's clock.
+func (r *Request) span(c SyncConfig, provider market.Provider, now time.Time) error {
+	r.Today = market.From(now)
+	r.Final = r.Today - 1
+	published := true
+	for _, dataset := range r.Datasets {
+		offer, _ := provider.Offer(dataset)
+		published = published && !now.Before(r.Today.At(now.Location(), offer.PublishAt))
+	}
+	if published {
+		r.Final = r.Today
+	}
+	from, err := market.ParseDate(c.From)
+	if err != nil {
+		return fmt.Errorf("from: %w", err)
+	}
+	to := r.Final
+	if c.To != "" {
+		if to, err = market.ParseDate(c.To); err != nil {
+			return fmt.Errorf("to: %w", err)
+		}
+	}
+	r.Span = market.Interval{From: from, To: min(to, r.Today)}
+	switch {
+	case from > to:
+		return fmt.Errorf("from %s is after to %s", from, to)
+	case from > r.Today:
+		return fmt.Errorf("from %s is after today, %s at the exchange", from, r.Today)
+	}
+	return nil
+}
+
+// universe reads the setting universe: all, an index, or a file.
+func (r *Request) universe(name string, scheme market.Scheme) error {
+	if name == "all" {
+		return nil
+	}
+	if index, ok := indices[strings.ToLower(name)]; ok {
+		r.Index = index
+		return nil
+	}
+	lines, err := readLines(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		known := []string{"all"}
+		for index := range indices {
+			known = append(known, index)
+		}
+		slices.Sort(known)
+		return fmt.Errorf("universe %q is neither a file nor one of %s", name, strings.Join(known, ", "))
+	case err != nil:
+		return fmt.Errorf("universe: %w", err)
+	case len(lines) == 0:
+		return fmt.Errorf("universe: %s names no symbol", name)
+	}
+	r.Symbols, err = parseSymbols(lines, name, scheme)
+	return err
+}
+
+// indices are the universes that go by a name: the members of an index.
+var indices = map[string]market.Symbol{
+	"hs300": {Code: "000300", MIC: market.XSHG},
+	"sz50":  {Code: "000016", MIC: market.XSHG},
+	"zz500": {Code: "000905", MIC: market.XSHG},
+}
+
+// readLines returns the lines of a file that are not empty and no comment.
+func readLines(name string) ([]string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var lines []string
+	scanner := bufio.NewScanner(file)
+	for scanner.Scan() {
+		if line := strings.TrimSpace(scanner.Text()); line != "" && line[0] != '#' {
+			lines = append(lines, line)
+		}
+	}
+	return lines, scanner.Err()
+}
+
+// maxReasons bounds how many wrong symbols one error names.
+const maxReasons = 10
+
+// parseSymbols reads symbols as the provider writes them, or canonical ones, each once.
+func parseSymbols(texts []string, place string, scheme market.Scheme) ([]market.Symbol, error) {
+	var symbols []market.Symbol
+	seen := map[market.Symbol]bool{}
+	var wrong RequestError
+	for _, text := range texts {
+		symbol, err := parseSymbol(strings.TrimSpace(text), scheme)
+		switch {
+		case err != nil:
+			wrong.Reasons = append(wrong.Reasons, place+": "+err.Error())
+		case !seen[symbol]:
+			seen[symbol] = true
+			symbols = append(symbols, symbol)
+		}
+	}
+	if n := len(wrong.Reasons); n > maxReasons {
+		wrong.Reasons = append(wrong.Reasons[:maxReasons], fmt.Sprintf("%s: and %d more", place, n-maxReasons))
+	}
+	if len(wrong.Reasons) > 0 {
+		return nil, &wrong
+	}
+	return symbols, nil
+}
+
+func parseSymbol(text string, scheme market.Scheme) (market.Symbol, error) {
+	symbol, err := scheme.Parse(text, market.Unknown)
+	if err == nil {
+		return symbol, nil
+	}
+	if symbol, canonical := market.ParseSymbol(text); canonical == nil {
+		return symbol, nil
+	}
+	// The same instrument in another vendor's spelling is the usual mistake.
+	for _, other := range market.Schemes() {
+		symbol, wrong := other.Parse(text, market.Unknown)
+		if wrong != nil {
+			continue
+		}
+		if ours, wrong := scheme.Format(symbol); wrong == nil {
+			return market.Symbol{}, fmt.Errorf("symbol %q is written as %s does; write %s or %s", text, other, ours, symbol)
+		}
+	}
+	return market.Symbol{}, err
+}
+
+// choose returns the instruments that the request means, out of those the provider lists.
+func (r Request) choose(listed []market.Instrument, members []market.Symbol, provider market.Provider) ([]market.Instrument, error) {
+	byName := make(map[market.Symbol]market.Instrument, len(listed))
+	for _, one := range listed {
+		byName[one.Symbol] = one
+		for _, alias := range one.Aliases {
+			byName[alias.Symbol] = one
+		}
+	}
+	wanted := r.Symbols
+	if r.Index != (market.Symbol{}) {
+		wanted = members
+	}
+	if wanted == nil {
+		return slices.DeleteFunc(slices.Clone(listed), func(one market.Instrument) bool {
+			return !r.served(one, provider)
+		}), nil
+	}
+	var chosen []market.Instrument
+	var wrong RequestError
+	for _, symbol := range wanted {
+		one, ok := byName[symbol]
+		switch life := one.Life(); {
+		case !ok:
+			wrong.Reasons = append(wrong.Reasons, fmt.Sprintf(
+				"symbol %s is not among the %d instruments of %s", symbol, len(listed), provider.Name))
+		case !r.served(one, provider):
+			wrong.Reasons = append(wrong.Reasons, fmt.Sprintf(
+				"symbol %s is of class %s, for which %s serves none of %s", symbol, one.Class, provider.Name,
+				strings.Join(r.Datasets, ", ")))
+		case life.Intersect(r.Span).Empty():
+			wrong.Reasons = append(wrong.Reasons, fmt.Sprintf(
+				"symbol %s is listed %s, which is outside of %s", symbol, lifeText(life), r.Span))
+		default:
+			chosen = append(chosen, one)
+		}
+	}
+	if n := len(wrong.Reasons); n > maxReasons {
+		wrong.Reasons = append(wrong.Reasons[:maxReasons], fmt.Sprintf("and %d more symbols", n-maxReasons))
+	}
+	if len(wrong.Reasons) > 0 {
+		return nil, &wrong
+	}
+	return chosen, nil
+}
+
+// served reports whether the provider has one of the datasets for an instrument.
+func (r Request) served(one market.Instrument, provider market.Provider) bool {
+	return slices.ContainsFunc(r.Datasets, func(dataset string) bool {
+		offer, ok := provider.Offer(dataset)
+		return ok && offer.Serves(one.Symbol.MIC, one.Class)
+	})
+}
+
+func lifeText(life market.Interval) string {
+	switch {
+	case life.From == market.MinDate:
+		return "until " + life.To.String()
+	case life.To == market.MaxDate:
+		return "from " + life.From.String()
+	}
+	return life.String()
+}
+
+// checkSessions refuses a span without any open day.
+func checkSessions(span market.Interval, sessions map[market.MIC]Sessions, around map[market.MIC]Sessions) error {
+	var closed RequestError
+	for mic, open := range sessions {
+		if len(open.In(span)) > 0 {
+			return nil
+		}
+		reason := fmt.Sprintf("%s holds no trading day of %s", span, mic)
+		if before, after := around[mic].Around(span); before != 0 && after != 0 {
+			reason += fmt.Sprintf("; the nearest are %s and %s", before, after)
+		} else if before != 0 {
+			reason += fmt.Sprintf("; the last before is %s", before)
+		}
+		closed.Reasons = append(closed.Reasons, reason)
+	}
+	slices.Sort(closed.Reasons)
+	return &closed
+}

@@ -1,0 +1,313 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/flow/run"
+	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/obs"
+	"github.com/tapeline/tapeline/internal/store"
+)
+
+// Sync brings a store up to date with a provider.
+type Sync struct {
+	Config   Config
+	Provider Provider
+	Store    *store.Store
+	Now      time.Time
+	// Start runs a workflow of the engine afresh.
+	Start func(ctx context.Context, w *plan.Workflow) (*run.Workflow, error)
+	// Follow shows how a workflow goes on until it ends, and whether the user stopped it; nil: nobody
+	// looks.
+	Follow func(w *run.Workflow, progress func() Progress) (interrupted bool)
+}
+
+// ErrInterrupted ends a sync that the user stopped. What was committed stays.
+var ErrInterrupted = errors.New("interrupted; the next sync goes on at the first missing interval")
+
+// Check finds what makes the request impossible, whatever the store holds.
+func (s *Sync) Check() error {
+	_, err := request(s.Config.Sync, s.Provider.Provider, s.Now)
+	return err
+}
+
+// Run fetches what is missing and proves that nothing is. The report is there even when it fails,
+// once the request was found to be possible; a store whose data are short afterwards is no error.
+func (s *Sync) Run(ctx context.Context) (*Report, error) {
+	request, err := request(s.Config.Sync, s.Provider.Provider, s.Now)
+	if err != nil {
+		return nil, err
+	}
+	writer, err := s.Store.Lock(ctx, "tapeline sync "+s.Provider.Name)
+	if err != nil {
+		return nil, err
+	}
+	j := &job{Sync: s, request: request, writer: writer, report: s.newReport(request)}
+	err = errors.Join(j.run(ctx), writer.Unlock())
+	if j.report.Status == "" {
+		return nil, err // the request turned out to be impossible
+	}
+	return j.report, err
+}
+
+// job is one run of a sync.
+type job struct {
+	*Sync
+
+	request Request
+	writer  *store.Writer
+	report  *Report
+	phases  obs.Phases
+	scope   Scope
+	before  map[string]Held // dates of which an answer was short before the run, by dataset
+	tallies []*tally
+	planned []Unit // of datasets
+	failure error  // of a workflow
+}
+
+func (j *job) run(ctx context.Context) error {
+	err := j.fetchAll(ctx)
+	if err != nil && j.report.Status == "" {
+		return err
+	}
+	// The proof and the report are made even when ctx has ended.
+	ctx = context.WithoutCancel(ctx)
+	j.failure = err
+	if proveErr := j.prove(ctx); proveErr != nil {
+		err = errors.Join(err, proveErr)
+	}
+	j.phases.Enter("")
+	j.finish(err)
+	return errors.Join(err, j.save(ctx))
+}
+
+// fetchAll asks for everything that is missing.
+func (j *job) fetchAll(ctx context.Context) error {
+	j.phases.Enter("reference")
+	if err := j.fetchReference(ctx); err != nil {
+		return err
+	}
+	j.phases.Enter("plan")
+	scope, err := j.readScope(ctx)
+	if err != nil {
+		j.report.Status = ""
+		return err
+	}
+	j.scope, j.report.Status = *scope, StatusFailed
+	plan := scope.withoutFollowers().Plan()
+	j.report.plan(plan, *scope)
+	j.phases.Enter("fetch")
+	if err := j.fetch(ctx, plan); err != nil {
+		return err
+	}
+	j.phases.Enter("factors")
+	return j.fetchFactors(ctx)
+}
+
+// fetchReference brings calendar, instruments and members of an index up to date.
+func (j *job) fetchReference(ctx context.Context) error {
+	view, err := j.Store.View(ctx, 0)
+	if err != nil {
+		return err
+	}
+	j.report.Before = int64(view.Seq())
+	units, err := j.referenceUnits(view, j.request)
+	if err = errors.Join(err, view.Close()); err != nil || len(units) == 0 {
+		return err
+	}
+	j.report.Status = StatusFailed
+	return j.execute(ctx, units)
+}
+
+// referenceUnits plans what plans are made from.
+func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error) {
+	var units []market.Unit
+	coverage := func(dataset string) (market.Intervals, error) {
+		if view == nil {
+			return nil, nil
+		}
+		all, err := view.Coverage(dataset, "", s.Provider.Name)
+		if err != nil {
+			return nil, fmt.Errorf("read the coverage of %s: %w", dataset, err)
+		}
+		return all[""], nil
+	}
+	unit := func(dataset, symbol string, v market.Interval) {
+		units = append(units, market.Unit{
+			Dataset: dataset, Symbol: symbol, Source: s.Provider.Name, From: v.From, To: v.To,
+		})
+	}
+	if _, ok := s.Provider.Offer(market.CalendarDay); ok {
+		have, err := coverage(market.CalendarDay)
+		if err != nil {
+			return nil, err
+		}
+		if gap := (market.Intervals{r.Span}).Subtract(have...); len(gap) > 0 {
+			unit(market.CalendarDay, "", gap.Span())
+		}
+	}
+	if _, ok := s.Provider.Offer(market.Listing); ok {
+		have, err := coverage(market.Listing)
+		if err != nil {
+			return nil, err
+		}
+		if !s.fresh(have, r.Today) {
+			unit(market.Listing, "", market.Interval{From: r.Today, To: r.Today})
+		}
+	}
+	if _, ok := s.Provider.Offer(market.Constituent); ok && r.Index != (market.Symbol{}) {
+		unit(market.Constituent, r.Index.String(), market.Interval{From: r.Span.To, To: r.Span.To})
+	}
+	return units, nil
+}
+
+// fresh reports whether the list of instruments was fetched recently enough. Coverage of it is the
+// days on which it was fetched.
+func (s *Sync) fresh(fetched market.Intervals, today market.Date) bool {
+	cache := s.Config.Performance.Cache
+	days := market.Date(cache.StockMetadataTTL / (24 * 3600))
+	if !cache.Enable || len(fetched) == 0 || days == 0 {
+		return false
+	}
+	age := today - fetched.Span().To
+	return age >= 0 && age < days
+}
+
+// readScope reads what the plan depends on.
+func (j *job) readScope(ctx context.Context) (*Scope, error) {
+	view, err := j.Store.View(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
+	known, err := readKnown(view, j.request)
+	if err != nil {
+		return nil, err
+	}
+	j.report.disagree(known.disagree)
+	scope, err := j.scopeOf(known, j.request)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := scope.readHeld(view); err != nil {
+		return nil, err
+	}
+	j.before = map[string]Held{}
+	for _, dataset := range scope.Datasets {
+		if j.before[dataset], err = scope.coverage(view, dataset, market.StatePartial); err != nil {
+			return nil, err
+		}
+	}
+	return scope, nil
+}
+
+// scopeOf is the scope of a request before it is known what is held.
+func (s *Sync) scopeOf(known *known, r Request) (*Scope, error) {
+	sessions, around, err := known.sessions(r.Span)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSessions(r.Span, sessions, around); err != nil {
+		return nil, err
+	}
+	instruments, err := r.choose(known.instruments, known.members, s.Provider.Provider)
+	if err != nil {
+		return nil, err
+	}
+	return &Scope{
+		Provider: s.Provider.Provider, Instruments: instruments, Sessions: sessions, Span: r.Span,
+		Datasets: r.Datasets, Freq: r.Freq, Final: r.Final, Held: map[string]Held{},
+		BatchSize: s.Config.Sync.BatchSize, JoinSessions: s.Config.Sync.JoinSessions,
+	}, nil
+}
+
+// readHeld fills what is held, and returns the rows of the datasets by session.
+func (s *Scope) readHeld(view *store.View) (map[string]inventory, error) {
+	inventories := map[string]inventory{}
+	for _, dataset := range s.Datasets {
+		if bySession(dataset) {
+			inv, err := takeInventory(view, dataset, s.Span, s.named())
+			if err != nil {
+				return nil, err
+			}
+			inventories[dataset] = inv
+		}
+		covered, err := s.coverage(view, dataset, market.StateOK)
+		if err != nil {
+			return nil, err
+		}
+		none, err := s.coverage(view, dataset, market.StateEmpty)
+		if err != nil {
+			return nil, err
+		}
+		s.Held[dataset] = held(covered, none, inventories[dataset], bySession(dataset))
+	}
+	return inventories, nil
+}
+
+// coverage returns the dates of a dataset in a state.
+func (s *Scope) coverage(view *store.View, dataset string, state market.State) (Held, error) {
+	dates, err := view.CoverageIn(dataset, s.freq(dataset), s.Provider.Name, state)
+	if err != nil {
+		return nil, fmt.Errorf("read the coverage of %s: %w", dataset, err)
+	}
+	if dates == nil {
+		dates = Held{}
+	}
+	return dates, nil
+}
+
+// named returns the symbols to read by name; nil where there are so many that all are read.
+func (s *Scope) named() []string {
+	const few = 500
+	if len(s.Instruments) > few {
+		return nil
+	}
+	symbols := make([]string, len(s.Instruments))
+	for i, one := range s.Instruments {
+		symbols[i] = one.Symbol.String()
+	}
+	slices.Sort(symbols)
+	return symbols
+}
+
+// fetch runs a plan as one workflow.
+func (j *job) fetch(ctx context.Context, p Plan) error {
+	j.planned = append(j.planned, p.Units()...)
+	if len(p.Work) == 0 {
+		return nil
+	}
+	return j.execute(ctx, p.Requests())
+}
+
+// execute runs units through the engine.
+func (j *job) execute(ctx context.Context, units []market.Unit) error {
+	t := newTally(units)
+	j.tallies = append(j.tallies, t)
+	w, err := j.Start(ctx, j.workflow(j.writer, units, t))
+	if err != nil {
+		return err
+	}
+	interrupted := false
+	if j.Follow != nil {
+		interrupted = j.Follow(w, t.progress)
+	}
+	report, err := w.Wait()
+	j.report.addRun(report)
+	if interrupted {
+		return ErrInterrupted
+	}
+	return err
+}
+
+func (j *job) traffic() Traffic {
+	if j.Provider.Traffic == nil {
+		return Traffic{}
+	}
+	return j.Provider.Traffic()
+}

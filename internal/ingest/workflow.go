@@ -1,0 +1,191 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/lifecycle"
+	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store"
+)
+
+// Provider is a data provider with the connector that asks it.
+type Provider struct {
+	market.Provider
+
+	// Source makes a source that fetches the units in their order and ends.
+	Source       func(env connector.Env, units []market.Unit) (connector.Source, error)
+	Capabilities connector.SourceCapabilities
+	// Traffic returns what was asked so far, over all sources; nil: nobody counts.
+	Traffic func() Traffic
+}
+
+// Traffic is what passed between a provider and us.
+type Traffic struct {
+	Requests      int64   `json:"requests"` // logins included
+	Logins        int64   `json:"logins"`
+	Reconnects    int64   `json:"reconnects"`
+	LockTimeouts  int64   `json:"lock_timeouts"`
+	BytesIn       int64   `json:"bytes_in"`
+	MeanWaitMS    float64 `json:"mean_wait_ms"`    // for the session
+	MeanRequestMS float64 `json:"mean_request_ms"` // until an answer was complete
+	Utilisation   float64 `json:"session_utilisation"`
+}
+
+// workflowName is the identity of a store's syncs in the engine.
+func workflowName(provider, dir string) string {
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(dir)) // never fails
+	return fmt.Sprintf("sync-%s-%08x", provider, sum.Sum32())
+}
+
+// workflow is the provider's source and the store's sink, as the engine runs them.
+func (s *Sync) workflow(writer *store.Writer, units []market.Unit, t *tally) *plan.Workflow {
+	sink := store.Connector().Sink
+	capabilities := s.Provider.Capabilities
+	capabilities.Bounded, capabilities.Incremental, capabilities.ParallelReads = true, false, false
+	return &plan.Workflow{
+		Name: workflowName(s.Provider.Name, s.Store.Dir()),
+		Execution: plan.Execution{
+			Parallelism:        s.Config.Sync.Workers(),
+			CheckpointInterval: time.Duration(s.Config.Sync.CommitInterval) * time.Millisecond,
+			MemoryBytes:        int64(s.Config.Sync.MemoryLimitGB * 1e9 / 4),
+			Restart: lifecycle.Strategy{
+				Kind: lifecycle.Exponential, Attempts: 5, Delay: time.Second, MaxDelay: time.Minute, Multiplier: 2,
+			},
+			MaxDead:  &plan.DeadLimit{}, // what is wrong is quarantined; a dead letter is a fault of ours
+			Batching: plan.Batching{Initial: 16384, Min: 256, Max: 65536, Linger: 50 * time.Millisecond},
+		},
+		Nodes: []*plan.Node{
+			{
+				ID: s.Provider.Name, Type: s.Provider.Name, Kind: plan.Source, SourceSpec: capabilities,
+				NewSource: func(env connector.Env) (connector.Source, error) { return s.Provider.Source(env, units) },
+			},
+			{
+				ID: "store", Type: "store", Kind: plan.Destination, SinkSpec: sink.Capabilities,
+				Inputs: []plan.Input{{Node: s.Provider.Name}}, KeyedUpserts: true, OnError: plan.Fail,
+				NewSink: func(env connector.Env) (connector.Sink, error) {
+					made, err := sink.New(env, &store.SinkConfig{
+						Path: s.Store.Dir(), Source: s.Provider.Name, Writer: writer,
+					})
+					if err != nil {
+						return nil, err
+					}
+					decider, ok := made.(connector.Decider)
+					if !ok {
+						return nil, fmt.Errorf("sink store does not decide checkpoints")
+					}
+					return &countingSink{Decider: decider, tally: t}, nil
+				},
+			},
+		},
+	}
+}
+
+// countingSink is the store's sink with an eye on the units that end in it.
+type countingSink struct {
+	connector.Decider
+
+	tally *tally
+}
+
+// Write writes and counts the units.
+func (c *countingSink) Write(ctx context.Context, chunk connector.Chunk) error {
+	if err := c.Decider.Write(ctx, chunk); err != nil {
+		return err
+	}
+	if chunk.Table != market.UnitTable || chunk.Batch == nil {
+		return nil
+	}
+	rows, _ := chunk.Batch.Dense() // what does not fit was refused by the sink
+	for i := range rows.Len() {
+		u, err := market.UnitAt(rows, i)
+		if err != nil {
+			return err
+		}
+		c.tally.end(u)
+	}
+	return nil
+}
+
+// tally says how far a sync has come. Safe for concurrent use.
+type tally struct {
+	units int
+	begun time.Time
+
+	mu    sync.Mutex
+	open  map[string]int // symbol to the units still awaited
+	ended map[unitID]market.Unit
+}
+
+// unitID names a unit; a restart within a run ends some of them twice.
+type unitID struct {
+	dataset, symbol string
+	from            market.Date
+}
+
+func newTally(units []market.Unit) *tally {
+	t := &tally{
+		open: map[string]int{}, ended: map[unitID]market.Unit{}, units: len(units), begun: time.Now(),
+	}
+	for _, u := range units {
+		t.open[u.Symbol]++
+	}
+	return t
+}
+
+func (t *tally) end(u market.Unit) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id := unitID{u.Dataset, u.Symbol, u.From}
+	if _, again := t.ended[id]; !again {
+		t.open[u.Symbol]--
+	}
+	t.ended[id] = u
+}
+
+// Progress is how far a sync has come.
+type Progress struct {
+	Symbols, SymbolsDone   int
+	Requests, RequestsDone int
+	Left                   time.Duration // at the pace so far; 0: not known yet
+}
+
+func (t *tally) progress() Progress {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := Progress{Symbols: len(t.open), Requests: t.units, RequestsDone: len(t.ended)}
+	for _, left := range t.open {
+		if left <= 0 {
+			p.SymbolsDone++
+		}
+	}
+	if done := len(t.ended); done > 0 {
+		p.Left = time.Since(t.begun) / time.Duration(done) * time.Duration(max(0, t.units-done))
+	}
+	return p
+}
+
+// answer returns how a unit ended.
+func (t *tally) answer(u market.Unit) (market.Unit, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	answer, ok := t.ended[unitID{u.Dataset, u.Symbol, u.From}]
+	return answer, ok
+}
+
+// rows returns the rows of the units that ended.
+func (t *tally) rows() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	rows := int64(0)
+	for _, u := range t.ended {
+		rows += u.Rows
+	}
+	return rows
+}
