@@ -17,7 +17,7 @@ import (
 	"github.com/tapeline/tapeline/connectors/postgres"
 	"github.com/tapeline/tapeline/connectors/sqlite"
 	"github.com/tapeline/tapeline/connectors/stdio"
-	marketstore "github.com/tapeline/tapeline/internal/store"
+	"github.com/tapeline/tapeline/internal/store"
 )
 
 // builtin returns the connectors of every binary.
@@ -25,8 +25,7 @@ func builtin() []connector.Connector {
 	return []connector.Connector{
 		arrow.Connector(), avro.Connector(), baostock.Connector(), csv.Connector(), discard.Connector(),
 		excel.Connector(), generate.Connector(), http.Connector(), json.Connector(), lines.Connector(),
-		mysql.Connector(), parquet.Connector(), postgres.Connector(), sqlite.Connector(),
-		marketstore.Connector(),
-		stdio.Connector(),
+		mysql.Connector(), parquet.Connector(), postgres.Connector(), sqlite.Connector(), stdio.Connector(),
+		store.Connector(),
 	}
 }

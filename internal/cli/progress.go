@@ -15,6 +15,7 @@ import (
 type progress struct {
 	session  *session
 	workflow *run.Workflow
+	note     func() string // what the command knows besides; nil: nothing
 	last     run.Report
 	begun    time.Time
 }
@@ -65,6 +66,9 @@ func (p *progress) show() {
 	now := p.workflow.Snapshot()
 	pace := paceOf(p.last, now, p.begun)
 	p.last = now
+	if p.note != nil {
+		pace.note = ", " + p.note()
+	}
 	if !p.session.errors.terminal {
 		fmt.Fprintln(p.session.errors, pace.line())
 		return
@@ -83,6 +87,7 @@ func (p *progress) end() {
 // pace is what a run did between two looks at it.
 type pace struct {
 	run.Report
+	note        string
 	rows, bytes float64 // per second
 	lag         time.Duration
 	nodes       []nodePace
@@ -147,7 +152,7 @@ func (p *pace) head() string {
 	if p.Restarts > 0 {
 		line += ", " + plural(p.Restarts, "restart")
 	}
-	return line
+	return line + p.note
 }
 
 // line is the head with the node that works most and the one that waits most.

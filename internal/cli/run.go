@@ -87,7 +87,7 @@ func (s *session) runDocument(ctx context.Context, d *spec.Document, flags runFl
 		s.printProblems(problems)
 		return &exitError{exitFailed, nil}
 	}
-	interrupted := s.follow(w, cancel)
+	interrupted := s.follow(w, cancel, nil)
 	report, err := w.Wait()
 	if flags.explain == nil {
 		if faults := app.Faults(d, err); faults != nil {
@@ -101,12 +101,14 @@ func (s *session) runDocument(ctx context.Context, d *spec.Document, flags runFl
 // errInterrupted ends a run at the second interrupt.
 var errInterrupted = errors.New("interrupted")
 
-// follow prints progress until the run ends; the first signal drains, the second cancels.
-func (s *session) follow(w *run.Workflow, cancel context.CancelCauseFunc) (interrupted bool) {
+// follow prints progress, with a note of the command's own, until the run ends; the first signal
+// drains, the second cancels.
+func (s *session) follow(w *run.Workflow, cancel context.CancelCauseFunc, note func() string) (interrupted bool) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	progress := newProgress(s, w)
+	progress.note = note
 	defer progress.end()
 	ticker := time.NewTicker(progress.interval())
 	defer ticker.Stop()

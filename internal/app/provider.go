@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/connectors/baostock"
+	"github.com/tapeline/tapeline/internal/fault"
+	"github.com/tapeline/tapeline/internal/ingest"
+	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store"
+)
+
+// Provider returns the description of a data provider.
+func Provider(name string) (market.Provider, error) {
+	if name == baostock.Name {
+		return baostock.Provider(), nil
+	}
+	hint := ""
+	if near := fault.Nearest(name, []string{baostock.Name}); near != "" {
+		hint = "; did you mean " + near + "?"
+	}
+	return market.Provider{}, fmt.Errorf("there is no provider %q, only %s%s", name, baostock.Name, hint)
+}
+
+// provider makes a provider as settings want it. budgets keeps what is spent; nil forgets it.
+func provider(c ingest.Config, budgets *store.Store) (ingest.Provider, error) {
+	description, err := Provider(c.Sync.Provider)
+	if err != nil {
+		return ingest.Provider{}, err
+	}
+	if c.Sync.Endpoint != "" {
+		if _, _, err := net.SplitHostPort(c.Sync.Endpoint); err != nil {
+			return ingest.Provider{}, fmt.Errorf("endpoint %q is not host:port: %w", c.Sync.Endpoint, err)
+		}
+	}
+	settings := baostockSettings(c)
+	description.Budget.RequestsPerSecond = settings.RequestsPerSecond
+	description.Budget.RequestsPerDay = settings.RequestsPerDay
+	if budgets != nil {
+		settings.Budgets = budget{budgets}
+	}
+	spent := &traffic{}
+	settings.Report = spent.add
+	asks := baostock.Connector().Source
+	return ingest.Provider{
+		Provider: description, Capabilities: asks.Capabilities, Traffic: spent.total,
+		Source: func(env connector.Env, units []market.Unit) (connector.Source, error) {
+			config := settings
+			config.Units = units
+			return asks.New(env, &config)
+		},
+	}, nil
+}
+
+// baostockSettings are the settings of the session manager, in the connector's words.
+func baostockSettings(c ingest.Config) baostock.Config {
+	settings := baostock.Defaults()
+	manager := c.Performance.ConnectionManager
+	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
+	settings.Address = c.Sync.Endpoint
+	settings.SessionTimeout = seconds(manager.SessionTimeout)
+	settings.HeartbeatInterval, settings.Heartbeat = seconds(manager.HeartbeatInterval), manager.Heartbeat
+	settings.LockTimeout = seconds(manager.LockTimeout)
+	settings.EnableKeepalive = manager.Enable && manager.EnableKeepalive
+	if local(c.Sync.Endpoint) {
+		settings.RequestsPerSecond, settings.RequestsPerDay = 0, 0
+	}
+	if rate := c.Sync.RequestsPerSecond; rate != nil {
+		settings.RequestsPerSecond = *rate
+	}
+	if most := c.Sync.RequestsPerDay; most != nil {
+		settings.RequestsPerDay = *most
+	}
+	return settings
+}
+
+// local reports whether an endpoint is on this machine: a simulator, which nobody has to spare.
+func local(endpoint string) bool {
+	host, _, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// budget keeps the requests spent in the store.
+type budget struct{ store *store.Store }
+
+var _ baostock.BudgetStore = budget{}
+
+// Take spends requests of a day.
+func (b budget) Take(ctx context.Context, provider string, day market.Date, n, limit int64) (used int64, ok bool, err error) {
+	if ok, err = b.store.Take(ctx, provider, day.String(), n, limit); err != nil {
+		return 0, false, err
+	}
+	used, _, err = b.store.Budget(ctx, provider, day.String())
+	return used, ok, err
+}
+
+// Ban closes the provider until a time.
+func (b budget) Ban(ctx context.Context, provider string, until time.Time) error {
+	return b.store.Ban(ctx, provider, until)
+}
+
+// Banned returns until when the provider is closed.
+func (b budget) Banned(ctx context.Context, provider string) (time.Time, error) {
+	_, until, err := b.store.Budget(ctx, provider, "")
+	return until, err
+}
+
+// traffic adds up the statistics of sources that were closed.
+type traffic struct {
+	mu  sync.Mutex
+	sum baostock.Statistics
+}
+
+func (t *traffic) add(s baostock.Statistics) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sum.Requests += s.Requests
+	t.sum.Logins += s.Logins
+	t.sum.Reconnects += s.Reconnects
+	t.sum.BytesReceived += s.BytesReceived
+	t.sum.Locks += s.Locks
+	t.sum.LockTimeouts += s.LockTimeouts
+	t.sum.LockWait += s.LockWait
+	t.sum.InFlight += s.InFlight
+	t.sum.Paced += s.Paced
+	t.sum.Open += s.Open
+}
+
+func (t *traffic) total() ingest.Traffic {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	milliseconds := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return ingest.Traffic{
+		Requests: t.sum.Requests, Logins: t.sum.Logins, Reconnects: t.sum.Reconnects,
+		LockTimeouts: t.sum.LockTimeouts, BytesIn: t.sum.BytesReceived,
+		MeanWaitMS: milliseconds(t.sum.MeanLockWait()), MeanRequestMS: milliseconds(t.sum.MeanRequest()),
+		Utilisation: t.sum.Utilisation(),
+	}
+}

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/tapeline/tapeline/internal/flow/plan"
+	"github.com/tapeline/tapeline/internal/flow/run"
+	"github.com/tapeline/tapeline/internal/ingest"
+	"github.com/tapeline/tapeline/internal/store"
+)
+
+// Sync brings the store of the settings up to date. follow shows how each of its workflows goes on.
+func (e *Engine) Sync(
+	ctx context.Context, c ingest.Config, log *slog.Logger,
+	follow func(w *run.Workflow, progress func() ingest.Progress) (interrupted bool),
+) (report *ingest.Report, err error) {
+	debug.SetMemoryLimit(int64(c.Sync.MemoryLimitGB * 1e9))
+	s := &ingest.Sync{Config: c, Now: time.Now(), Follow: follow, Start: e.startFresh}
+	if s.Provider, err = provider(c, nil); err != nil {
+		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
+	}
+	if err := s.Check(); err != nil {
+		return nil, err // a request that is impossible makes no store
+	}
+	if s.Store, err = openStore(c.Sync.Store, log, true); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Store.Close()) }()
+	if s.Provider, err = provider(c, s.Store); err != nil {
+		return nil, err
+	}
+	return s.Run(ctx)
+}
+
+// startFresh runs a workflow from its beginning: a sync plans anew from what the store holds.
+func (e *Engine) startFresh(ctx context.Context, w *plan.Workflow) (*run.Workflow, error) {
+	return e.StartPlan(ctx, w, run.Options{Fresh: true})
+}
+
+// PreviewSync says what Sync would do; it writes nothing.
+func PreviewSync(ctx context.Context, c ingest.Config, log *slog.Logger) (p *ingest.Preview, err error) {
+	s := &ingest.Sync{Config: c, Now: time.Now()}
+	if s.Provider, err = provider(c, nil); err != nil {
+		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
+	}
+	switch s.Store, err = openStore(c.Sync.Store, log, false); {
+	case errors.Is(err, fs.ErrNotExist):
+		s.Store = nil
+	case err != nil:
+		return nil, err
+	default:
+		defer func() { err = errors.Join(err, s.Store.Close()) }()
+	}
+	return s.Preview(ctx, c.Sync.Store)
+}
+
+// Gaps lists what is missing of all that a store was asked to keep.
+func Gaps(ctx context.Context, dir string, log *slog.Logger) (g *ingest.Gaps, err error) {
+	s, err := openStore(dir, log, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return ingest.FindGaps(ctx, s, Provider)
+}
+
+// StoreStatus says what a store holds.
+func StoreStatus(ctx context.Context, dir string, runs int, log *slog.Logger) (status *ingest.StoreStatus, err error) {
+	s, err := openStore(dir, log, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return ingest.ReadStatus(ctx, s, runs)
+}
+
+// openStore opens a market store. Only who wants to write makes one that is not there.
+func openStore(dir string, log *slog.Logger, create bool) (*store.Store, error) {
+	if dir == "" {
+		return nil, errors.New("no store is named; give --store DIR")
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && !create {
+		return nil, fmt.Errorf("there is no store at %s: %w", dir, err)
+	}
+	whole, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(whole, store.Config{Log: log})
+}
