@@ -191,6 +191,11 @@ func TestBarsFromAnywhere(t *testing.T) {
 				t.Fatalf("%s: bar %d is %+v, walked %+v", s.Code, i, b, d)
 			}
 		}
+		for i := 0; i < len(whole); i += marksEvery { // over all pauses and events behind every mark
+			if got := m.Bars(nil, s.Code, whole[i].Date, to); !slices.Equal(got, whole[i:]) {
+				t.Fatalf("%s from %s: %d bars, or other ones than the %d of the whole", s.Code, whole[i].Date, len(got), len(whole)-i)
+			}
+		}
 		for draw := range uint64(50) {
 			start := from + Date(below(mix(draw, 1), int64(to-from)))
 			end := start + Date(below(mix(draw, 2), 100))
