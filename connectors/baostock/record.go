@@ -71,6 +71,7 @@ type slot struct {
 type layout struct {
 	cells     []slot
 	constants []constantSlot
+	nulls     []int       // columns that only other variants write
 	raw       int         // -1: none
 	final     int         // -1: none
 	last      market.Date // rows after it are not final
@@ -118,7 +119,26 @@ func (s *shape) layouts(fields []string, c *call, last market.Date) ([]layout, e
 		}
 		list[n] = l
 	}
+	for n := range list {
+		for other := range list {
+			for _, cell := range list[other].cells {
+				if cell.column >= 0 && !list[n].writes(cell.column) {
+					list[n].nulls = append(list[n].nulls, cell.column)
+				}
+			}
+		}
+	}
 	return list, nil
+}
+
+// writes reports whether a cell goes into the column.
+func (l *layout) writes(column int) bool {
+	for _, cell := range l.cells {
+		if cell.column == column {
+			return true
+		}
+	}
+	return false
 }
 
 func fieldIndex(fields []string, name string) int {
@@ -204,6 +224,9 @@ func (r *recordReader) read(columns []column, record []byte, l *layout, row int)
 		} else if record[at] != ']' || at != len(record)-1 {
 			return r.behind(record[at:], len(cells))
 		}
+	}
+	for _, i := range l.nulls {
+		columns[i].null(row)
 	}
 	for i := range l.constants {
 		columns[l.constants[i].column].setText(row, l.constants[i].text)

@@ -32,9 +32,8 @@ func unit(dataset, symbol, from, to string) market.Unit {
 // told is what a source handed over: "TABLE: row" each.
 func told(t testing.TB, cfg Config, at connector.Position, rows int) (list []string, positions []connector.Position) {
 	t.Helper()
-	env := connector.Env{
-		Log: slog.New(slog.DiscardHandler), Budget: connector.NewBudget(connector.Limits{Rows: rows, Bytes: 1 << 20}),
-	}
+	env := environment()
+	env.Budget = connector.NewBudget(connector.Limits{Rows: rows, Bytes: 1 << 20})
 	s, err := newSource(env, &cfg, newSessions())
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +72,8 @@ func told(t testing.TB, cfg Config, at connector.Position, rows int) (list []str
 		}
 	}
 }
+
+func environment() connector.Env { return connector.Env{Log: slog.New(slog.DiscardHandler)} }
 
 func expect(t testing.TB, got []string, want ...string) {
 	t.Helper()
@@ -210,4 +211,96 @@ func TestNotFinal(t *testing.T) {
 			t.Errorf("at %d:\n%s", c.hour, strings.Join(got, "\n"))
 		}
 	}
+}
+
+// TestDisorder: rows out of order count, the same row twice counts once, and of two rows for one day
+// none does: then the unit is not whole.
+func TestDisorder(t *testing.T) {
+	reorder := func(change func(rows [][]string) [][]string) func(fakeRequest) ([]string, [][]string) {
+		return func(r fakeRequest) ([]string, [][]string) {
+			fields, rows := bars(5)(r)
+			return fields, change(rows)
+		}
+	}
+	other := func(row []string) []string {
+		changed := append([]string(nil), row...)
+		changed[2] = "9.99"
+		return changed
+	}
+	for name, c := range map[string]struct {
+		change func(rows [][]string) [][]string
+		want   []string
+	}{
+		"unsorted": {func(r [][]string) [][]string { return [][]string{r[3], r[0], r[4], r[1], r[2]} }, []string{"_unit 5 ok"}},
+		"twice":    {func(r [][]string) [][]string { return append(r, r[1]) }, []string{"_quarantine duplicate_row", "_unit 6 ok"}},
+		"conflict": {
+			func(r [][]string) [][]string { return append(r, other(r[1])) },
+			[]string{"_quarantine conflicting_row", "_quarantine conflicting_row", "_unit 6 partial"},
+		},
+		"other code": {func(r [][]string) [][]string { r[2][1] = "sh.600001"; return r }, []string{"_quarantine wrong_code", "_unit 5 ok"}},
+		"adjusted":   {func(r [][]string) [][]string { r[2][9] = "2"; return r }, []string{"_quarantine adjusted_price", "_unit 5 ok"}},
+		"later":      {func(r [][]string) [][]string { r[4][0] = "2001-01-01"; return r }, []string{"_quarantine outside_range", "_unit 5 ok"}},
+		"text":       {func(r [][]string) [][]string { r[4][3] = "\x07"; return r }, []string{"_quarantine bad_text", "_unit 5 ok"}},
+		"long":       {func(r [][]string) [][]string { r[4] = append(r[4], "x"); return r }, []string{"_quarantine row_length", "_unit 5 ok"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{t: t, rows: reorder(c.change)}
+			cfg := f.config()
+			cfg.Units = []market.Unit{unit("bar_1d", "600000.XSHG", "2000-01-01", "2000-01-31")}
+			got, _ := told(t, cfg, nil, 2)
+			var tail []string
+			for _, row := range got {
+				if short := brief(row); short != row {
+					tail = append(tail, short)
+				}
+			}
+			expect(t, tail, c.want...)
+		})
+	}
+}
+
+// TestDuplicatePages serves the first page again as the second.
+func TestDuplicatePages(t *testing.T) {
+	f := &fake{t: t, rows: bars(25)}
+	f.answer = func(_ int, r fakeRequest) []byte {
+		if r.typ != 95 || r.parts[2] == "3" {
+			return nil
+		}
+		fields, rows := bars(10)(r)
+		r.parts[3] = "10"
+		return answerFrame(r, fields, records(rows))
+	}
+	cfg := f.config()
+	cfg.Units = []market.Unit{unit("bar_1d", "600000.XSHG", "2000-01-01", "2000-01-31")}
+	got, _ := told(t, cfg, nil, 100)
+	if last := brief(got[len(got)-1]); last != "_unit 20 partial" {
+		t.Errorf("%s", strings.Join(got, "\n"))
+	}
+}
+
+// TestRefusedUnit: a question that the service refuses fails its unit, and the next goes on.
+func TestRefusedUnit(t *testing.T) {
+	f := &fake{t: t, rows: bars(1)}
+	f.answer = func(_ int, r fakeRequest) []byte {
+		if r.typ == 95 && r.arg(0) == "sh.600001" {
+			return plainFrame(4, join("10004011", "股票代码错误"))
+		}
+		return nil
+	}
+	cfg := f.config()
+	cfg.Units = []market.Unit{
+		unit("bar_1d", "600001.XSHG", "2000-01-01", "2000-01-31"),
+		unit("bar_1d", "600000.XSHG", "2000-01-01", "2000-01-31"),
+	}
+	got, positions := told(t, cfg, nil, 100)
+	want := []string{"_quarantine baostock_10004011", "_unit 1 failed", brief(got[2]), "_unit 1 ok"}
+	for i := range got {
+		got[i] = brief(got[i])
+	}
+	expect(t, got, want...)
+	rest, _ := told(t, cfg, positions[0], 100)
+	for i := range rest {
+		rest[i] = brief(rest[i])
+	}
+	expect(t, rest, want[1:]...)
 }
