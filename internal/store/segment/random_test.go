@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
@@ -87,7 +88,7 @@ func fill(v *Vector, k kind, r *rand.Rand, rows int) {
 		case kindWide:
 			v.Wide = append(v.Wide, decimal128.New(extreme(r), r.Uint64()))
 		case kindText:
-			v.appendString(fmt.Sprintf("%x", r.Uint64()>>r.IntN(64)))
+			v.appendString(strconv.FormatUint(r.Uint64()>>r.IntN(64), 16))
 		}
 	}
 }
