@@ -245,7 +245,8 @@ func TestKilledProcess(t *testing.T) {
 				_, err = w.Compact(t.Context(), true)
 				must(t, err)
 			}
-			fmt.Printf("commit %d\n", seq)
+			_, err = fmt.Fprintf(os.Stdout, "commit %d\n", seq)
+			must(t, err)
 		}
 	}
 	dir := t.TempDir()
