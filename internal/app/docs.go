@@ -9,13 +9,15 @@ import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/spec"
+	"github.com/tapeline/tapeline/internal/ingest"
 )
 
 // Docs returns the reference pages made from the code, by path below the documentation folder.
 func (p *Parts) Docs() map[string]string {
 	pages := map[string]string{
-		"workflow.md":  spec.Markdown(p),
-		"operators.md": op.Markdown(p.Operators),
+		"workflow.md":      spec.Markdown(p),
+		"operators.md":     op.Markdown(p.Operators),
+		"sync-settings.md": ingest.Reference(),
 	}
 	for _, name := range p.Connectors.Names() {
 		page, _ := p.ConnectorPage(name)

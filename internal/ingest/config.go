@@ -150,3 +150,12 @@ func (c SyncConfig) Workers() int {
 	}
 	return c.MaxWorkers
 }
+
+// Reference returns the page of the settings, made from the struct that reads them.
+func Reference() string {
+	return "# Settings of a sync\n\n" +
+		"`tapeline sync` takes them from flags, then from environment variables (`TAPELINE_SYNC_BATCH_SIZE` is\n" +
+		"`sync.batch_size`), then from the files of `--config`, or `tapeline.yaml` where it is there. An unknown\n" +
+		"key is an error with file, line and the nearest key. [How a sync works](ingest.md).\n\n" +
+		spec.Table(Defaults())
+}

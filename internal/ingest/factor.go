@@ -50,12 +50,12 @@ func (s Scope) withoutFollowers() Scope {
 type exDates struct {
 	found map[string]market.Intervals
 	first map[string]market.Date // first bar seen of a symbol
-	close map[string]int64       // of the last bar seen
+	close map[string]any         // of the last bar seen
 }
 
 func newExDates() *exDates {
 	return &exDates{
-		found: map[string]market.Intervals{}, first: map[string]market.Date{}, close: map[string]int64{},
+		found: map[string]market.Intervals{}, first: map[string]market.Date{}, close: map[string]any{},
 	}
 }
 
@@ -72,10 +72,10 @@ func (e *exDates) add(b *batch.Batch) {
 		to := from
 		for ; to < b.Len() && string(symbols.Bytes(b.Row(to))) == symbol; to++ {
 			row := b.Row(to)
-			if known && !befores.IsNull(row) && befores.Int(row) != before {
+			if known && !befores.IsNull(row) && befores.Value(row) != before {
 				e.found[symbol] = appendDay(e.found[symbol], market.Date(dates.Int(row)))
 			}
-			before, known = closes.Int(row), true
+			before, known = closes.Value(row), true
 		}
 		e.close[symbol], from = before, to
 	}

@@ -140,13 +140,17 @@ func (s Scope) Gaps(dataset string, instrument market.Instrument) market.Interva
 	return s.Sessions[instrument.Symbol.MIC].Missing(life, held)
 }
 
-// life is the part of the span in which the provider can have rows of an instrument.
+// life is the part of the span in which the provider must have rows of an instrument.
 func (s Scope) life(dataset string, instrument market.Instrument) market.Interval {
 	offer, ok := s.Provider.Offer(dataset)
 	if !ok || !offer.Serves(instrument.Symbol.MIC, instrument.Class) {
 		return market.Interval{From: 1, To: 0}
 	}
-	life := s.Span.Intersect(instrument.Life())
+	life := instrument.Life()
+	if instrument.Out != 0 {
+		life.To-- // on the day itself some trade and most do not: it is asked for, and not expected
+	}
+	life = s.Span.Intersect(life)
 	if offer.HistoryStart != 0 {
 		life.From = max(life.From, offer.HistoryStart)
 	}
@@ -171,6 +175,9 @@ func (s Scope) symbolUnits(dataset string, instrument market.Instrument) []Unit 
 	}
 	units := make([]Unit, 0, len(ranges))
 	for _, v := range ranges {
+		if next := sessions.after(v.To); bySession(dataset) && next != 0 && next == instrument.Out && s.Span.Contains(next) {
+			v.To = next
+		}
 		u := Unit{Unit: s.unit(dataset, instrument.Symbol.String(), v), Gaps: gaps.Intersect(v)}
 		if bySession(dataset) {
 			u.Sessions = len(sessions.In(v))

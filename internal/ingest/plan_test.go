@@ -90,7 +90,7 @@ func drawScope(t *rapid.T) Scope {
 
 // naive says day by day whether a bar has to be fetched.
 func (s Scope) naive(one market.Instrument, d market.Date) bool {
-	listed := (one.IPO == 0 || d >= one.IPO) && (one.Out == 0 || d <= one.Out)
+	listed := (one.IPO == 0 || d >= one.IPO) && (one.Out == 0 || d < one.Out)
 	held := d <= s.Final && s.Held[market.Bar1D][one.Symbol.String()].Contains(d)
 	return slices.Contains(s.Sessions[market.XSHG], d) && listed && s.Span.Contains(d) && !held
 }
@@ -119,7 +119,7 @@ func TestPlanAgainstDays(t *testing.T) {
 				again := 0
 				for _, d := range open {
 					asked[d]++
-					if again++; s.naive(one, d) {
+					if again++; s.naive(one, d) || d == one.Out {
 						again = 0
 					}
 					if again > s.JoinSessions {
@@ -131,7 +131,7 @@ func TestPlanAgainstDays(t *testing.T) {
 				if asked[d] > 1 || s.naive(one, d) && asked[d] == 0 {
 					t.Fatalf("%s %s is asked %d times, needed %t", one.Symbol, d, asked[d], s.naive(one, d))
 				}
-				if s.JoinSessions == 0 && asked[d] > 0 && !s.naive(one, d) {
+				if s.JoinSessions == 0 && asked[d] > 0 && !s.naive(one, d) && d != one.Out {
 					t.Fatalf("%s %s is asked for again", one.Symbol, d)
 				}
 			}

@@ -57,6 +57,7 @@ type refusedKey struct {
 func newProof(view *store.View, scope Scope, before store.Seq) (*proof, error) {
 	p := &proof{
 		scope: scope, refused: map[refusedKey]string{}, states: map[string]map[market.State]Held{},
+		missing: []Missing{},
 	}
 	p.scope.Held = map[string]Held{}
 	var err error

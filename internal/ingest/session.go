@@ -36,6 +36,14 @@ func (s Sessions) Around(v market.Interval) (before, after market.Date) {
 	return before, after
 }
 
+// after returns the first open day after a date, 0 for none.
+func (s Sessions) after(d market.Date) market.Date {
+	if i, _ := slices.BinarySearch(s, d+1); i < len(s) {
+		return s[i]
+	}
+	return 0
+}
+
 // Missing returns the open days of an interval that are not held, as intervals from the first to the
 // last day of each run of neighbouring sessions.
 func (s Sessions) Missing(v market.Interval, held market.Intervals) market.Intervals {
