@@ -44,7 +44,8 @@ func startSim(ts *testscript.TestScript, neg bool, args []string) {
 	pipe, err := p.command.StdoutPipe()
 	ts.Check(err)
 	ts.Check(p.command.Start())
-	ts.Defer(func() { _ = p.command.Process.Kill() })
+	process := p.command.Process // a script may start another
+	ts.Defer(func() { _ = process.Kill() })
 	p.out = bufio.NewReader(pipe)
 	line, err := p.out.ReadString('\n')
 	if err != nil {
