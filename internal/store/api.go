@@ -33,6 +33,8 @@ type Config struct {
 	fault func(stage string) error
 	// fileRows, in tests, is from how many rows a segment gets a file; 0: blobRows.
 	fileRows int
+	// wholeRows, in tests, is up to how many rows a file is decoded as a whole; 0: wholeRows.
+	wholeRows int64
 }
 
 // Errors a caller branches on. The texts around them name place and remedy.

@@ -30,6 +30,8 @@ type cache struct {
 	maxBytes int64
 	handles  int
 	maxFiles int
+
+	wholeRows int64
 }
 
 // cached is a segment in the cache.
@@ -42,10 +44,10 @@ type cached struct {
 	gone   bool
 }
 
-func newCache(fs vfs.FS, dir string, c *catalog, maxBytes int64, maxFiles int) *cache {
+func newCache(dir string, c *catalog, cfg Config) *cache {
 	return &cache{
-		fs: fs, dir: dir, catalog: c, entries: map[int64]*list.Element{}, recent: list.New(),
-		maxBytes: maxBytes, maxFiles: maxFiles,
+		fs: cfg.FS, dir: dir, catalog: c, entries: map[int64]*list.Element{}, recent: list.New(),
+		maxBytes: cfg.MemoryBytes, maxFiles: cfg.Handles, wholeRows: cfg.wholeRows,
 	}
 }
 
@@ -70,7 +72,7 @@ func (c *cache) use(ctx context.Context, d *dataset, info *segmentInfo) (r reade
 
 // load opens a segment: small ones are decoded, of others the file stays open.
 func (c *cache) load(ctx context.Context, d *dataset, info *segmentInfo) (*cached, error) {
-	if info.file == "" || info.rows <= wholeRows {
+	if info.file == "" || info.rows <= c.wholeRows {
 		b, err := c.decode(ctx, d, info)
 		if err != nil {
 			return nil, err

@@ -54,6 +54,9 @@ func Open(dir string, cfg Config) (*Store, error) {
 	if cfg.fileRows == 0 {
 		cfg.fileRows = blobRows
 	}
+	if cfg.wholeRows == 0 {
+		cfg.wholeRows = wholeRows
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -67,7 +70,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 		dir: dir, cfg: cfg, fs: cfg.FS, catalog: c, symbols: newSymbols(), names: newNames(),
 		covers: newCoverage(), last: newLastRows(), views: map[*View]bool{}, state: newState(),
 	}
-	s.cache = newCache(s.fs, dir, c, cfg.MemoryBytes, cfg.Handles)
+	s.cache = newCache(dir, c, cfg)
 	s.state.changes = -1 // so that refresh reads
 	if _, err := s.refresh(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), c.close())

@@ -233,6 +233,7 @@ func TestTwin(t *testing.T) {
 				fileRows: rapid.SampledFrom([]int{1, 4, 1000}).Draw(rt, "file rows"),
 				Horizon:  rapid.SampledFrom([]time.Duration{1, time.Hour}).Draw(rt, "horizon"),
 				Handles:  2, MemoryBytes: 4 << 10,
+				wholeRows: rapid.SampledFrom([]int64{-1, 3, wholeRows}).Draw(rt, "whole rows"),
 			},
 		}
 		r.open()
