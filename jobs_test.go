@@ -398,6 +398,7 @@ func TestDemo(t *testing.T) {
 		RowsOut     int64            `json:"rows_out"`
 		DeadLetters map[string]int64 `json:"dead_letters"`
 		KilledAfter uint64           `json:"killed_after_checkpoint"`
+		Bars        int              `json:"bars"`
 	}
 	if err := json.Unmarshal([]byte(got.out), &result); err != nil {
 		t.Fatalf("%v\n%s", err, got.all())
@@ -408,13 +409,16 @@ func TestDemo(t *testing.T) {
 		dead["price is known"] != 87 || dead["quantity is positive"] != 102 {
 		t.Errorf("result %+v, want 200000 rows in, 199811 out, 87 and 102 dead letters", result)
 	}
+	if result.Bars != 61_938 { // so are the listings of the market
+		t.Errorf("%d bars were synced, want 61938", result.Bars)
+	}
 	t.Logf("killed after checkpoint %d", result.KilledAfter)
-	for _, name := range []string{"demo.yaml", "report.json", "trades.parquet", "trades.db"} {
+	for _, name := range []string{"demo.yaml", "report.json", "trades.parquet", "trades.db", "bars.parquet"} {
 		if info, err := os.Stat(filepath.Join(dir, "kept", name)); err != nil || info.Size() == 0 {
 			t.Errorf("--keep left no %s: %v", name, err)
 		}
 	}
-	for _, part := range []string{"SIGKILL", "dead letters", "exact", "AAPL", "all checks passed"} {
+	for _, part := range []string{"SIGKILL", "dead letters", "exact", "AAPL", "sync baostock complete", "all checks passed"} {
 		if !strings.Contains(got.errors, part) {
 			t.Errorf("the demo does not say %q:\n%s", part, got.errors)
 		}

@@ -35,7 +35,8 @@ func (s *session) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show a whole job on made-up data: no network, no configuration",
 		Long: "Runs generated trades through quality rules into a Parquet file and a SQLite table, kills " +
-			"the run in the\nmiddle, resumes it, checks that nothing was lost or repeated, and queries the result.",
+			"the run in the\nmiddle, resumes it, checks that nothing was lost or repeated, and queries the result. Then keeps a " +
+			"market store:\na simulated provider, a sync, its report, a second sync that asks nothing, and a query.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
@@ -66,6 +67,7 @@ type demoResult struct {
 	RowsOut     int64            `json:"rows_out"` // of each of the two sinks
 	DeadLetters map[string]int64 `json:"dead_letters"`
 	KilledAt    uint64           `json:"killed_after_checkpoint"` // 0: it was done before
+	Bars        int              `json:"bars"`                    // stored by the sync
 	Seconds     float64          `json:"seconds"`
 }
 
@@ -89,7 +91,7 @@ func (s *session) demo(ctx context.Context, keep string) (err error) {
 	if d.dir, err = filepath.Abs(d.dir); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	for _, step := range []func(context.Context) error{d.write, d.check, d.kill, d.resume, d.compare, d.query} {
+	for _, step := range []func(context.Context) error{d.write, d.check, d.kill, d.resume, d.compare, d.query, d.market} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
@@ -205,7 +207,7 @@ func ignoreFinished(err error) error {
 func (d *demo) afterKill(ctx context.Context) error {
 	d.say("\n   Killed after checkpoint %d. A reader of the table sees whole checkpoints only:",
 		d.result.KilledAt)
-	rows, err := d.ask(ctx, "select count(*) as n from trades")
+	rows, err := d.ask(ctx, "trades.db", "select count(*) as n from trades")
 	if err != nil {
 		return err
 	}
@@ -267,7 +269,7 @@ func (d *demo) compare(ctx context.Context) error {
 	if err := command.Run(); err != nil {
 		return err
 	}
-	got, err := d.ask(ctx, `select (select count(*) from trades) as desk,
+	got, err := d.ask(ctx, "trades.db", `select (select count(*) from trades) as desk,
        (select count(*) from lake) as lake,
        (select count(distinct id) from trades) as ids,
        (select count(*) from (select * from trades except select * from lake)) as different`)
@@ -286,9 +288,14 @@ func (d *demo) compare(ctx context.Context) error {
 // query shows the result.
 func (d *demo) query(ctx context.Context) error {
 	d.say("\n6. Query it.")
-	rows, err := d.ask(ctx, `select symbol, count(*) as trades, sum(quantity) as quantity,
+	return d.show(ctx, "trades.db", `select symbol, count(*) as trades, sum(quantity) as quantity,
        round(sum(notional) / sum(quantity), 2) as average_price
        from trades group by symbol order by symbol`)
+}
+
+// show prints the answer of a query as a table.
+func (d *demo) show(ctx context.Context, db, query string) error {
+	rows, err := d.ask(ctx, db, query)
 	if err != nil {
 		return err
 	}
@@ -303,9 +310,9 @@ func (d *demo) query(ctx context.Context) error {
 	return table.Flush()
 }
 
-// ask queries the database through the sqlite connector and returns header and rows.
-func (d *demo) ask(ctx context.Context, query string) ([][]string, error) {
-	command := d.child(ctx, "copy", "trades.db?query="+query, "stdio:csv", "--quiet")
+// ask queries a database through the sqlite connector and returns header and rows.
+func (d *demo) ask(ctx context.Context, db, query string) ([][]string, error) {
+	command := d.child(ctx, "copy", db+"?query="+query, "stdio:csv", "--quiet")
 	var out bytes.Buffer
 	command.Stdout = &out
 	if err := command.Run(); err != nil {
