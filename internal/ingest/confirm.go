@@ -16,7 +16,7 @@ const quarantined = "quarantine"
 // them is not believed at once: they become partial, and the next sync asks again. When that answer
 // has not a single row either, they are confirmed to have none.
 func (j *job) confirm(ctx context.Context, p *proof) error {
-	var covers []store.Cover
+	var forget, covers []store.Cover
 	for _, u := range j.planned {
 		answer, ok := j.answer(u.Unit)
 		if !ok || !answer.State.Covers() || !bySession(u.Dataset) || u.Symbol == "" {
@@ -36,18 +36,25 @@ func (j *job) confirm(ctx context.Context, p *proof) error {
 					state = market.StateEmpty
 				}
 				p.settle(u.Dataset, u.Symbol, v, state)
-				covers = append(covers, store.Cover{
+				cover := store.Cover{
 					Dataset: u.Dataset, Freq: u.Freq, Source: u.Source, Symbol: u.Symbol, Interval: v, State: state,
-				})
+				}
+				covers = append(covers, cover)
+				cover.State = ""
+				forget = append(forget, cover)
 			}
 		}
 	}
 	if len(covers) == 0 {
 		return nil
 	}
-	_, err := j.writer.Commit(ctx, store.Changes{Run: j.report.Run, Source: j.Provider.Name, Coverage: covers})
-	if err != nil {
-		return fmt.Errorf("commit what the provider has none of: %w", err)
+	// What is short takes nothing away from what is covered, so that comes first; stopped in between,
+	// the days are asked for again as if they never had been.
+	for _, c := range [][]store.Cover{forget, covers} {
+		changes := store.Changes{Run: j.report.Run, Source: j.Provider.Name, Coverage: c}
+		if _, err := j.writer.Commit(ctx, changes); err != nil {
+			return fmt.Errorf("commit what the provider has none of: %w", err)
+		}
 	}
 	return nil
 }
