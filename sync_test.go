@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -81,14 +82,16 @@ func (k *killedSync) planned() int64 {
 func (k *killedSync) digest() string {
 	k.t.Helper()
 	digest := ""
+	var digestSb84 strings.Builder
 	for _, dataset := range []string{"bar_1d", "adj_factor", "calendar", "instrument"} {
 		out := filepath.Join(k.t.TempDir(), dataset+".csv")
 		export := &child{t: k.t, args: []string{
 			"export", "--store", k.store, "--dataset", dataset, "--out", out, "--quiet", "--state", k.t.TempDir(),
 		}}
 		export.finish()
-		digest += fmt.Sprintf("%s: %s\n", dataset, fileDigest(k.t, out))
+		digestSb84.WriteString(fmt.Sprintf("%s: %s\n", dataset, fileDigest(k.t, out)))
 	}
+	digest += digestSb84.String()
 	return digest
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tapeline/tapeline/connector"
@@ -309,7 +310,7 @@ func (c *Client) Dividends(
 	if err != nil {
 		return nil, &connector.Error{Op: "ask " + DividendData.String(), Class: connector.Permanent, Err: err}
 	}
-	return c.Query(ctx, DividendData, code, fmt.Sprint(year), yearType)
+	return c.Query(ctx, DividendData, code, strconv.Itoa(year), yearType)
 }
 
 // Industries returns industries: of one code or, when it is "", of all, on a date or, when 0, now.

@@ -158,8 +158,7 @@ func TestClientCalls(t *testing.T) {
 		t.Errorf("other columns: %v", err)
 	}
 	f.rows = func(r fakeRequest) ([]string, [][]string) {
-		switch r.method() {
-		case "query_trade_dates":
+		if r.method() == "query_trade_dates" {
 			return []string{"is_trading_day", "calendar_date"}, [][]string{{"1", "2024-01-02"}, {"0", "2024-01-06"}}
 		}
 		return []string{"code", "code_name", "ipoDate", "outDate", "type", "status"},

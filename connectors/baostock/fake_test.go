@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -195,7 +196,7 @@ func parseFakeRequest(line []byte) (fakeRequest, error) {
 	if !ok || len(text) < 21 {
 		return fakeRequest{}, errors.New("no checksum")
 	}
-	if want := fmt.Sprint(crc32.ChecksumIEEE([]byte(text))); sum != want {
+	if want := strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(text))), 10); sum != want {
 		return fakeRequest{}, fmt.Errorf("checksum %s, want %s", sum, want)
 	}
 	head, body := text[:21], text[21:]
@@ -292,7 +293,7 @@ func bar(fields []string, code string, day time.Time, i int) []string {
 		"date": day.Format(time.DateOnly), "code": code, "open": fmt.Sprintf("%d.2500000000", 7+i%90),
 		"high": fmt.Sprintf("%d.9900000000", 7+i%90), "low": fmt.Sprintf("%d.0100000000", 7+i%90),
 		"close": fmt.Sprintf("%d.5000000000", 7+i%90), "preclose": "7.4900000000",
-		"volume": fmt.Sprint(1_000_000 + i), "amount": fmt.Sprintf("%d.1234", 9_000_000+i),
+		"volume": strconv.Itoa(1_000_000 + i), "amount": fmt.Sprintf("%d.1234", 9_000_000+i),
 		"adjustflag": "3", "turn": "0.123456", "tradestatus": "1", "pctChg": "-0.133333", "isST": "0",
 		"peTTM": "5.123456", "pbMRQ": "0.512345", "psTTM": "1.000001", "pcfNcfTTM": "-3.141592",
 		"time": day.Format("20060102") + "093500000",

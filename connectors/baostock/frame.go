@@ -108,7 +108,7 @@ func (r *frameReader) fill(n int) error {
 		r.total += int64(got)
 		switch {
 		case len(r.buf) >= n:
-		case err == io.EOF && len(r.buf) > 0: //nolint:errorlint // io.Reader returns it as it is
+		case err == io.EOF && len(r.buf) > 0:
 			return fmt.Errorf("after %d bytes of an answer: %w", len(r.buf), io.ErrUnexpectedEOF)
 		case err != nil:
 			return err
@@ -216,9 +216,9 @@ func (r *frameReader) inflate(zipped, dst []byte) ([]byte, error) {
 		got, err := r.unzip.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+got]
 		switch {
-		case err == io.EOF && r.zipped.Len() > 0: //nolint:errorlint // as above
+		case err == io.EOF && r.zipped.Len() > 0:
 			return dst, fmt.Errorf("%d bytes follow the stream", r.zipped.Len())
-		case err == io.EOF: //nolint:errorlint // as above
+		case err == io.EOF:
 			return dst, nil
 		case err != nil:
 			return dst, err

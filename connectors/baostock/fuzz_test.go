@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -182,7 +183,7 @@ func FuzzPaging(f *testing.F) {
 		total, perPage := int(rows%200), max(1, int(size%20))
 		fake := &fake{t: t}
 		fake.rows = func(r fakeRequest) ([]string, [][]string) {
-			r.parts[3] = fmt.Sprint(perPage) // a service with smaller pages than were asked for
+			r.parts[3] = strconv.Itoa(perPage) // a service with smaller pages than were asked for
 			return bars(total)(r)
 		}
 		cfg := fake.config()

@@ -110,11 +110,13 @@ func (p *piece) make(r *recordReader) error {
 // place names the question whose answer holds the records.
 func (p *piece) place() string {
 	name := p.call.query.String()
+	var nameSb113 strings.Builder
 	for _, arg := range p.call.args {
 		if arg != "" && len(arg) < 32 { // not the list of fields
-			name += " " + arg
+			nameSb113.WriteString(" " + arg)
 		}
 	}
+	name += nameSb113.String()
 	return name
 }
 

@@ -136,7 +136,7 @@ func (s *session) ask(
 		}
 		var a answer
 		a, dst, err = s.query(ctx, q, args, page, dst)
-		if err == nil || again || ctx.Err() != nil || !(reused && dropped(err) || hasCode(err, codeNotLoggedIn)) {
+		if err == nil || again || ctx.Err() != nil || ((!reused || !dropped(err)) && !hasCode(err, codeNotLoggedIn)) {
 			return a, dst, err
 		}
 		s.drop()

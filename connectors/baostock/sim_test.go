@@ -89,7 +89,7 @@ func readFile(t *testing.T, path string) []fileRow {
 	var rows []fileRow
 	for {
 		record, err := r.Read()
-		if err == io.EOF { //nolint:errorlint // as documented
+		if err == io.EOF {
 			return rows
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/internal/market"
@@ -16,12 +17,7 @@ func (s Scope) follows(dataset string) bool {
 	if dataset != market.AdjFactor {
 		return false
 	}
-	for _, other := range s.Datasets {
-		if other == market.Bar1D {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.Datasets, market.Bar1D)
 }
 
 // withoutFollowers is the scope in which datasets that follow the bars have no gaps where something of

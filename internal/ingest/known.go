@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tapeline/tapeline/batch"
@@ -229,9 +230,7 @@ func appendDay(set market.Intervals, d market.Date) market.Intervals {
 func held(covered, none Held, inv inventory, sessions bool) Held {
 	h := Held{}
 	if !sessions {
-		for symbol, dates := range covered {
-			h[symbol] = dates
-		}
+		maps.Copy(h, covered)
 	}
 	for symbol, present := range inv.present {
 		dates := covered.of(symbol).Intersect(present...)

@@ -52,6 +52,7 @@ type Report struct {
 	// ConfirmedEmpty are days of which the provider said twice, in two syncs, that it has no row.
 	ConfirmedEmpty []Missing `json:"confirmed_empty,omitempty"`
 	Disagreements  []string  `json:"calendar_disagreements,omitempty"`
+	Warnings       []string  `json:"warnings,omitempty"`
 	Traffic        Traffic   `json:"provider_statistics"`
 
 	TotalDuration     float64  `json:"total_duration"` // seconds
@@ -263,6 +264,9 @@ func (r *Report) Text() string {
 	}
 	for _, p := range r.Phases {
 		fmt.Fprintf(&b, "  phase     %-9s %7.2f s %3.0f %%\n", p.Name, p.Duration, 100*p.Share)
+	}
+	for _, w := range r.Warnings {
+		fmt.Fprintf(&b, "  warning   %s\n", w)
 	}
 	for _, d := range r.Disagreements {
 		fmt.Fprintf(&b, "  calendar  %s\n", d)

@@ -81,6 +81,13 @@ func (j *job) run(ctx context.Context) error {
 	if proveErr := j.prove(ctx); proveErr != nil {
 		err = errors.Join(err, proveErr)
 	}
+	if err == nil {
+		j.phases.Enter("compact")
+		if _, compactErr := j.writer.Compact(ctx, false); compactErr != nil {
+			// What was asked for is stored and proved; the next sync tries again.
+			j.report.Warnings = append(j.report.Warnings, "the store was not compacted: "+compactErr.Error())
+		}
+	}
 	j.phases.Enter("")
 	j.finish(err)
 	return errors.Join(err, j.save(ctx))

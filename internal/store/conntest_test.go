@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/tapeline/tapeline/batch"
@@ -74,7 +75,7 @@ func TestSinkConforms(t *testing.T) {
 				} else {
 					b.Column(0).Int(int64(row))
 				}
-				b.Column(1).Text(fmt.Sprint(row))
+				b.Column(1).Text(strconv.Itoa(row))
 			}
 			out, err := b.Batch()
 			must(t, err)

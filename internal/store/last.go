@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/tapeline/tapeline/batch"
@@ -85,8 +86,8 @@ func (v *View) Latest(dataset, symbol string) (*batch.Batch, error) {
 			return fmt.Errorf("dataset %s has no latest row: its key is not (symbol, time)", dataset)
 		}
 		partitions := w.partitions(s)
-		for i := len(partitions) - 1; i >= 0; i-- {
-			b, err := w.partition(ctx, s, partitions[i], nil)
+		for _, partition := range slices.Backward(partitions) {
+			b, err := w.partition(ctx, s, partition, nil)
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tapeline/tapeline/batch"
@@ -104,9 +105,7 @@ func (s *sink) Recover(_ context.Context, epoch connector.Epoch, raw []byte) err
 		}
 	}
 	s.received = map[string]int64{}
-	for name, n := range t.Received {
-		s.received[name] = n
-	}
+	maps.Copy(s.received, t.Received)
 	s.reset()
 	return nil
 }

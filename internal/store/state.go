@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tapeline/tapeline/internal/market"
@@ -50,18 +51,12 @@ func newState() *state {
 func (s *state) clone() *state {
 	c := *s
 	c.datasets, c.byID = map[string]*dataset{}, map[int32]*dataset{}
-	for name, d := range s.datasets {
-		c.datasets[name] = d
-	}
-	for id, d := range s.byID {
-		c.byID[id] = d
-	}
+	maps.Copy(c.datasets, s.datasets)
+	maps.Copy(c.byID, s.byID)
 	c.segments = map[int32]map[market.Date][]*segmentInfo{}
 	for id, parts := range s.segments {
 		copied := make(map[market.Date][]*segmentInfo, len(parts))
-		for partition, list := range parts {
-			copied[partition] = list
-		}
+		maps.Copy(copied, parts)
 		c.segments[id] = copied
 	}
 	return &c
