@@ -164,7 +164,8 @@ func (b *Batch) Typed(i int) (*Batch, []RowError) {
 
 // Dense returns the batch with every column typed and every row selected: what most sinks take.
 // Rows with cells that do not read as their type, or are NULL where the schema has none, are left
-// out and returned as errors by physical row of b, the first of each row.
+// out and returned as errors by physical row of b, the first of each row. Columns that are so already
+// are shared with b: who lets rows outlive the call that received them needs Keep.
 func (b *Batch) Dense() (*Batch, []RowError) {
 	var bad []RowError
 	out := b
@@ -179,6 +180,9 @@ func (b *Batch) Dense() (*Batch, []RowError) {
 	if len(bad) > 0 {
 		bad = OncePerRow(bad)
 		out = out.Without(bad)
+	}
+	if out.selection == nil {
+		return out, bad
 	}
 	return out.Keep(), bad
 }

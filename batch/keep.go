@@ -224,7 +224,7 @@ func Concat(batches []*Batch) (*Batch, []ConcatError) {
 		rows += d.rows
 	}
 	if len(dense) == 1 {
-		return dense[0], bad
+		return dense[0].Keep(), bad
 	}
 	columns := make([]*Column, len(dense[0].columns))
 	parts := make([]*Column, len(dense))

@@ -81,7 +81,7 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	b, bad := dense(b)
+	b, bad := b.Dense()
 	if b.Len() > 0 {
 		err := container.Guard("batch", func() error { return s.writer.Write(batch.ToArrow(b)) })
 		if err != nil {
@@ -99,18 +99,6 @@ func (s *sink) Write(_ context.Context, chunk connector.Chunk) error {
 		return &connector.PartialError{Rows: bad}
 	}
 	return nil
-}
-
-// dense avoids the copy where nothing has to be gathered or typed.
-func dense(b *batch.Batch) (*batch.Batch, []batch.RowError) {
-	ready := b.Selection() == nil
-	for i, c := range b.Columns() {
-		ready = ready && !c.Lazy() && (c.Validity() == nil || b.Schema().Field(i).Nullable)
-	}
-	if ready {
-		return b, nil
-	}
-	return b.Dense()
 }
 
 // sameColumns refuses rows of another schema than those of the same file.

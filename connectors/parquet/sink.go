@@ -69,7 +69,7 @@ func (s *sink) Write(ctx context.Context, chunk connector.Chunk) error {
 	}
 	s.blank = s.blank || b.Len() == 0
 	dense, bad := b.Dense()
-	s.gather(dense)
+	s.gather(dense.Keep())
 	if len(bad) > 0 {
 		return &connector.PartialError{Rows: bad}
 	}
