@@ -94,5 +94,7 @@ func openStore(dir string, log *slog.Logger, create bool) (*store.Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(whole, store.Config{Log: log})
+	// Every row is read once here, or written: what is decoded is hardly needed again.
+	const memoryBytes = 32 << 20
+	return store.Open(whole, store.Config{Log: log, MemoryBytes: memoryBytes})
 }

@@ -219,6 +219,30 @@ func (b *block) gather(rows []int32) *block {
 	return g
 }
 
+// runs returns the rows of the given runs; they share the block's memory where they are one.
+func (b *block) runs(list []span) *block {
+	if len(list) == 1 {
+		return b.slice(list[0].from, list[0].to)
+	}
+	rows := 0
+	for _, s := range list {
+		rows += s.to - s.from
+	}
+	out := b.empty(rows)
+	for _, s := range list {
+		out.appendRows(b, s.from, s.to)
+	}
+	return out
+}
+
+// pick is gather of ascending rows; all of them are the block itself.
+func (b *block) pick(rows []int32) *block {
+	if len(rows) == b.rows {
+		return b
+	}
+	return b.gather(rows)
+}
+
 // empty returns a block without rows and with columns of the same kinds.
 func (b *block) empty(rows int) *block {
 	e := &block{columns: make([]*column, len(b.columns))}

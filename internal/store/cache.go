@@ -70,6 +70,22 @@ func (c *cache) use(ctx context.Context, d *dataset, info *segmentInfo) (r reade
 	return entry.reader, func() { c.release(entry) }, nil
 }
 
+// pass is use by a read that comes by once: what is not in the cache is read page by page, and not
+// kept.
+func (c *cache) pass(ctx context.Context, d *dataset, info *segmentInfo) (r reader, done func(), err error) {
+	c.mu.Lock()
+	_, known := c.entries[info.id]
+	c.mu.Unlock()
+	if known || info.file == "" {
+		return c.use(ctx, d, info)
+	}
+	entry, err := c.open(d, info)
+	if err != nil {
+		return nil, nil, err
+	}
+	return entry.reader, func() { c.close(entry) }, nil
+}
+
 // load opens a segment: small ones are decoded, of others the file stays open.
 func (c *cache) load(ctx context.Context, d *dataset, info *segmentInfo) (*cached, error) {
 	if info.file == "" || info.rows <= c.wholeRows {
@@ -79,6 +95,11 @@ func (c *cache) load(ctx context.Context, d *dataset, info *segmentInfo) (*cache
 		}
 		return &cached{id: info.id, reader: memory{b}, bytes: b.sizeBytes()}, nil
 	}
+	return c.open(d, info)
+}
+
+// open opens a segment's file for reading by the page.
+func (c *cache) open(d *dataset, info *segmentInfo) (*cached, error) {
 	file, err := c.fs.Open(filepath.Join(c.dir, filepath.FromSlash(info.file)))
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)

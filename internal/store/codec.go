@@ -100,8 +100,10 @@ func (d *dataset) floating(i int) bool {
 type paged struct {
 	dataset *dataset
 	reader  *segment.Reader
-	scratch sync.Pool // of *segment.Block
 }
+
+// scratch holds blocks that pages are decoded into, for all segments.
+var scratch = sync.Pool{New: func() any { return &segment.Block{} }}
 
 var _ reader = (*paged)(nil)
 
@@ -111,9 +113,7 @@ func openSegment(d *dataset, name string, file io.ReaderAt, size int64) (*paged,
 	if err != nil {
 		return nil, damaged(err)
 	}
-	p := &paged{dataset: d, reader: r}
-	p.scratch.New = func() any { return &segment.Block{} }
-	return p, nil
+	return &paged{dataset: d, reader: r}, nil
 }
 
 // decodeSegment reads a segment as a whole.
@@ -148,8 +148,8 @@ func (p *paged) find(least, most int64) (from, to int, err error) {
 }
 
 func (p *paged) columns(at []int, from, to int) ([]*column, error) {
-	b := p.scratch.Get().(*segment.Block)
-	defer p.scratch.Put(b)
+	b := scratch.Get().(*segment.Block)
+	defer scratch.Put(b)
 	if err := p.reader.Read(b, at, segment.Range{From: int64(from), To: int64(to)}); err != nil {
 		return nil, damaged(err)
 	}

@@ -210,29 +210,20 @@ func (d *dataset) split(b *block) map[market.Date]*block {
 	if d.timeAt < 0 || d.Partition == market.PartitionNone {
 		return map[market.Date]*block{0: b}
 	}
-	parts := map[market.Date]*block{}
+	runs := map[market.Date][]span{}
 	var in market.Interval
-	start := 0
-	cut := func(end int) {
-		if end == start {
-			return
-		}
-		part := parts[in.From]
-		if part == nil {
-			part = b.empty(0)
-			parts[in.From] = part
-		}
-		part.appendRows(b, start, end)
-		start = end
-	}
 	for row := range b.rows {
-		date := d.dateAt(b, row)
-		if row == 0 || !in.Contains(date) {
-			cut(row)
+		if date := d.dateAt(b, row); row == 0 || !in.Contains(date) {
 			in = d.Partition.Of(date)
+			runs[in.From] = append(runs[in.From], span{row, row})
 		}
+		list := runs[in.From]
+		list[len(list)-1].to = row + 1
 	}
-	cut(b.rows)
+	parts := map[market.Date]*block{}
+	for partition, list := range runs {
+		parts[partition] = b.runs(list)
+	}
 	return parts
 }
 

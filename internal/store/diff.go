@@ -134,9 +134,12 @@ func (w *Writer) diff(
 	if len(kept)+len(gone) == 0 {
 		return nil, nil
 	}
-	o.rows = mergeAll(d.order, []piece{
-		{d.tombstones(stored, gone, own), 0, len(gone)}, {d.whole(puts.gather(kept), own), 0, len(kept)},
-	})
+	o.rows = d.whole(puts.pick(kept), own)
+	if len(gone) > 0 {
+		o.rows = mergeAll(d.order, []piece{
+			{d.tombstones(stored, gone, own), 0, len(gone)}, {o.rows, 0, len(kept)},
+		})
+	}
 	return o, nil
 }
 

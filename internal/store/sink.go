@@ -439,13 +439,14 @@ func joined(d *dataset, blocks []*block) (puts, deletes *block) {
 		}
 	}
 	all = d.order.sort(all)
-	var rows [2][]int32 // opPut, opDelete
-	for row, op := range all.columns[len(d.fields)].ints {
-		rows[op] = append(rows[op], int32(row))
-	}
+	ops := all.columns[len(d.fields)].ints
 	all.columns = all.columns[:len(d.fields)]
-	if len(rows[opDelete]) == 0 {
+	if !slices.Contains(ops, opDelete) {
 		return all, nil
+	}
+	var rows [2][]int32 // opPut, opDelete
+	for row, op := range ops {
+		rows[op] = append(rows[op], int32(row))
 	}
 	if len(rows[opPut]) > 0 {
 		puts = all.gather(rows[opPut])

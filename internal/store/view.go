@@ -268,7 +268,11 @@ func (w *walk) partition(ctx context.Context, s *state, p market.Date, in *bound
 		if info.hi <= w.after || !q.concerns(d, info) {
 			continue
 		}
-		r, done, err := w.view.store.cache.use(ctx, d, info)
+		use := w.view.store.cache.use
+		if in != nil {
+			use = w.view.store.cache.pass // one piece of a long read
+		}
+		r, done, err := use(ctx, d, info)
 		if err != nil {
 			return nil, err
 		}
@@ -392,7 +396,7 @@ func cuts(
 	if !d.indexed() || total <= int64(rows)*3/2 {
 		return []*bound{nil}, nil
 	}
-	r, done, err := c.use(ctx, d, largest)
+	r, done, err := c.pass(ctx, d, largest)
 	if err != nil {
 		return nil, err
 	}
