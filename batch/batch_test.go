@@ -218,3 +218,17 @@ func TestTimestampsReadBack(t *testing.T) {
 		}
 	}
 }
+
+// TestDenseShares: what is dense already is not copied.
+func TestDenseShares(t *testing.T) {
+	t.Parallel()
+	b := NewBuilder(NewSchema(Field{Name: "n", Type: Of(Int64)}))
+	b.Column(0).Int(7)
+	made, err := b.Batch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dense, bad := made.Dense(); len(bad) > 0 || dense != made {
+		t.Errorf("got another batch, and %v", bad)
+	}
+}

@@ -15,48 +15,54 @@ import (
 // header is what would have come before the first row: the table's name and the columns.
 type header struct {
 	table  string
-	schema *batch.Schema // nil: not known
+	schema *batch.Schema // nil: nothing is delivered
 }
 
-// saw notes the columns that a source delivers, in case none of its rows reaches a sink.
-func (w *Workflow) saw(source *plan.Node, schema *batch.Schema) {
+// tables are headers with different names.
+type tables []header
+
+// saw notes the columns of a table that a source delivers, in case none of its rows reaches a sink.
+func (w *Workflow) saw(source *plan.Node, h header) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if before, ok := w.seen[source]; ok && before.schema.Equal(schema) {
-		return
-	}
-	w.seen[source] = header{source.Table, schema}.with(w.seen[source])
+	w.seen[source] = w.seen[source].with(h)
 }
 
 // with adds the columns of another input of the same node, where they go together.
-func (h header) with(other header) header {
-	switch {
-	case h.schema == nil:
-		return header{other.table, other.schema}
-	case other.schema == nil || h.schema == other.schema:
-		return h
+func (t tables) with(h header) tables {
+	if h.schema == nil {
+		return t
 	}
-	if merged, ok := drift.Merge(other.schema, h.schema); ok {
-		h.schema = merged
+	at := slices.IndexFunc(t, func(other header) bool { return other.table == h.table })
+	if at < 0 {
+		return append(t, h)
 	}
-	return h
+	if other := t[at].schema; !other.Equal(h.schema) {
+		if merged, ok := drift.Merge(other, h.schema); ok {
+			t[at].schema = merged
+		} else {
+			t[at].schema = h.schema
+		}
+	}
+	return t
 }
 
 // writeHeader tells a sink that got no row in the whole run which columns there would have been, by
 // a chunk without rows: its file or table shall come into being, or be replaced, all the same.
 func (w *writer) writeHeader(ctx context.Context) error {
-	h := w.task.attempt.workflow.headerOf(ctx, w.node.Inputs)
-	if h.schema == nil {
-		return nil
-	}
-	chunk := connector.Chunk{Table: h.table, Batch: noRows(h.schema)}
-	if w.encoder != nil {
-		var err error
-		if chunk, err = w.encoder.NewEncode()(chunk); err != nil {
+	for _, h := range w.task.attempt.workflow.headerOf(ctx, w.node.Inputs) {
+		chunk := connector.Chunk{Table: h.table, Batch: noRows(h.schema)}
+		if w.encoder != nil {
+			var err error
+			if chunk, err = w.encoder.NewEncode()(chunk); err != nil {
+				return nodeError(w.node, err)
+			}
+		}
+		if err := w.call(ctx, chunk, []connector.Chunk{chunk}); err != nil {
 			return nodeError(w.node, err)
 		}
 	}
-	return nodeError(w.node, w.call(ctx, chunk, []connector.Chunk{chunk}))
+	return nil
 }
 
 func noRows(schema *batch.Schema) *batch.Batch {
@@ -70,30 +76,32 @@ func noRows(schema *batch.Schema) *batch.Batch {
 // headers are what outputs deliver, each found out once: their paths to the sources may be many.
 type headers struct {
 	workflow *Workflow
-	known    map[plan.Input]header
+	known    map[plan.Input]tables
 }
 
 // headerOf returns what the outputs deliver, by asking their sources and applying their operators to
 // no rows. What cannot be found out is left out: it is no reason to fail a run.
-func (w *Workflow) headerOf(ctx context.Context, outputs []plan.Input) header {
-	known := &headers{w, map[plan.Input]header{}}
+func (w *Workflow) headerOf(ctx context.Context, outputs []plan.Input) tables {
+	known := &headers{w, map[plan.Input]tables{}}
 	return known.of(ctx, outputs)
 }
 
-func (k *headers) of(ctx context.Context, outputs []plan.Input) header {
-	var h header
+func (k *headers) of(ctx context.Context, outputs []plan.Input) tables {
+	var all tables
 	for _, output := range outputs {
 		found, ok := k.known[output]
 		if !ok {
 			found = k.output(ctx, output)
 			k.known[output] = found
 		}
-		h = h.with(found)
+		for _, h := range found {
+			all = all.with(h)
+		}
 	}
-	return h
+	return all
 }
 
-func (k *headers) output(ctx context.Context, output plan.Input) header {
+func (k *headers) output(ctx context.Context, output plan.Input) tables {
 	w := k.workflow
 	at := slices.IndexFunc(w.plan.Workflow.Nodes, func(n *plan.Node) bool { return n.ID == output.Node })
 	found, err := k.node(ctx, w.plan.Workflow.Nodes[at], output.Port)
@@ -103,15 +111,24 @@ func (k *headers) output(ctx context.Context, output plan.Input) header {
 	return found
 }
 
-func (k *headers) node(ctx context.Context, n *plan.Node, port string) (header, error) {
-	w := k.workflow
+func (k *headers) node(ctx context.Context, n *plan.Node, port string) (tables, error) {
 	if n.Kind == plan.Source {
-		return w.headerOfSource(ctx, n)
+		return k.workflow.headerOfSource(ctx, n)
 	}
-	before := k.of(ctx, n.Inputs)
-	if before.schema == nil {
-		return header{}, nil
+	var all tables
+	for _, before := range k.of(ctx, n.Inputs) {
+		h, err := k.applied(ctx, n, port, before)
+		if err != nil {
+			return nil, err
+		}
+		all = all.with(h)
 	}
+	return all, nil
+}
+
+// applied returns what a node makes of a table without rows.
+func (k *headers) applied(ctx context.Context, n *plan.Node, port string, before header) (header, error) {
+	w := k.workflow
 	operator, err := n.NewOperator(w.operatorEnv(ctx, n))
 	if err != nil {
 		return header{}, err
@@ -133,26 +150,26 @@ func (k *headers) node(ctx context.Context, n *plan.Node, port string) (header, 
 	return header{}, nil
 }
 
-func (w *Workflow) headerOfSource(ctx context.Context, n *plan.Node) (header, error) {
+func (w *Workflow) headerOfSource(ctx context.Context, n *plan.Node) (tables, error) {
 	w.mu.Lock()
-	seen, ok := w.seen[n]
+	seen := slices.Clone(w.seen[n])
 	w.mu.Unlock()
-	if ok {
+	if len(seen) > 0 {
 		return seen, nil
 	}
 	source, err := n.NewSource(w.env(n, connector.NewBudget(connector.Limits{})))
 	if err != nil {
-		return header{}, err
+		return nil, err
 	}
 	var schema *batch.Schema
 	if d, ok := source.(connector.Discoverer); ok {
 		schema, err = d.Discover(ctx)
 	}
 	if err := errors.Join(err, source.Close()); err != nil {
-		return header{}, err
+		return nil, err
 	}
-	if schema != nil && schema.Len() == 0 {
-		schema = nil
+	if schema == nil || schema.Len() == 0 {
+		return nil, nil
 	}
-	return header{n.Table, schema}, nil
+	return tables{{n.Table, schema}}, nil
 }

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -198,5 +199,27 @@ func TestSinkLearnsColumnsOfRefusedRows(t *testing.T) {
 	}
 	if len(headers) != 1 {
 		t.Errorf("the sink learned %q, want its columns once", headers)
+	}
+}
+
+// TestTablesKeepTheirColumns: a source that delivers several tables in turn has the columns of each.
+func TestTablesKeepTheirColumns(t *testing.T) {
+	t.Parallel()
+	source := &plan.Node{ID: "in"}
+	w := &Workflow{seen: map[*plan.Node]tables{}}
+	other := batch.NewSchema(batch.Field{Name: "m", Type: batch.Of(batch.Int64)})
+	for range 2 {
+		w.saw(source, header{"orders", numberSchema})
+		w.saw(source, header{"units", other})
+	}
+	got, err := w.headerOfSource(t.Context(), source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tables{{"orders", numberSchema}, {"units", other}}
+	if !slices.EqualFunc(got, want, func(a, b header) bool {
+		return a.table == b.table && a.schema.Equal(b.schema)
+	}) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,10 +21,16 @@ type worker struct {
 	decode  []sourceDecode // per reader
 	chain   []*boundOperator
 	encode  connector.EncodeFunc
-	gate    gate          // before encode
-	seen    *batch.Schema // of the source's last chunk
-	current []part        // scratch
+	gate    gate                        // before encode
+	seen    map[readTable]*batch.Schema // of the source's last chunk of each table
+	current []part                      // scratch
 	next    []part
+}
+
+// readTable is one table of one reader.
+type readTable struct {
+	input int
+	table string
 }
 
 // sourceDecode is the decoding of one reader's chunks, made anew when its source was.
@@ -43,7 +50,9 @@ type boundOperator struct {
 }
 
 func newWorker(t *task) *worker {
-	w := &worker{task: t, decode: make([]sourceDecode, len(t.readers))}
+	w := &worker{
+		task: t, decode: make([]sourceDecode, len(t.readers)), seen: map[readTable]*batch.Schema{},
+	}
 	// Encoding after an ordered operator would have to wait for it, so plan cuts the stage there.
 	if len(t.writers) > 0 && t.writers[0].encoder != nil {
 		w.encode = t.writers[0].encoder.NewEncode()
@@ -142,9 +151,13 @@ func (w *worker) read(j *job, chunk connector.Chunk) (connector.Chunk, error) {
 		}
 		r.meter.worked(before)
 	}
-	if b := chunk.Batch; b != nil && b.Schema() != w.seen {
-		w.seen = b.Schema()
-		w.task.attempt.workflow.saw(r.node, w.seen)
+	if b := chunk.Batch; b != nil {
+		// One name for rows of a source that names none, as most have one table only.
+		table := cmp.Or(chunk.Table, r.node.Table)
+		if at := (readTable{j.input, table}); b.Schema() != w.seen[at] {
+			w.seen[at] = b.Schema()
+			w.task.attempt.workflow.saw(r.node, header{table, b.Schema()})
+		}
 	}
 	for _, rejected := range chunk.Rejected {
 		j.rejected = append(j.rejected, deadRow{node: r.node, Rejected: rejected})

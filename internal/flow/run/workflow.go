@@ -74,7 +74,7 @@ type Workflow struct {
 	schemas  map[target][]*batch.Schema
 	restored map[target]bool // its first schema comes from an earlier process
 	change   string          // the newest, for people
-	seen     map[*plan.Node]header
+	seen     map[*plan.Node]tables
 }
 
 func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
@@ -83,7 +83,7 @@ func newWorkflow(c *Cluster, p *plan.Plan, options Options) *Workflow {
 		log:   c.config.Log.With("workflow", p.Workflow.Name),
 		drain: make(chan struct{}), done: make(chan struct{}), begun: time.Now(),
 		meters: map[*plan.Node]*meter{}, batchers: map[*plan.Node]*batcher{},
-		schemas: map[target][]*batch.Schema{}, restored: map[target]bool{}, seen: map[*plan.Node]header{},
+		schemas: map[target][]*batch.Schema{}, restored: map[target]bool{}, seen: map[*plan.Node]tables{},
 		warnings: map[string]map[string]int64{},
 	}
 	for _, n := range p.Workflow.Nodes {
