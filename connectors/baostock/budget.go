@@ -93,6 +93,10 @@ func (b *budget) configure() {
 	}
 	if n != len(b.answered) || window != b.window {
 		b.answered, b.next, b.window = make([]time.Time, n), 0, window
+		// Another process may have asked until just now.
+		for i := range b.answered {
+			b.answered[i] = time.Now()
+		}
 	}
 }
 
@@ -112,7 +116,7 @@ func (b *budget) take(ctx context.Context) (paced time.Duration, err error) {
 	// The n-th request before this one was over a window ago, so that no window at the service has
 	// more than n, however long either was on its way.
 	wait := b.answered[b.next].Add(b.window).Sub(before)
-	if b.answered[b.next].IsZero() || wait <= 0 {
+	if wait <= 0 {
 		return 0, nil
 	}
 	timer := time.NewTimer(wait)

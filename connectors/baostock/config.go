@@ -44,7 +44,7 @@ type Config struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error) `yaml:"-"`
 	// Now is the clock of publication times, budget days and bans; nil is time.Now.
 	Now func() time.Time `yaml:"-"`
-	// Report gets the statistics when a source closes; nil drops them.
+	// Report gets, when a source closes, what its session did since the last report; nil drops it.
 	Report func(Statistics) `yaml:"-"`
 }
 

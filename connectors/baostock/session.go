@@ -51,10 +51,11 @@ type session struct {
 	failures int       // connections in a row that did not come about
 	notUntil time.Time // when the next one may be tried
 
-	mu     sync.Mutex
-	stats  Statistics
-	opened time.Time // of the first login
-	holder string    // who has the lock
+	mu       sync.Mutex
+	stats    Statistics
+	reported Statistics
+	opened   time.Time // of the first login
+	holder   string    // who has the lock
 }
 
 func newSession(cfg Config, log *slog.Logger) *session {
@@ -274,9 +275,7 @@ func (s *session) connect(ctx context.Context) (reused bool, err error) {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		return false, &connector.Error{
-			Op: "connect to " + s.cfg.Address, Class: connector.Transient, Err: err,
-		}
+		return false, s.unreachable(err)
 	}
 	s.conn, s.frames.source = conn, conn
 	if err := s.login(ctx); err != nil {
@@ -293,6 +292,19 @@ func (s *session) connect(ctx context.Context) (reused bool, err error) {
 		}
 	})
 	return false, nil
+}
+
+// firstConnections may fail before an address that was never reached counts as wrong.
+const firstConnections = 5
+
+// unreachable classifies a connection that did not come about.
+func (s *session) unreachable(err error) error {
+	e := &connector.Error{Op: "connect to " + s.cfg.Address, Class: connector.Transient, Err: err}
+	if s.failures >= firstConnections && s.statistics().Logins == 0 {
+		e.Class, e.Code = connector.Permanent, Name+"_unreachable"
+		e.Hint = "nobody was reached there in five attempts: check the address and the network"
+	}
+	return e
 }
 
 // login opens the session on a new connection.
@@ -426,9 +438,24 @@ func (s *session) beat(ctx context.Context) {
 func (s *session) statistics() Statistics {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.statisticsLocked()
+}
+
+func (s *session) statisticsLocked() Statistics {
 	stats := s.stats
 	if !s.opened.IsZero() {
 		stats.Open = time.Since(s.opened)
 	}
 	return stats
+}
+
+// news returns what was done since it was asked last: sources that share a session, beside or after
+// each other, report every request once.
+func (s *session) news() Statistics {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := s.statisticsLocked()
+	before := s.reported
+	s.reported = stats
+	return stats.since(before)
 }

@@ -441,7 +441,7 @@ func (s *source) Close() error {
 		}
 		err = s.sessions.close(s.session)
 		if s.cfg.Report != nil {
-			s.cfg.Report(s.session.statistics())
+			s.cfg.Report(s.session.news())
 		}
 	})
 	return err

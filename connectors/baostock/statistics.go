@@ -18,6 +18,23 @@ type Statistics struct {
 	Open          time.Duration // from the first login until now, or the end
 }
 
+// since returns what was done after earlier statistics of the same session.
+func (s Statistics) since(earlier Statistics) Statistics {
+	s.Requests -= earlier.Requests
+	s.Logins -= earlier.Logins
+	s.Reconnects -= earlier.Reconnects
+	s.BytesReceived -= earlier.BytesReceived
+	s.BytesSent -= earlier.BytesSent
+	s.Rows -= earlier.Rows
+	s.Locks -= earlier.Locks
+	s.LockTimeouts -= earlier.LockTimeouts
+	s.LockWait -= earlier.LockWait
+	s.InFlight -= earlier.InFlight
+	s.Paced -= earlier.Paced
+	s.Open -= earlier.Open
+	return s
+}
+
 // MeanLockWait returns the mean wait for the session.
 func (s Statistics) MeanLockWait() time.Duration { return mean(s.LockWait, s.Locks) }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/tapeline/tapeline/batch"
@@ -286,6 +287,46 @@ func TestSyncWorkersAgree(t *testing.T) {
 	}
 }
 
+// TestSyncSeesNewListings: what was listed between two syncs of one day is found when the later one
+// reaches further, and the report counts what was asked.
+func TestSyncSeesNewListings(t *testing.T) {
+	m, err := sim.Synthetic(5, 60, sim.DateOf(2021, 1, 1), sim.DateOf(2024, 6, 30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := startVendor(t, sim.Config{Market: m, Now: time.Date(2021, 3, 31, 20, 0, 0, 0, time.UTC)})
+	s := newSyncer(t, v, "2021-01-01", "2021-03-31")
+	asked := func(report *ingest.Report) {
+		t.Helper()
+		sum := int64(0)
+		for _, n := range v.take() {
+			sum += int64(n)
+		}
+		if report.Traffic.Requests != sum {
+			t.Errorf("the report counts %d requests, the provider %d", report.Traffic.Requests, sum)
+		}
+	}
+	first := s.want(ingest.StatusComplete)
+	asked(first)
+	v.SetNow(time.Date(2021, 8, 31, 20, 0, 0, 0, time.UTC))
+	s.config.Sync.To = "2021-08-31"
+	second := s.want(ingest.StatusComplete)
+	asked(second)
+	if second.Symbols <= first.Symbols {
+		t.Fatalf("%d symbols after %d: nothing was listed in between", second.Symbols, first.Symbols)
+	}
+	whole := newSyncer(t, v, "2021-01-01", "2021-08-31")
+	whole.want(ingest.StatusComplete)
+	for _, dataset := range []string{market.Bar1D, market.AdjFactor} {
+		got, want := strings.Split(string(s.export(dataset)), "\n"), strings.Split(string(whole.export(dataset)), "\n")
+		slices.Sort(got) // the later listing stands last
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("two syncs give another %s than one (-want +got):\n%s", dataset, diff)
+		}
+	}
+}
+
 // TestSyncFillsHoles: three middle days of a tenth of the symbols are lost, in both ways, and newer data
 // are there; peers that go on from the newest day keep the hole for ever.
 func TestSyncFillsHoles(t *testing.T) {
@@ -421,6 +462,30 @@ func TestSyncUnderFaults(t *testing.T) {
 				t.Error("after the second sync the bars differ from those without faults")
 			}
 		})
+	}
+}
+
+// TestSyncMissesNoFactor: a factor that an answer lacks shows in the bars, and is asked for again.
+func TestSyncMissesNoFactor(t *testing.T) {
+	m := synthetic(t, 20)
+	clean := newSyncer(t, startVendor(t, sim.Config{Market: m}), "2021-01-01", "2022-12-31")
+	clean.want(ingest.StatusComplete)
+	for _, rule := range []string{"every 2 on 15: missing", "every 3 on 15: short"} {
+		rules, err := sim.ParseFaults(rule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := startVendor(t, sim.Config{Market: m, Faults: rules})
+		s := newSyncer(t, v, "2021-01-01", "2022-12-31")
+		report := s.want(ingest.StatusShort)
+		if first := report.Missing[0]; first.Dataset != market.AdjFactor || !strings.Contains(first.Why, "ex-date") {
+			t.Errorf("missing %s, want a factor", first)
+		}
+		v.SetFaults(nil)
+		s.want(ingest.StatusComplete)
+		if !bytes.Equal(s.export(market.AdjFactor), clean.export(market.AdjFactor)) {
+			t.Errorf("%s: after the second sync the factors differ from those without faults", rule)
+		}
 	}
 }
 

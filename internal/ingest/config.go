@@ -70,7 +70,7 @@ type CacheConfig struct {
 	Enable             bool `yaml:"enable" doc:"false fetches the list of instruments in every sync"`
 	MaxSizeMB          int  `yaml:"max_size_mb" min:"1" max:"1048576" doc:"accepted, without effect yet"`
 	TradingCalendarTTL int  `yaml:"trading_calendar_ttl" min:"0" doc:"accepted, without effect yet: days that the stored calendar does not hold are fetched"`
-	StockMetadataTTL   int  `yaml:"stock_metadata_ttl" min:"0" doc:"seconds after which the list of instruments is fetched anew, in whole days"`
+	StockMetadataTTL   int  `yaml:"stock_metadata_ttl" min:"0" doc:"seconds after which the list of instruments is fetched anew, in whole days; a sync that reaches further than any before fetches it too"`
 	LastDataDateTTL    int  `yaml:"last_data_date_ttl" min:"0" doc:"accepted, without effect yet"`
 }
 

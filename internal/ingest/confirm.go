@@ -12,37 +12,37 @@ import (
 // quarantined is the store's dataset of refused rows.
 const quarantined = "quarantine"
 
+// settleDays is how old a day is before a provider is believed that it has no row: until then it may be
+// late, however often it is asked.
+const settleDays = 10
+
 // confirm settles the coverage of days that were asked for and still have no row. An answer without
 // them is not believed at once: they become partial, and the next sync asks again. When that answer
-// has not a single row either, they are confirmed to have none.
+// has not a single row either, and the days are old enough, they are confirmed to have none.
+// invariant: answers that may not have been committed confirm nothing
 func (j *job) confirm(ctx context.Context, p *proof) error {
+	if j.failure != nil {
+		return nil // the newest answers were not committed: their rows are missing for that reason
+	}
 	var forget, covers []store.Cover
 	for _, u := range j.planned {
 		answer, ok := j.answer(u.Unit)
-		if !ok || !answer.State.Covers() || !bySession(u.Dataset) || u.Symbol == "" {
+		if !ok || !answer.State.Covers() || u.Symbol == "" {
 			continue
 		}
 		symbol, err := market.ParseSymbol(u.Symbol)
 		if err != nil {
 			return err
 		}
-		present := p.inventories[u.Dataset].present[u.Symbol]
-		none := len(u.Gaps.Intersect(present...)) == 0
-		for _, gap := range u.Gaps {
-			gap.To = min(gap.To, j.scope.Final)
-			for _, v := range j.scope.Sessions[symbol.MIC].Missing(gap, present) {
-				state := market.StatePartial
-				if none && j.before[u.Dataset][u.Symbol].Covers(v) && !p.wasRefused(u.Unit, v) {
-					state = market.StateEmpty
-				}
-				p.settle(u.Dataset, u.Symbol, v, state)
-				cover := store.Cover{
-					Dataset: u.Dataset, Freq: u.Freq, Source: u.Source, Symbol: u.Symbol, Interval: v, State: state,
-				}
-				covers = append(covers, cover)
-				cover.State = ""
-				forget = append(forget, cover)
+		absent := j.absent(p, u, symbol.MIC)
+		for v, state := range absent {
+			p.settle(u.Dataset, u.Symbol, v, state)
+			cover := store.Cover{
+				Dataset: u.Dataset, Freq: u.Freq, Source: u.Source, Symbol: u.Symbol, Interval: v, State: state,
 			}
+			covers = append(covers, cover)
+			cover.State = ""
+			forget = append(forget, cover)
 		}
 	}
 	if len(covers) == 0 {
@@ -57,6 +57,35 @@ func (j *job) confirm(ctx context.Context, p *proof) error {
 		}
 	}
 	return nil
+}
+
+// absent returns the days a unit should have brought rows of and did not, with what that makes of them.
+func (j *job) absent(p *proof, u Unit, mic market.MIC) map[market.Interval]market.State {
+	states := map[market.Interval]market.State{}
+	judge := func(v market.Interval, none bool) {
+		states[v] = market.StatePartial
+		settled := v.To+settleDays <= j.request.Today
+		if settled && none && j.before[u.Dataset][u.Symbol].Covers(v) && !p.wasRefused(u.Unit, v) {
+			states[v] = market.StateEmpty
+		}
+	}
+	if !bySession(u.Dataset) {
+		if j.scope.follows(u.Dataset) {
+			for _, v := range p.unfactored[u.Symbol].Intersect(u.Interval()) {
+				judge(v, true)
+			}
+		}
+		return states
+	}
+	present := p.inventories[u.Dataset].present[u.Symbol]
+	none := len(u.Gaps.Intersect(present...)) == 0
+	for _, gap := range u.Gaps {
+		gap.To = min(gap.To, j.scope.Final)
+		for _, v := range j.scope.Sessions[mic].Missing(gap, present) {
+			judge(v, none)
+		}
+	}
+	return states
 }
 
 // answer returns how a unit ended in this run.

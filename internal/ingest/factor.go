@@ -187,3 +187,47 @@ func (s Scope) again(dataset string, ask map[string]bool) Scope {
 	s.Instruments, s.Datasets, s.Held = asked, []string{dataset}, map[string]Held{}
 	return s
 }
+
+// readUnfactored finds the ex-dates that bars show and that have no factor, where factors follow the bars.
+// A bar behind one that is missing shows nothing.
+func (p *proof) readUnfactored(view *store.View) error {
+	p.unfactored = map[string]market.Intervals{}
+	if !p.scope.follows(market.AdjFactor) || !slices.Contains(p.scope.Datasets, market.AdjFactor) {
+		return nil
+	}
+	r := store.Range{Symbols: p.scope.named(), From: p.scope.Span.From, To: p.scope.Span.To}
+	events := newExDates()
+	for rows, err := range view.Scan(market.Bar1D, r, []string{"symbol", "date", "close", "preclose"}) {
+		if err != nil {
+			return fmt.Errorf("read %s of the store: %w", market.Bar1D, err)
+		}
+		events.add(rows)
+	}
+	known := map[string]market.Intervals{}
+	for rows, err := range view.Scan(market.AdjFactor, r, []string{"symbol", "ex_date"}) {
+		if err != nil {
+			return fmt.Errorf("read %s of the store: %w", market.AdjFactor, err)
+		}
+		symbols, dates := rows.Column(rows.Schema().Index("symbol")), rows.Column(rows.Schema().Index("ex_date"))
+		for i := range rows.Len() {
+			symbol := string(symbols.Bytes(rows.Row(i)))
+			known[symbol] = appendDay(known[symbol], market.Date(dates.Int(rows.Row(i))))
+		}
+	}
+	for _, one := range p.scope.Instruments {
+		life := p.scope.life(market.AdjFactor, one)
+		if life.Empty() {
+			continue
+		}
+		symbol, open := one.Symbol.String(), p.scope.Sessions[one.Symbol.MIC]
+		present := p.inventories[market.Bar1D].present[symbol]
+		for _, v := range events.found[symbol].Intersect(life).Subtract(known[symbol]...) {
+			for _, day := range open.In(v) {
+				if before, _ := open.Around(market.Interval{From: day, To: day}); present.Contains(before) {
+					p.unfactored[symbol] = appendDay(p.unfactored[symbol], day)
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -41,6 +41,7 @@ type proof struct {
 	inventories map[string]inventory
 	states      map[string]map[market.State]Held // by dataset: what kept it from being complete
 	refused     map[refusedKey]string            // rule, of rows refused since the run began
+	unfactored  map[string]market.Intervals      // by symbol: ex-dates that bars show without a factor
 	quarantined int64
 	failure     error // why not everything was fetched
 
@@ -71,6 +72,9 @@ func newProof(view *store.View, scope Scope, before store.Seq) (*proof, error) {
 				return nil, err
 			}
 		}
+	}
+	if err := p.readUnfactored(view); err != nil {
+		return nil, err
 	}
 	return p, p.readRefused(view, before)
 }
@@ -155,6 +159,25 @@ func (p *proof) events(d *DatasetReport, one market.Instrument) {
 	for _, gap := range p.scope.Gaps(d.Dataset, one) {
 		open := p.scope.Sessions[one.Symbol.MIC]
 		p.missing = append(p.missing, p.interval(d.Dataset, symbol, gap, open, p.why(d.Dataset, symbol, gap, open)))
+		d.Missing++
+	}
+	if p.scope.follows(d.Dataset) {
+		p.exDates(d, one)
+	}
+}
+
+// exDates lists the ex-dates without a factor among the dates that are covered.
+func (p *proof) exDates(d *DatasetReport, one market.Instrument) {
+	symbol := one.Symbol.String()
+	open := p.scope.Sessions[one.Symbol.MIC]
+	for _, v := range p.unfactored[symbol].Subtract(p.scope.Gaps(d.Dataset, one)...) {
+		if p.states[d.Dataset][market.StateEmpty][symbol].Covers(v) {
+			p.none = append(p.none, p.interval(d.Dataset, symbol, v, open, "the provider has no factor of this ex-date"))
+			d.None++
+			continue
+		}
+		p.missing = append(p.missing, p.interval(d.Dataset, symbol, v, open,
+			"the bars show an ex-date, and the provider gave no factor; the next sync asks again"))
 		d.Missing++
 	}
 }

@@ -149,6 +149,7 @@ func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error
 			Dataset: dataset, Symbol: symbol, Source: s.Provider.Name, From: v.From, To: v.To,
 		})
 	}
+	further := false // than any sync before
 	if _, ok := s.Provider.Offer(market.CalendarDay); ok {
 		have, err := coverage(market.CalendarDay)
 		if err != nil {
@@ -156,6 +157,7 @@ func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error
 		}
 		if gap := (market.Intervals{r.Span}).Subtract(have...); len(gap) > 0 {
 			unit(market.CalendarDay, "", gap.Span())
+			further = len(have) > 0 && gap.Span().To > have.Span().To
 		}
 	}
 	if _, ok := s.Provider.Offer(market.Listing); ok {
@@ -163,7 +165,7 @@ func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error
 		if err != nil {
 			return nil, err
 		}
-		if !s.fresh(have, r.Today) {
+		if further || !s.fresh(have, r.Today) { // new days may have new listings
 			unit(market.Listing, "", market.Interval{From: r.Today, To: r.Today})
 		}
 	}

@@ -239,6 +239,43 @@ func TestAbsenceIsAskedTwice(t *testing.T) {
 	}
 }
 
+// TestLateVendorIsAskedAgain: a day that the provider has not published yet is short for as long as it is
+// young, however often it is asked for.
+func TestLateVendorIsAskedAgain(t *testing.T) {
+	v := newFakeVendor(t, "2024-03-29T19:00")
+	v.omits[v.day("2024-03-29")] = true
+	for range 3 {
+		if report := v.want(ingest.StatusShort); len(report.Missing) != 1 || report.Missing[0].From != "2024-03-29" {
+			t.Fatalf("missing %v, want the last day of %s", report.Missing, stocks[0])
+		}
+	}
+	delete(v.omits, v.day("2024-03-29"))
+	if bars := v.want(ingest.StatusComplete).Datasets[0]; bars.Stored != bars.Expected {
+		t.Errorf("stored %d of %d", bars.Stored, bars.Expected)
+	}
+}
+
+// TestFailedRunsConfirmNothing: rows that were received and not committed, twice, are fetched again.
+// invariant: answers that may not have been committed confirm nothing
+func TestFailedRunsConfirmNothing(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	for range 2 {
+		v.fail = &connector.Error{Op: "ask fake", Class: connector.Permanent, Err: errors.New("budget spent")}
+		report, err := v.sync(nil)
+		if err == nil || len(report.ConfirmedEmpty) != 0 {
+			t.Fatalf("got %v, and confirmed %v to have none", err, report.ConfirmedEmpty)
+		}
+		for _, m := range report.Missing {
+			if !errorNamed(m.Why) {
+				t.Errorf("missing %s, want the cause in it", m)
+			}
+		}
+	}
+	if bars := v.want(ingest.StatusComplete).Datasets[0]; bars.Stored != bars.Expected || bars.None != 0 {
+		t.Errorf("stored %d of %d, %d have none", bars.Stored, bars.Expected, bars.None)
+	}
+}
+
 // TestProvisionalRowsAreFetchedAgain: what was fetched before it was final is fetched again.
 func TestProvisionalRowsAreFetchedAgain(t *testing.T) {
 	v := newFakeVendor(t, "2024-03-29T15:30")
