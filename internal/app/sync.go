@@ -3,10 +3,8 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -87,14 +85,11 @@ func openStore(dir string, log *slog.Logger, create bool) (*store.Store, error) 
 	if dir == "" {
 		return nil, errors.New("no store is named; give --store DIR")
 	}
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && !create {
-		return nil, fmt.Errorf("there is no store at %s: %w", dir, err)
-	}
 	whole, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
 	// Every row is read once here, or written: what is decoded is hardly needed again.
 	const memoryBytes = 32 << 20
-	return store.Open(whole, store.Config{Log: log, MemoryBytes: memoryBytes})
+	return store.Open(whole, store.Config{Log: log, MemoryBytes: memoryBytes, Existing: !create})
 }

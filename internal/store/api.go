@@ -26,6 +26,8 @@ type Config struct {
 	// days. HorizonShare bounds its size as a share of the live bytes; 0: 0.2. Whichever comes first.
 	Horizon      time.Duration
 	HorizonShare float64
+	// Existing refuses a folder that holds no store instead of making one.
+	Existing bool
 	// Log gets one line per recovery and compaction; nil: none.
 	Log *slog.Logger
 
@@ -45,6 +47,7 @@ var (
 	ErrClosed  = errors.New("the store is closed")
 	ErrFenced  = errors.New("a later process owns this epoch")
 	ErrDataset = errors.New("no such dataset")
+	ErrAbsent  = errors.New("no such store")
 	ErrUnknown = errors.New("no such symbol")
 )
 
@@ -113,6 +116,7 @@ type Range struct {
 	Symbols []string // nil: all
 	// From and To are dates, both included; 0: without bound.
 	From, To market.Date
+	exact    bool // From and To bound even where they are 0, which is also a date
 	// After leaves out rows that were committed at or before it.
 	After Seq
 }

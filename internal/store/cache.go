@@ -24,8 +24,8 @@ type cache struct {
 	catalog *catalog
 
 	mu       sync.Mutex
-	entries  map[int64]*list.Element // by segment
-	recent   *list.List              // of *cached, the most recently used first
+	entries  map[cacheKey]*list.Element
+	recent   *list.List // of *cached, the most recently used first
 	bytes    int64
 	maxBytes int64
 	handles  int
@@ -34,9 +34,14 @@ type cache struct {
 	wholeRows int64
 }
 
+// cacheKey names a segment: the database gives the number of one that is gone to a later one.
+type cacheKey struct{ id, checksum int64 }
+
+func (info *segmentInfo) key() cacheKey { return cacheKey{info.id, info.checksum} }
+
 // cached is a segment in the cache.
 type cached struct {
-	id     int64
+	key    cacheKey
 	reader reader
 	bytes  int64
 	file   vfs.File // nil: in memory
@@ -46,7 +51,7 @@ type cached struct {
 
 func newCache(dir string, c *catalog, cfg Config) *cache {
 	return &cache{
-		fs: cfg.FS, dir: dir, catalog: c, entries: map[int64]*list.Element{}, recent: list.New(),
+		fs: cfg.FS, dir: dir, catalog: c, entries: map[cacheKey]*list.Element{}, recent: list.New(),
 		maxBytes: cfg.MemoryBytes, maxFiles: cfg.Handles, wholeRows: cfg.wholeRows,
 	}
 }
@@ -54,7 +59,7 @@ func newCache(dir string, c *catalog, cfg Config) *cache {
 // use returns an open segment; done ends its use.
 func (c *cache) use(ctx context.Context, d *dataset, info *segmentInfo) (r reader, done func(), err error) {
 	c.mu.Lock()
-	if e, ok := c.entries[info.id]; ok {
+	if e, ok := c.entries[info.key()]; ok {
 		entry := e.Value.(*cached)
 		c.recent.MoveToFront(e)
 		entry.users++
@@ -74,7 +79,7 @@ func (c *cache) use(ctx context.Context, d *dataset, info *segmentInfo) (r reade
 // kept.
 func (c *cache) pass(ctx context.Context, d *dataset, info *segmentInfo) (r reader, done func(), err error) {
 	c.mu.Lock()
-	_, known := c.entries[info.id]
+	_, known := c.entries[info.key()]
 	c.mu.Unlock()
 	if known || info.file == "" {
 		return c.use(ctx, d, info)
@@ -93,7 +98,7 @@ func (c *cache) load(ctx context.Context, d *dataset, info *segmentInfo) (*cache
 		if err != nil {
 			return nil, err
 		}
-		return &cached{id: info.id, reader: memory{b}, bytes: b.sizeBytes()}, nil
+		return &cached{key: info.key(), reader: memory{b}, bytes: b.sizeBytes()}, nil
 	}
 	return c.open(d, info)
 }
@@ -118,7 +123,7 @@ func (c *cache) open(d *dataset, info *segmentInfo) (*cached, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open segment %s: %w", info.file, err), file.Close())
 	}
-	return &cached{id: info.id, reader: r, file: file}, nil
+	return &cached{key: info.key(), reader: r, file: file}, nil
 }
 
 // decode reads a segment as a whole and compares its checksum.
@@ -145,7 +150,8 @@ func (c *cache) decode(ctx context.Context, d *dataset, info *segmentInfo) (*blo
 func (c *cache) raw(ctx context.Context, info *segmentInfo) ([]byte, error) {
 	if info.file == "" {
 		var raw []byte
-		err := c.catalog.db.QueryRowContext(ctx, `SELECT bytes FROM blob WHERE segment = ?`, info.id).Scan(&raw)
+		err := c.catalog.db.QueryRowContext(ctx, `SELECT b.bytes FROM blob b JOIN segment s ON s.id = b.segment
+			WHERE s.id = ? AND s.checksum = ?`, info.id, info.checksum).Scan(&raw)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", info.place(), explain(err))
 		}
@@ -164,14 +170,14 @@ func (c *cache) raw(ctx context.Context, info *segmentInfo) ([]byte, error) {
 
 // put keeps a segment that was just written, so that it need not be read again.
 func (c *cache) put(info *segmentInfo, b *block) {
-	c.release(c.keep(&cached{id: info.id, reader: memory{b}, bytes: b.sizeBytes()}))
+	c.release(c.keep(&cached{key: info.key(), reader: memory{b}, bytes: b.sizeBytes()}))
 }
 
 // keep takes an entry in, in use by the caller, unless another was faster.
 func (c *cache) keep(entry *cached) *cached {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e, ok := c.entries[entry.id]; ok {
+	if e, ok := c.entries[entry.key]; ok {
 		entry.gone = true
 		c.close(entry)
 		other := e.Value.(*cached)
@@ -179,7 +185,7 @@ func (c *cache) keep(entry *cached) *cached {
 		return other
 	}
 	entry.users++
-	c.entries[entry.id] = c.recent.PushFront(entry)
+	c.entries[entry.key] = c.recent.PushFront(entry)
 	c.bytes += entry.bytes
 	if entry.file != nil {
 		c.handles++
@@ -197,10 +203,10 @@ func (c *cache) keep(entry *cached) *cached {
 }
 
 // forget drops a segment that no state names any more.
-func (c *cache) forget(id int64) {
+func (c *cache) forget(info *segmentInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e, ok := c.entries[id]; ok {
+	if e, ok := c.entries[info.key()]; ok {
 		c.remove(e)
 	}
 }
@@ -209,7 +215,7 @@ func (c *cache) forget(id int64) {
 func (c *cache) remove(e *list.Element) {
 	entry := e.Value.(*cached)
 	c.recent.Remove(e)
-	delete(c.entries, entry.id)
+	delete(c.entries, entry.key)
 	c.bytes -= entry.bytes
 	if entry.file != nil {
 		c.handles--

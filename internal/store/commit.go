@@ -221,7 +221,12 @@ func (w *Writer) plan(ctx context.Context, s *state, d draft, p *plannedCommit) 
 	for _, name := range slices.Sorted(maps.Keys(d.edits)) {
 		e := d.edits[name]
 		if known := s.datasets[name]; known != nil {
-			e.dataset = known // another commit has made it meanwhile
+			if !known.alike(e.dataset) { // another commit has made it meanwhile
+				return fmt.Errorf("dataset %s has columns (%s) and key %s by now, these rows have (%s) and %s: "+
+					"write them into a dataset of another name", name, known.Schema,
+					strings.Join(known.Key, ", "), e.dataset.Schema, strings.Join(e.dataset.Key, ", "))
+			}
+			e.dataset = known
 		}
 		parts := map[market.Date]*block{}
 		if e.puts != nil {
@@ -237,8 +242,8 @@ func (w *Writer) plan(ctx context.Context, s *state, d draft, p *plannedCommit) 
 			}
 		}
 	}
-	groups, err := gather(d.coverage, func(symbol string) (int32, error) {
-		return w.store.symbols.number([]byte(symbol), 0, true)
+	groups, err := gather(d.coverage, func(symbol string, date market.Date) (int32, error) {
+		return w.store.symbols.number([]byte(symbol), date, true)
 	})
 	p.covers = w.store.covers.news(groups)
 	return err

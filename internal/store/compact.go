@@ -156,7 +156,7 @@ func (w *Writer) compact(
 	}
 	w.store.publish(ctx, fresh, func() {})
 	for _, info := range run {
-		w.store.cache.forget(info.id)
+		w.store.cache.forget(info)
 	}
 	total.Partitions++
 	total.Inputs, total.Outputs = total.Inputs+len(run), total.Outputs+len(outputs)
@@ -224,15 +224,16 @@ func (w *Writer) collect(ctx context.Context, total *Compaction) error {
 	if err != nil {
 		return err
 	}
-	gone, err := w.collectable(ctx, s)
-	if err != nil || len(gone) == 0 {
-		return err
-	}
-	horizon := Seq(0)
-	for _, info := range gone {
-		horizon = max(horizon, info.until)
-	}
-	err = w.store.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
+	pinned, horizon := w.store.pinned(), Seq(0)
+	var gone []*segmentInfo
+	err = w.store.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) (err error) {
+		// Within the transaction, as a reader may take a lease at any moment before.
+		if gone, err = w.collectable(ctx, tx, s, pinned); err != nil || len(gone) == 0 {
+			return err
+		}
+		for _, info := range gone {
+			horizon = max(horizon, info.until)
+		}
 		t := &transaction{ctx: ctx, tx: tx}
 		t.one(fmt.Errorf("%w: another process has taken the writer lock", ErrFenced),
 			`UPDATE meta SET changes = changes + 1, horizon = max(horizon, ?) WHERE token = ?`,
@@ -243,6 +244,9 @@ func (w *Writer) collect(ctx context.Context, total *Compaction) error {
 		}
 		return t.err
 	})
+	if err == nil && len(gone) == 0 {
+		return nil
+	}
 	if err = w.settle(ctx, s, err); err != nil {
 		return fmt.Errorf("collect segments: %w", err)
 	}
@@ -254,7 +258,7 @@ func (w *Writer) collect(ctx context.Context, total *Compaction) error {
 	for _, info := range gone {
 		total.Collected++
 		total.FreedBytes += info.bytes
-		w.store.cache.forget(info.id)
+		w.store.cache.forget(info)
 		if info.file == "" {
 			continue
 		}
@@ -273,9 +277,11 @@ func (w *Writer) collect(ctx context.Context, total *Compaction) error {
 }
 
 // collectable returns the replaced segments that may go, oldest first.
-func (w *Writer) collectable(ctx context.Context, s *state) ([]*segmentInfo, error) {
+func (w *Writer) collectable(
+	ctx context.Context, q querier, s *state, pinned map[int64]bool,
+) ([]*segmentInfo, error) {
 	var retired []*segmentInfo
-	err := each(ctx, w.store.catalog.db, func(rows *sql.Rows) error {
+	err := each(ctx, q, func(rows *sql.Rows) error {
 		info, err := scanSegment(rows)
 		retired = append(retired, info)
 		return err
@@ -283,11 +289,10 @@ func (w *Writer) collectable(ctx context.Context, s *state) ([]*segmentInfo, err
 	if err != nil || len(retired) == 0 {
 		return nil, err
 	}
-	least, err := w.wanted(ctx)
+	least, err := leastWanted(ctx, q)
 	if err != nil || least == 0 {
 		return nil, err
 	}
-	pinned := w.store.pinned()
 	var live, kept int64
 	for _, parts := range s.segments {
 		for _, list := range parts {
@@ -310,11 +315,11 @@ func (w *Writer) collectable(ctx context.Context, s *state) ([]*segmentInfo, err
 	}), nil
 }
 
-// wanted returns the earliest commit that a cursor has yet to go on from; 0 while an earlier commit is
+// leastWanted returns the earliest commit that a cursor has yet to go on from; 0 while an earlier commit is
 // being read, which may need anything.
-func (w *Writer) wanted(ctx context.Context) (Seq, error) {
+func leastWanted(ctx context.Context, q querier) (Seq, error) {
 	least := int64(maxLong)
-	err := w.store.catalog.db.QueryRowContext(ctx, `SELECT coalesce(min(seq), ?) FROM (
+	err := q.QueryRowContext(ctx, `SELECT coalesce(min(seq), ?) FROM (
 		SELECT seq FROM cursor WHERE expires > ? UNION ALL SELECT 0 FROM lease WHERE expires > ?)`,
 		least, time.Now().UnixNano(), time.Now().UnixNano()).Scan(&least)
 	return Seq(least), explain(err)

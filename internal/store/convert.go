@@ -122,14 +122,14 @@ func (w inward) instruments(f field, from *batch.Column, b *block, bad map[int]b
 		return c
 	}
 	var last []byte
-	lastNumber, lastDate := int32(0), market.Date(0)
+	lastNumber, lastDate, resolved := int32(0), market.Date(0), false
 	for row := range b.rows {
 		text := from.Bytes(row)
 		date := market.Date(0)
 		if at := w.dataset.timeAt; at >= 0 && at < len(b.columns) && b.columns[at] != nil {
 			date = w.dataset.dateAt(b, row)
 		}
-		if row == 0 || date != lastDate || string(text) != string(last) {
+		if !resolved || date != lastDate || string(text) != string(last) {
 			number, err := w.symbols.number(text, date, w.dataset.strict)
 			if from.IsNull(row) {
 				err = fmt.Errorf("NULL names nothing")
@@ -137,10 +137,7 @@ func (w inward) instruments(f field, from *batch.Column, b *block, bad map[int]b
 			if err != nil {
 				bad[row] = batch.RowError{Column: f.Name, Reason: err.Error()}
 			}
-			last, lastNumber, lastDate = text, number, date
-			if err != nil {
-				last = nil
-			}
+			last, lastNumber, lastDate, resolved = text, number, date, err == nil
 		}
 		c.ints = append(c.ints, lastNumber)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"sync"
 
@@ -58,8 +59,27 @@ func appendCoverage(dst []byte, groups []knowledge) []byte {
 	return dst
 }
 
-// decodeCoverage reads what appendCoverage wrote. limit bounds the instruments of all groups.
-func decodeCoverage(src []byte, limit int) ([]knowledge, error) {
+// coverageTable is that of the checksum behind a coverage: the database has none of its own.
+var coverageTable = crc32.MakeTable(crc32.Castagnoli)
+
+// sealedCoverage returns the bytes of groups as the catalog keeps them.
+func sealedCoverage(groups []knowledge) []byte {
+	raw := appendCoverage(nil, groups)
+	return binary.LittleEndian.AppendUint32(raw, crc32.Checksum(raw, coverageTable))
+}
+
+// openCoverage reads what sealedCoverage wrote.
+func openCoverage(raw []byte, most int) ([]knowledge, error) {
+	end := len(raw) - crc32.Size
+	if end < 0 || binary.LittleEndian.Uint32(raw[end:]) != crc32.Checksum(raw[:end], coverageTable) {
+		return nil, fmt.Errorf("%w: its checksum is another (restore %s from a backup or a snapshot)",
+			errCoverage, CatalogName)
+	}
+	return decodeCoverage(raw[:end], most)
+}
+
+// decodeCoverage reads what appendCoverage wrote. most is the largest number of an instrument.
+func decodeCoverage(src []byte, most int) ([]knowledge, error) {
 	r := reading{src: src}
 	count := r.unsigned(uint64(len(src)))
 	groups := make([]knowledge, 0, min(count, 1<<12))
@@ -78,9 +98,9 @@ func decodeCoverage(src []byte, limit int) ([]knowledge, error) {
 		g.interval = market.Interval{From: market.Date(from), To: market.Date(from + int64(length))}
 		next := int64(0)
 		for range r.unsigned(uint64(len(r.src))) {
-			next += int64(r.unsigned(1 << 31))
-			run := int64(r.unsigned(uint64(limit)))
-			if limit -= int(run); next+run > 1<<31 || r.failed {
+			next += int64(r.unsigned(uint64(most)))
+			run := int64(r.unsigned(uint64(most) + 1))
+			if next+run > int64(most)+1 || r.failed {
 				return nil, fmt.Errorf("%w: instruments", errCoverage)
 			}
 			for range run {
@@ -240,11 +260,16 @@ func (c *coverage) replace(o *coverage) {
 }
 
 // gather joins the covers of one commit that say the same.
-func gather(covers []Cover, number func(symbol string) (int32, error)) (map[coverKey][]knowledge, error) {
+func gather(
+	covers []Cover, number func(symbol string, date market.Date) (int32, error),
+) (map[coverKey][]knowledge, error) {
 	out := map[coverKey][]knowledge{}
 	for _, c := range covers {
 		if c.Empty() {
 			return nil, fmt.Errorf("coverage of %s %s: %s is after %s", c.Dataset, c.Symbol, c.From, c.To)
+		}
+		if c.From < market.MinDate || c.To > market.MaxDate {
+			return nil, fmt.Errorf("coverage of %s %s: %s lies outside the calendar", c.Dataset, c.Symbol, c.Interval)
 		}
 		if !slices.Contains(coverStates(), c.State) {
 			return nil, fmt.Errorf("coverage of %s %s: state %q", c.Dataset, c.Symbol, c.State)
@@ -252,7 +277,7 @@ func gather(covers []Cover, number func(symbol string) (int32, error)) (map[cove
 		n := int32(universe)
 		if c.Symbol != "" {
 			var err error
-			if n, err = number(c.Symbol); err != nil {
+			if n, err = number(c.Symbol, c.To); err != nil {
 				return nil, fmt.Errorf("coverage of %s: %w", c.Dataset, err)
 			}
 		}

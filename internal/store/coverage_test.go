@@ -13,7 +13,7 @@ func sampleCoverage() []knowledge {
 	return []knowledge{
 		{market.StateOK, market.Interval{From: 19724, To: 19724}, []int32{universe, 1, 2, 3, 7, 9, 10}},
 		{market.StateEmpty, market.Interval{From: -3, To: 19000}, []int32{5}},
-		{"", market.Interval{From: 1, To: 2}, []int32{1 << 30}},
+		{"", market.Interval{From: 1, To: 2}, []int32{100}},
 	}
 }
 

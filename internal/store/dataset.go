@@ -148,6 +148,12 @@ func newDataset(m market.Dataset) (*dataset, error) {
 	return d, err
 }
 
+// alike reports whether blocks of both lie alike.
+func (d *dataset) alike(o *dataset) bool {
+	return d == o || d.Schema.Equal(o.Schema) && slices.Equal(d.Key, o.Key) && d.Time == o.Time &&
+		d.Partition == o.Partition
+}
+
 // width is the number of columns of a whole block.
 func (d *dataset) width() int { return len(d.fields) + ownColumns }
 

@@ -196,16 +196,11 @@ func (w *Writer) Alias(ctx context.Context, symbol, code string, valid market.In
 	if valid.Empty() {
 		return fmt.Errorf("alias %s of %s: empty interval", code, symbol)
 	}
+	if s.symbols.taken(code, valid) {
+		return fmt.Errorf("alias %s of %s: the code names an instrument on these dates already", code, symbol)
+	}
 	err := s.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		t := &transaction{ctx: ctx, tx: tx}
-		var known int
-		t.note(tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM instrument WHERE symbol = ?) +
-			(SELECT count(*) FROM alias WHERE symbol = ? AND valid_from <= ? AND valid_to >= ?)`,
-			code, code, valid.To, valid.From).Scan(&known))
-		if known > 0 {
-			t.note(fmt.Errorf("alias %s of %s: the code names an instrument on these dates already",
-				code, symbol))
-		}
 		t.exec(`INSERT INTO alias (symbol, valid_from, valid_to, instrument) VALUES (?, ?, ?, ?)`,
 			code, valid.From, valid.To, id)
 		t.one(fmt.Errorf("%w: another process has taken the writer lock", ErrFenced),

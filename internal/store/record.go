@@ -149,10 +149,10 @@ func (t *transaction) cover(c *coverage, key coverKey, seq Seq, groups []knowled
 		t.exec(`DELETE FROM coverage WHERE dataset = ? AND freq = ? AND source = ?`,
 			key.dataset, key.freq, key.source)
 		t.exec(`INSERT INTO coverage (dataset, freq, source, seq, bytes) VALUES (?, ?, ?, ?, ?)`,
-			key.dataset, key.freq, key.source, int64(seq)-1, appendCoverage(nil, c.all(key)))
+			key.dataset, key.freq, key.source, int64(seq)-1, sealedCoverage(c.all(key)))
 	}
 	t.exec(`INSERT INTO coverage (dataset, freq, source, seq, bytes) VALUES (?, ?, ?, ?, ?)`,
-		key.dataset, key.freq, key.source, int64(seq), appendCoverage(nil, groups))
+		key.dataset, key.freq, key.source, int64(seq), sealedCoverage(groups))
 }
 
 // claim makes the caller the owner of a task's epochs, unless a later owner is known, and returns the

@@ -440,19 +440,19 @@ func joined(d *dataset, blocks []*block) (puts, deletes *block) {
 	}
 	all = d.order.sort(all)
 	ops := all.columns[len(d.fields)].ints
-	all.columns = all.columns[:len(d.fields)]
+	fields := &block{rows: all.rows, columns: all.columns[:len(d.fields)]}
 	if !slices.Contains(ops, opDelete) {
-		return all, nil
+		return fields, nil
 	}
 	var rows [2][]int32 // opPut, opDelete
 	for row, op := range ops {
 		rows[op] = append(rows[op], int32(row))
 	}
 	if len(rows[opPut]) > 0 {
-		puts = all.gather(rows[opPut])
+		puts = fields.gather(rows[opPut])
 	}
-	all.columns = all.columns[:d.order.keys]
-	return puts, all.gather(rows[opDelete])
+	keys := &block{rows: all.rows, columns: all.columns[:d.order.keys]}
+	return puts, keys.gather(rows[opDelete])
 }
 
 // Commit has nothing left to publish.

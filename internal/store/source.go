@@ -68,6 +68,9 @@ var _ connector.Source = (*source)(nil)
 
 func newSource(env connector.Env, cfg SourceConfig) (*source, error) {
 	s := &source{cfg: cfg, env: env, span: Range{Symbols: cfg.Symbols}}
+	if cfg.From != "" || cfg.To != "" {
+		s.span.From, s.span.To, s.span.exact = market.MinDate, market.MaxDate, true
+	}
 	const op = "read store"
 	if cfg.Path == "" || cfg.Dataset == "" {
 		return nil, misuse(op, "path and dataset: required")
@@ -110,7 +113,7 @@ func (s *source) Open(ctx context.Context, _ connector.Partition, position conne
 		}
 	}
 	var err error
-	if s.store, err = Open(s.cfg.Path, Config{}); err != nil {
+	if s.store, err = Open(s.cfg.Path, Config{Existing: true}); err != nil {
 		return classify(op, err)
 	}
 	goesOn := at.Done && s.cfg.Incremental
@@ -276,7 +279,7 @@ func (s *source) Close() error {
 
 // Discover returns the columns the source will deliver.
 func (s *source) Discover(context.Context) (*batch.Schema, error) {
-	store, err := Open(s.cfg.Path, Config{})
+	store, err := Open(s.cfg.Path, Config{Existing: true})
 	if err != nil {
 		return nil, classify("discover store", err)
 	}

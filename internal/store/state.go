@@ -153,25 +153,19 @@ func loadState(ctx context.Context, q querier, asOf Seq) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if asOf == 0 || asOf == s.seq {
-		return s, each(ctx, q, func(rows *sql.Rows) error {
-			info, err := scanSegment(rows)
-			if err == nil {
-				s.place(info)
-			}
-			return err
-		}, `SELECT `+segmentColumns+` FROM segment WHERE retired = 0 ORDER BY dataset, partition, lo, id`)
+	// What a compaction replaced counts for commits before its output does.
+	where, args := `retired = 0`, []any{}
+	if asOf != 0 && asOf != s.seq {
+		s.seq = asOf
+		where, args = `hi <= ? AND (retired = 0 OR until > ?)`, []any{int64(asOf), int64(asOf)}
 	}
-	err = each(ctx, q, func(rows *sql.Rows) error {
+	return s, each(ctx, q, func(rows *sql.Rows) error {
 		info, err := scanSegment(rows)
 		if err == nil {
-			s.placeWidest(info)
+			s.place(info)
 		}
 		return err
-	}, `SELECT `+segmentColumns+` FROM segment WHERE hi <= ? ORDER BY dataset, partition, lo, hi DESC, id`,
-		int64(asOf))
-	s.seq = asOf
-	return s, err
+	}, `SELECT `+segmentColumns+` FROM segment WHERE `+where+` ORDER BY dataset, partition, lo, id`, args...)
 }
 
 // place appends a segment that comes in order.
@@ -181,27 +175,6 @@ func (s *state) place(info *segmentInfo) {
 	}
 	parts := s.segments[info.dataset]
 	parts[info.partition] = append(parts[info.partition], info)
-}
-
-// placeWidest appends a segment, which comes in order of (lo, hi descending), unless one that was
-// placed holds its commits: the output of a compaction takes the place of its inputs.
-func (s *state) placeWidest(info *segmentInfo) {
-	list := s.segments[info.dataset][info.partition]
-	if len(list) > 0 {
-		last := list[len(list)-1]
-		if info.lo >= last.lo && info.hi <= last.hi && (info.lo != last.lo || info.hi != last.hi) {
-			return
-		}
-		// An output of one commit's segments only (lo = hi) looks like its input.
-		if info.lo == last.lo && info.hi == last.hi && (info.retired != 0) != (last.retired != 0) {
-			if last.retired == 0 {
-				return
-			}
-			list = slices.DeleteFunc(list, func(o *segmentInfo) bool { return o.lo == info.lo && o.hi == info.hi })
-			s.segments[info.dataset][info.partition] = list
-		}
-	}
-	s.place(info)
 }
 
 // loadSymbols reads the instruments and the names.
@@ -238,7 +211,7 @@ func loadSymbols(ctx context.Context, q querier) (instruments, texts *symbols, e
 	return instruments, texts, err
 }
 
-// loadCoverage reads all that is known; limit bounds the instruments a damaged blob may claim.
+// loadCoverage reads all that is known of so many instruments.
 func loadCoverage(ctx context.Context, q querier, instruments int) (*coverage, error) {
 	c := newCoverage()
 	err := each(ctx, q, func(rows *sql.Rows) error {
@@ -247,8 +220,7 @@ func loadCoverage(ctx context.Context, q querier, instruments int) (*coverage, e
 		if err := rows.Scan(&key.dataset, &key.freq, &key.source, &raw); err != nil {
 			return err
 		}
-		const groupsPerInstrument = 1 << 12
-		groups, err := decodeCoverage(raw, (instruments+1)*groupsPerInstrument)
+		groups, err := openCoverage(raw, instruments)
 		if err != nil {
 			return fmt.Errorf("%w: coverage of %s: %w", ErrCorrupt, key.dataset, err)
 		}

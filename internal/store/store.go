@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +35,7 @@ type Store struct {
 	views   map[*View]bool
 }
 
-// Open opens the store in a folder, making both when missing. It reads until Lock.
+// Open opens the store in a folder, making both when missing unless cfg.Existing. It reads until Lock.
 func Open(dir string, cfg Config) (*Store, error) {
 	const usualMemory, usualHandles, usualHorizon, usualShare = 128 << 20, 256, 30 * 24 * time.Hour, 0.2
 	if cfg.FS == nil {
@@ -59,6 +61,12 @@ func Open(dir string, cfg Config) (*Store, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Existing {
+		if _, err := os.Stat(filepath.Join(dir, CatalogName)); err != nil {
+			return nil, fmt.Errorf("%w: %s holds no %s (name the folder of a store, or make one by a sync): %w",
+				ErrAbsent, dir, CatalogName, err)
+		}
 	}
 	ctx := context.Background()
 	c, err := openCatalog(ctx, dir)

@@ -47,6 +47,16 @@ func (*symbols) locate(list []alias, date market.Date) int32 {
 	return 0
 }
 
+// taken reports whether a code names an instrument on some of the dates, be it in rows that no commit
+// has brought yet.
+func (s *symbols) taken(text string, dates market.Interval) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.ContainsFunc(s.byText[text], func(a alias) bool {
+		return a.valid.From <= dates.To && dates.From <= a.valid.To
+	})
+}
+
 // number returns the instrument a code names on a date, giving it a number when it has none.
 func (s *symbols) number(text []byte, date market.Date, strict bool) (int32, error) {
 	s.mu.RLock()

@@ -14,8 +14,8 @@ import (
 // Problem is one thing Verify found.
 type Problem struct{ Place, Message string }
 
-// Verify reads every segment, also those kept for earlier commits, and compares checksums, counts,
-// bounds and the order of keys with the catalog.
+// Verify has the catalog checked, reads every segment, also those kept for earlier commits, and
+// compares checksums, counts, bounds and the order of keys with the catalog.
 func (s *Store) Verify(ctx context.Context) ([]Problem, error) {
 	now, err := s.refresh(ctx)
 	if err != nil {
@@ -30,16 +30,42 @@ func (s *Store) Verify(ctx context.Context) ([]Problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []Problem
+	found, err := s.verifyCatalog(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, info := range all {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		if message := s.verify(ctx, now.byID[info.dataset], info); message != "" {
+		message := s.verify(ctx, now.byID[info.dataset], info)
+		if message == "" {
+			continue
+		}
+		var still bool // another process may have collected it meanwhile
+		if err := s.catalog.db.QueryRowContext(ctx, `SELECT count(*) FROM segment WHERE id = ? AND checksum = ?`,
+			info.id, info.checksum).Scan(&still); err != nil {
+			return nil, explain(err)
+		}
+		if still {
 			found = append(found, Problem{info.place(), message})
 		}
 	}
 	return found, nil
+}
+
+// verifyCatalog has the database compare its tables with their indexes.
+func (s *Store) verifyCatalog(ctx context.Context) ([]Problem, error) {
+	var found []Problem
+	err := each(ctx, s.catalog.db, func(rows *sql.Rows) error {
+		var message string
+		err := rows.Scan(&message)
+		if message != "ok" {
+			found = append(found, Problem{CatalogName, message + ": restore it from a backup"})
+		}
+		return err
+	}, `PRAGMA integrity_check`)
+	return found, err
 }
 
 // verify returns what is wrong with a segment, "" when nothing is.

@@ -115,7 +115,7 @@ func (v *View) Point(
 
 // Cross returns all symbols' rows of one date.
 func (v *View) Cross(dataset string, date market.Date, columns []string) (*batch.Batch, error) {
-	return v.collect(dataset, Range{From: date, To: date}, columns)
+	return v.collect(dataset, Range{From: date, To: date, exact: true}, columns)
 }
 
 // collect reads a range as one batch.
@@ -196,11 +196,11 @@ func (v *View) newWalk(s *state, name string, r Range, columns []string) (*walk,
 		return nil, err
 	}
 	q := &w.query
-	q.dated = d.timeAt >= 0 && (r.From != 0 || r.To != 0)
-	if q.from, q.to = r.From, r.To; r.To == 0 {
+	q.dated = d.timeAt >= 0 && (r.exact || r.From != 0 || r.To != 0)
+	if q.from, q.to = r.From, r.To; r.To == 0 && !r.exact {
 		q.to = market.MaxDate
 	}
-	if r.From == 0 {
+	if r.From == 0 && !r.exact {
 		q.from = market.MinDate
 	}
 	if r.Symbols != nil {
