@@ -17,7 +17,7 @@ const (
 	compactAlways   = 64     // segments, whatever they hold
 	foldBlobs       = 64     // blobs that follow each other
 	foldRows        = 20_000 // rows of such blobs
-	outputRows      = 1 << 19
+	outputRows      = 1 << 17
 )
 
 // Compaction is what Compact did.
