@@ -3,6 +3,7 @@ package baostock
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,10 +18,13 @@ import (
 func TestPace(t *testing.T) {
 	for _, perSecond := range []float64{4, 2.5, 0.5} {
 		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
 			var arrivals []time.Time
 			f := &fake{t: t, rows: names}
 			f.answer = func(n int, _ fakeRequest) []byte {
+				mu.Lock()
 				arrivals = append(arrivals, time.Now())
+				mu.Unlock()
 				if n%3 == 0 {
 					<-time.After(30 * time.Millisecond)
 				}
@@ -37,6 +41,8 @@ func TestPace(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			n := max(1, int(perSecond))
 			window := time.Duration(float64(n) / perSecond * float64(time.Second))
 			for i := n; i < len(arrivals); i++ {
