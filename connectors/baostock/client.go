@@ -14,7 +14,10 @@ import (
 
 // Client asks BaoStock directly: for the calendar, the listing, and by tests. It is safe for
 // concurrent use; its requests go one after the other.
-type Client struct{ session *session }
+type Client struct {
+	session *session
+	close   func() error
+}
 
 // NewClient returns a client; log may be nil. It connects with its first request.
 func NewClient(cfg Config, log *slog.Logger) (*Client, error) {
@@ -22,11 +25,12 @@ func NewClient(cfg Config, log *slog.Logger) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Client{newSession(cfg, log)}, nil
+	one := newSession(cfg, log)
+	return &Client{one, one.close}, nil
 }
 
-// Close logs out. The client may be used again after it.
-func (c *Client) Close() error { return c.session.close() }
+// Close logs out, where nobody shares the session.
+func (c *Client) Close() error { return c.close() }
 
 // Statistics returns what the client's session has done so far.
 func (c *Client) Statistics() Statistics { return c.session.statistics() }

@@ -2,6 +2,7 @@ package baostock
 
 import (
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,6 +21,30 @@ func TestLoginRequest(t *testing.T) {
 	// The length is that of the body in characters.
 	if got != want {
 		t.Errorf("request\n%q, want\n%q", got, want)
+	}
+}
+
+// TestSmallListPages reads lists in pages smaller than asked for, one of them cut: only an empty page is
+// the end.
+func TestSmallListPages(t *testing.T) {
+	for _, q := range []Query{StockBasic, AllStock} {
+		const size, cut = "4", "2"
+		f := &fake{t: t}
+		f.rows = func(r fakeRequest) ([]string, [][]string) {
+			list := make([][]string, 9)
+			for i := range list {
+				list[i] = []string{"sh.60000" + strconv.Itoa(i)}
+			}
+			if r.parts[3] = size; r.parts[2] == cut {
+				list = list[:7]
+			}
+			return []string{"code"}, list
+		}
+		args := make([]string, len(kinds[q].args))
+		table, err := f.client().Query(t.Context(), q, args...)
+		if err != nil || len(table.Rows) != 8 || f.count(q.String()) != 4 {
+			t.Errorf("%s: %v, %+v in %d requests; want 4, 3 and 1 rows and none", q, err, table, f.count(q.String()))
+		}
 	}
 }
 

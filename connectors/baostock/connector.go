@@ -1,11 +1,22 @@
 package baostock
 
-import "github.com/tapeline/tapeline/connector"
+import (
+	"log/slog"
+
+	"github.com/tapeline/tapeline/connector"
+)
 
 // Connector describes the baostock source. Its sources share one session per service and user.
 func Connector() connector.Connector {
+	described, _ := ConnectorAndClients()
+	return described
+}
+
+// ConnectorAndClients returns also a function that makes clients, which share the sessions of the
+// connector's sources: all keep to one budget.
+func ConnectorAndClients() (connector.Connector, func(Config, *slog.Logger) (*Client, error)) {
 	shared := newSessions()
-	return connector.Connector{
+	described := connector.Connector{
 		Name:     Name,
 		Version:  "1.0.0",
 		Contract: connector.ContractVersion,
@@ -16,6 +27,20 @@ func Connector() connector.Connector {
 			func(env connector.Env, cfg *Config) (connector.Source, error) {
 				return newSource(env, cfg, shared)
 			}),
+	}
+	return described, func(cfg Config, log *slog.Logger) (*Client, error) {
+		cfg = cfg.filled()
+		if err := cfg.validate(); err != nil {
+			return nil, err
+		}
+		one := shared.open(cfg, log)
+		return &Client{one, func() error {
+			err := shared.close(one)
+			if cfg.Report != nil {
+				cfg.Report(one.news())
+			}
+			return err
+		}}, nil
 	}
 }
 

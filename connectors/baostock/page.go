@@ -43,6 +43,9 @@ func (s *session) page(
 	s.count(func(t *Statistics) { t.Rows += int64(p.records()) })
 	// A service that answers with smaller pages than it was asked for has more behind a full one.
 	p.last = p.records() < min(pageRows, p.answer.perPage)
+	if (q == StockBasic || q == AllStock) && p.answer.perPage < pageRows {
+		p.last = p.records() == 0 // a list that is cut is not known to end with a page that is short
+	}
 	if !p.last {
 		keys.end(p)
 	}

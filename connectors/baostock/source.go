@@ -69,7 +69,7 @@ func (s *source) Discover(context.Context) (*batch.Schema, error) { return s.sch
 // Check logs in.
 func (s *source) Check(ctx context.Context) error {
 	session := s.sessions.open(s.cfg, s.env.Log)
-	client := Client{session}
+	client := Client{session: session}
 	return errors.Join(client.Login(ctx), s.sessions.close(session))
 }
 

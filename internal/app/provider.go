@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -47,7 +48,8 @@ func provider(c ingest.Config, budgets *store.Store) (ingest.Provider, error) {
 	}
 	spent := &traffic{}
 	settings.Report = spent.add
-	asks := baostock.Connector().Source
+	described, client := baostock.ConnectorAndClients()
+	asks := described.Source
 	return ingest.Provider{
 		Provider: description, Capabilities: asks.Capabilities, Traffic: spent.total,
 		Source: func(env connector.Env, units []market.Unit) (connector.Source, error) {
@@ -55,7 +57,33 @@ func provider(c ingest.Config, budgets *store.Store) (ingest.Provider, error) {
 			config.Units = units
 			return asks.New(env, &config)
 		},
+		ListedOn: func(ctx context.Context, day market.Date) ([]market.Symbol, error) {
+			asker, err := client(settings, nil)
+			if err != nil {
+				return nil, err
+			}
+			listed, err := listedOn(ctx, asker, day)
+			return listed, errors.Join(err, asker.Close())
+		},
 	}, nil
+}
+
+// listedOn asks for the instruments of a day, as often as a source is restarted that fails.
+func listedOn(ctx context.Context, asker *baostock.Client, day market.Date) (symbols []market.Symbol, err error) {
+	const attempts = 6
+	for range attempts {
+		var list []baostock.DayListing
+		if list, err = asker.AllStock(ctx, day); err == nil {
+			for _, one := range list {
+				symbols = append(symbols, one.Symbol)
+			}
+			return symbols, nil
+		}
+		if !fault.ClassOf(err).Retryable() || ctx.Err() != nil {
+			return nil, err
+		}
+	}
+	return nil, err
 }
 
 // baostockSettings are the settings of the session manager, in the connector's words.

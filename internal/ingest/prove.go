@@ -32,6 +32,7 @@ func (j *job) prove(ctx context.Context) error {
 		return err
 	}
 	j.report.Datasets, j.report.Missing, j.report.ConfirmedEmpty = proof.datasets(), proof.missing, proof.none
+	j.report.Missing = append(j.report.Missing, j.unlisted...)
 	return nil
 }
 

@@ -68,6 +68,8 @@ type job struct {
 	tallies []*tally
 	planned []Unit // of datasets
 	failure error  // of a workflow
+
+	unlisted []Missing // what the list of instruments lacks
 }
 
 func (j *job) run(ctx context.Context) error {
@@ -124,21 +126,32 @@ func (j *job) fetchReference(ctx context.Context) error {
 	}
 	j.report.Before = int64(view.Seq())
 	units, err := j.referenceUnits(view, j.request)
+	var before known
+	if err == nil {
+		err = before.list(view)
+	}
 	if err = errors.Join(err, view.Close()); err != nil || len(units) == 0 {
 		return err
 	}
 	j.report.Status = StatusFailed
-	return j.execute(ctx, units)
+	if err := j.execute(ctx, units); err != nil {
+		return err
+	}
+	list := slices.IndexFunc(units, func(u market.Unit) bool { return u.Dataset == market.Listing })
+	if list < 0 || !j.provesList(j.request) {
+		return nil
+	}
+	return j.proveList(ctx, units[list], before.instruments)
 }
 
 // referenceUnits plans what plans are made from.
 func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error) {
 	var units []market.Unit
-	coverage := func(dataset string) (market.Intervals, error) {
+	coverage := func(dataset, freq string) (market.Intervals, error) {
 		if view == nil {
 			return nil, nil
 		}
-		all, err := view.Coverage(dataset, "", s.Provider.Name)
+		all, err := view.Coverage(dataset, freq, s.Provider.Name)
 		if err != nil {
 			return nil, fmt.Errorf("read the coverage of %s: %w", dataset, err)
 		}
@@ -151,7 +164,7 @@ func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error
 	}
 	further := false // than any sync before
 	if _, ok := s.Provider.Offer(market.CalendarDay); ok {
-		have, err := coverage(market.CalendarDay)
+		have, err := coverage(market.CalendarDay, "")
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +174,11 @@ func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error
 		}
 	}
 	if _, ok := s.Provider.Offer(market.Listing); ok {
-		have, err := coverage(market.Listing)
+		freq := ""
+		if s.provesList(r) {
+			freq = provedList
+		}
+		have, err := coverage(market.Listing, freq)
 		if err != nil {
 			return nil, err
 		}
@@ -199,6 +216,7 @@ func (j *job) readScope(ctx context.Context) (*Scope, error) {
 		return nil, err
 	}
 	j.report.disagree(known.disagree)
+	known.members = j.withoutUnlisted(known.members)
 	scope, err := j.scopeOf(known, j.request)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/lifecycle"
@@ -21,6 +22,9 @@ type Provider struct {
 	// Source makes a source that fetches the units in their order and ends.
 	Source       func(env connector.Env, units []market.Unit) (connector.Source, error)
 	Capabilities connector.SourceCapabilities
+	// ListedOn returns the instruments of an open day by another list than the dataset of instruments;
+	// nil: the provider has none.
+	ListedOn func(ctx context.Context, day market.Date) ([]market.Symbol, error)
 	// Traffic returns what was asked so far, over all sources; nil: nobody counts.
 	Traffic func() Traffic
 }
@@ -99,7 +103,13 @@ func (c *countingSink) Write(ctx context.Context, chunk connector.Chunk) error {
 	if err := c.Decider.Write(ctx, chunk); err != nil {
 		return err
 	}
-	if chunk.Table != market.UnitTable || chunk.Batch == nil {
+	if chunk.Batch == nil {
+		return nil
+	}
+	if chunk.Table == market.Listing {
+		c.tally.list(chunk.Batch)
+	}
+	if chunk.Table != market.UnitTable {
 		return nil
 	}
 	rows, _ := chunk.Batch.Dense() // what does not fit was refused by the sink
@@ -121,6 +131,8 @@ type tally struct {
 	mu    sync.Mutex
 	open  map[string]int // symbol to the units still awaited
 	ended map[unitID]market.Unit
+
+	listed map[string]bool // symbols in the list of instruments
 }
 
 // unitID names a unit; a restart within a run ends some of them twice.
@@ -132,6 +144,7 @@ type unitID struct {
 func newTally(units []market.Unit) *tally {
 	t := &tally{
 		open: map[string]int{}, ended: map[unitID]market.Unit{}, units: len(units), begun: time.Now(),
+		listed: map[string]bool{},
 	}
 	for _, u := range units {
 		t.open[u.Symbol]++
@@ -147,6 +160,16 @@ func (t *tally) end(u market.Unit) {
 		t.open[u.Symbol]--
 	}
 	t.ended[id] = u
+}
+
+// list notes rows of the list of instruments.
+func (t *tally) list(rows *batch.Batch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	symbols := rows.Column(rows.Schema().Index("symbol"))
+	for i := range rows.Len() {
+		t.listed[string(symbols.Bytes(rows.Row(i)))] = true
+	}
 }
 
 // Progress is how far a sync has come.
