@@ -81,18 +81,16 @@ func (k *killedSync) planned() int64 {
 // digest is all that the store holds, as the vendor sees it.
 func (k *killedSync) digest() string {
 	k.t.Helper()
-	digest := ""
-	var digestSb84 strings.Builder
+	var digest strings.Builder
 	for _, dataset := range []string{"bar_1d", "adj_factor", "calendar", "instrument"} {
 		out := filepath.Join(k.t.TempDir(), dataset+".csv")
 		export := &child{t: k.t, args: []string{
 			"export", "--store", k.store, "--dataset", dataset, "--out", out, "--quiet", "--state", k.t.TempDir(),
 		}}
 		export.finish()
-		digestSb84.WriteString(fmt.Sprintf("%s: %s\n", dataset, fileDigest(k.t, out)))
+		fmt.Fprintf(&digest, "%s: %s\n", dataset, fileDigest(k.t, out))
 	}
-	digest += digestSb84.String()
-	return digest
+	return digest.String()
 }
 
 // finishPlanned ends the sync and checks that it asks what the plan says, and nothing that is covered.

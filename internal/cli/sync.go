@@ -143,8 +143,7 @@ func (s *session) sync(ctx context.Context, config ingest.Config) error {
 
 // requestFault gives a request that is impossible the exit code of wrong usage.
 func requestFault(err error) error {
-	var wrong *ingest.RequestError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*ingest.RequestError](err); ok {
 		return &exitError{exitUsage, wrong}
 	}
 	return err

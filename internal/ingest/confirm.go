@@ -19,11 +19,7 @@ const settleDays = 10
 // confirm settles the coverage of days that were asked for and still have no row. An answer without
 // them is not believed at once: they become partial, and the next sync asks again. When that answer
 // has not a single row either, and the days are old enough, they are confirmed to have none.
-// invariant: answers that may not have been committed confirm nothing
 func (j *job) confirm(ctx context.Context, p *proof) error {
-	if j.failure != nil {
-		return nil // the newest answers were not committed: their rows are missing for that reason
-	}
 	var forget, covers []store.Cover
 	for _, u := range j.planned {
 		answer, ok := j.answer(u.Unit)
