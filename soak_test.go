@@ -80,7 +80,7 @@ func TestLatencyAt100kRowsPerSecond(t *testing.T) {
 
 // processBytes is what a process takes beside its workflow's memory_limit: program text, catalog,
 // runtime.
-const processBytes = 72_000_000
+const processBytes = 64_000_000
 
 // A fast source in front of a slow sink is held back: memory stays within bounds, nothing is lost.
 func TestBackPressure(t *testing.T) {
