@@ -20,29 +20,21 @@ func measured(t *testing.T, text string) (report run.Report, peak int64, output 
 	t.Helper()
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "flow.yaml"), text)
-	command := exec.Command(product(t), "run", "flow.yaml", "--verbose", "--json-report", "report.json")
-	command.Dir, command.Env = dir, append(os.Environ(), "TAPELINE_CHILD=1")
-	output, peak, err := runMeasured(t, command)
+	product, err := buildProduct()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(product, "run", "flow.yaml", "--verbose", "--json-report", "report.json")
+	command.Dir = dir
+	output, peak, err = runMeasured(t, command)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	return readReport(t, filepath.Join(dir, "report.json")), peak, output
 }
 
-// product returns the binary to measure. The race detector keeps two bytes of its own for each of
-// the program's, so tests under it build the binary without it and hold it to the same bounds.
-func product(t *testing.T) string {
-	t.Helper()
-	if !raceDetector {
-		return os.Args[0]
-	}
-	built, err := buildProduct()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return built
-}
-
+// buildProduct makes the binary that users run. The tests' own would not do to measure: it carries the
+// tests, what they need and, with the race detector, two bytes for each of the program's.
 var buildProduct = sync.OnceValues(func() (string, error) {
 	name := filepath.Join(os.Getenv(productDir), "tapeline")
 	build := exec.Command("go", "build", "-o", name, "./cmd/tapeline")

@@ -1,5 +1,0 @@
-//go:build !race
-
-package tapeline_test
-
-const raceDetector = false
