@@ -33,6 +33,7 @@ func describe(ctx context.Context, s *sqlkit.Session, name sqlkit.Name) (sqlkit.
 			Required: row[4] == "1",
 		}
 		column.Type = typeOf(column.Declared)
+		column.Digits, column.Coarse = digitsOf(column.Declared)
 		if json[column.Name] {
 			column.Type = batch.Of(batch.JSON)
 		}
@@ -186,6 +187,18 @@ func typeOf(declared string) batch.Type {
 		return batch.Of(batch.Binary)
 	}
 	return batch.Of(batch.String)
+}
+
+// digitsOf returns how many digits of a second a column of times or instants keeps.
+func digitsOf(declared string) (digits int, moments bool) {
+	base, rest, _ := strings.Cut(strings.ToLower(declared), "(")
+	arguments, _, _ := strings.Cut(rest, ")")
+	switch strings.TrimSpace(base) {
+	case "time", "datetime", "timestamp":
+		digits, _ = strconv.Atoi(arguments) // without an argument: none
+		return digits, true
+	}
+	return 0, false
 }
 
 func decimalOf(arguments string) batch.Type {

@@ -78,5 +78,6 @@ their row.
 
 **Sink.** One transaction per epoch, committed together with the epoch's number in the table
 ` + "`tapeline_epochs`" + `: exactly once, given a transactional engine such as InnoDB. A missing table is
-created; instants go into DATETIME(6) columns in UTC. With ` + "`key`" + ` rows of equal key are replaced
+created; instants go into DATETIME(6) columns in UTC. A column such as DATETIME, which keeps whole
+seconds, refuses the rows that it would round. With ` + "`key`" + ` rows of equal key are replaced
 (by any unique key of the table) and deletes honoured.`

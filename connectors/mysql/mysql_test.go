@@ -64,6 +64,27 @@ func TestSessionSettings(t *testing.T) {
 }
 
 // TestInstantKeys: deletes and look-ups find an instant that is kept in UTC.
+// A column that keeps no fraction of a second refuses rows rather than round them.
+func TestFractionsAreNotRounded(t *testing.T) {
+	f := newFixture(t)
+	epoch := uint64(0)
+	for ddl, want := range map[string]int{
+		"at DATETIME, t TIME(6)": 2, "at DATETIME(6), t TIME": 2, "at TIMESTAMP(3) NULL, t TIME(3)": 1,
+		"at DATETIME(6), t TIME(6)": 0,
+	} {
+		epoch++
+		f.Exec("DROP TABLE IF EXISTS moments", "CREATE TABLE moments (id BIGINT, "+ddl+")")
+		s := f.Sink(sqlkit.SinkConfig{Table: "moments"}, connector.Task{})
+		var partial *connector.PartialError
+		if err := s.Try("", sqltest.Moments(t, "")); want == 0 && err != nil || want > 0 &&
+			(!errors.As(err, &partial) || len(partial.Rows) != want || !strings.Contains(err.Error(), "fraction")) {
+			t.Errorf("%s: want %d rows refused: %v", ddl, want, err)
+		}
+		s.Checkpoint(epoch)
+		f.Expect("SELECT COUNT(*) FROM moments", fmt.Sprint(4-want))
+	}
+}
+
 func TestInstantKeys(t *testing.T) {
 	f := newFixture(t)
 	s := f.Sink(sqlkit.SinkConfig{Table: "stamps", Key: []string{"at"}, Create: true}, connector.Task{})

@@ -113,6 +113,8 @@ func (c *codec) check(column *batch.Column, rows []int32) []batch.RowError {
 		return sqlkit.RowsOfElements(column.Offsets(), rows, bad)
 	case c.form == formBytes:
 		return nil
+	case c.coarse:
+		return sqlkit.CheckFraction(column, c.digits, rows, c.declared)
 	}
 	return checkText(column, rows, c.form)
 }

@@ -64,6 +64,10 @@ type codec struct {
 	typ     batch.Type
 	oid     uint32 // of the server type
 	element *codec // formList
+
+	coarse   bool // the column keeps digits of a second; without, all six
+	digits   int
+	declared string // the server's spelling, with coarse
 }
 
 // codecOf returns the codec of a base type; false for types that travel as text.

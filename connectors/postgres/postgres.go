@@ -74,4 +74,5 @@ their row, or become NULL by ` + "`non_finite: null`" + `.
 ` + "`tapeline_epochs`" + `: exactly once. A missing table is created. With ` + "`key`" + ` rows of equal key
 are replaced and deletes honoured; an existing table needs a unique index on exactly the key.
 ` + "`mode: replace`" + ` empties the table in the first transaction of a run. Sub-microsecond digits of
-timestamps are cut, since the server keeps microseconds.`
+timestamps are cut, since the server keeps microseconds. A column such as timestamp(0) refuses the rows
+that it would round.`

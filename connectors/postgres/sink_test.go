@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -86,6 +87,34 @@ func TestRefusedRows(t *testing.T) {
 	f.write(s, sqltest.People(t, 10, 20, "ok"))
 	f.commit(s, 1)
 	f.expect(countPeople, "20|0|19|ok|ok")
+}
+
+// A column that keeps fewer digits of a second refuses rows rather than have the server round them.
+func TestFractionsAreNotRounded(t *testing.T) {
+	f := newFixture(t)
+	epoch := uint64(0)
+	for ddl, want := range map[string]int{
+		"at timestamp(0), t time": 2, "at timestamp, t time(0)": 2, "at timestamp(2), t time(3)": 1,
+		"at timestamp(6), t time(6)": 0, "at timestamp, t time": 0,
+	} {
+		epoch++
+		f.exec("DROP TABLE IF EXISTS moments; CREATE TABLE moments (id int8, " + ddl + ")")
+		s := f.openSink(f.sinkConfig("moments"), connector.Task{})
+		var partial *connector.PartialError
+		if err := s.Write(t.Context(), connector.Chunk{Batch: sqltest.Moments(t, "")}); want == 0 && err != nil ||
+			want > 0 && (!errors.As(err, &partial) || len(partial.Rows) != want ||
+				!strings.Contains(err.Error(), "fraction")) {
+			t.Errorf("%s: want %d rows refused: %v", ddl, want, err)
+		}
+		f.commit(s, epoch)
+		f.expect("SELECT count(*) FROM moments", strconv.Itoa(4-want))
+	}
+	f.exec("DROP TABLE moments; CREATE TABLE moments (id int8, at timestamptz(0), t time)")
+	s := f.openSink(f.sinkConfig("moments"), connector.Task{})
+	if err := s.Write(t.Context(), connector.Chunk{Batch: sqltest.Moments(t, "UTC")}); err == nil ||
+		!strings.Contains(err.Error(), "timestamp(0) with time zone would round") {
+		t.Errorf("instants: %v", err)
+	}
 }
 
 // TestDeferredConstraintsHoldBeforeTheDecision: a COMMIT that failed would come too late.

@@ -148,11 +148,14 @@ func targetCodec(have batch.Type, column existing) (codec, bool) {
 		return codec{form: formOID, typ: batch.Of(batch.Uint32), oid: column.oid}, true
 	}
 	if c, ok := codecOf(column.oid, column.modifier, batch.Type{}); ok {
+		if column.modifier >= 0 && (c.form == formTime || c.form == formTimestamp) {
+			c.coarse, c.digits, c.declared = true, int(column.modifier), column.declared
+		}
 		return c, true
 	}
 	if oid, ok := arrayElement(column.oid); ok && have.Kind == batch.List {
 		element, ok := targetCodec(have.Fields[0].Type,
-			existing{oid: oid, modifier: column.modifier, kind: 'b'})
+			existing{oid: oid, modifier: column.modifier, kind: 'b', declared: column.declared})
 		return codec{
 			form: formList, typ: batch.ListOf(element.typ), oid: column.oid, element: &element,
 		}, ok

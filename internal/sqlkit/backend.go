@@ -55,6 +55,8 @@ type Column struct {
 	Name     string
 	Declared string
 	Type     batch.Type // what its values become; String for unknown ones
+	Coarse   bool       // it keeps Digits digits of a second; without, all six
+	Digits   int
 	NotNull  bool
 	Computed bool
 	Required bool // rows must give it a value: not null, and nothing else fills it

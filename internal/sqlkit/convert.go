@@ -62,6 +62,31 @@ func Convert(c *batch.Column, want batch.Type, rows []int32) (*batch.Column, []b
 	return out, append(bad, more...)
 }
 
+// CheckFraction finds times and instants with a finer fraction of a second than a column of so many
+// digits keeps: the server would round them. 6 digits and more hold all that is written.
+func CheckFraction(c *batch.Column, digits int, rows []int32, declared string) (bad []batch.RowError) {
+	kind := c.Type().Kind
+	if digits >= 6 || kind != batch.Time && kind != batch.Timestamp {
+		return nil
+	}
+	step := c.Type().Unit.PerSecond()
+	for range digits {
+		step /= 10
+	}
+	if step <= 1 {
+		return nil
+	}
+	values := batch.Values[int64](c)
+	each(c.Len(), rows, func(row int) {
+		if !c.IsNull(row) && values[row]%step != 0 {
+			bad = append(bad, batch.RowError{Row: row, Reason: fmt.Sprintf(
+				"%s has a fraction of a second that %s would round; cut it in a compute operator, or alter the table",
+				batch.AppendText(nil, c, row), declared)})
+		}
+	})
+	return bad
+}
+
 func unitKind(k batch.Kind) bool {
 	return k == batch.Time || k == batch.Timestamp || k == batch.Duration
 }

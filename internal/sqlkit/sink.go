@@ -39,6 +39,7 @@ type target struct {
 	name   Name
 	schema *batch.Schema
 	want   []batch.Type
+	found  []Column // the table's columns, in the order of the rows' own
 	loose  []bool   // columns of text in which SQLite keeps what looks like a number as one
 	lacks  []string // columns that need a value, unless a trigger gives it
 	prefix string
@@ -167,6 +168,9 @@ func (t *target) convert(
 	for i, want := range t.want {
 		dense, refused := Convert(b.Column(i), want, b.Selection())
 		refused = append(refused, checkFloats(dense, b.Selection(), d)...)
+		if c := t.found[i]; c.Coarse {
+			refused = append(refused, CheckFraction(dense, c.Digits, b.Selection(), c.Declared)...)
+		}
 		if t.loose[i] {
 			refused = append(refused, checkNumbers(dense, b.Selection())...)
 		}

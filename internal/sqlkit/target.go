@@ -112,7 +112,7 @@ func (s *Sink) match(name Name, schema *batch.Schema, found Table) (*target, err
 		if !ok {
 			return nil, Conflict(name, f.Name, f.Type, c.Declared)
 		}
-		t.want = append(t.want, want)
+		t.want, t.found = append(t.want, want), append(t.found, c)
 		t.loose = append(t.loose, d == SQLite && want.Text() && want.Kind != batch.Binary && numericAffinity(c.Declared))
 	}
 	for _, c := range found.Columns {

@@ -301,6 +301,25 @@ func People(t testing.TB, from, to int, name string) *batch.Batch {
 	return built(t, b)
 }
 
+// Moments returns rows (id int64, at timestamp, with the zone when given, t time): one of whole
+// seconds, one of 250 ms, one of 1 us and a null.
+func Moments(t testing.TB, zone string) *batch.Batch {
+	t.Helper()
+	b := batch.NewBuilder(batch.NewSchema(
+		batch.Field{Name: "id", Type: batch.Of(batch.Int64)},
+		batch.Field{Name: "at", Type: batch.TimestampOf(batch.Microsecond, zone), Nullable: true},
+		batch.Field{Name: "t", Type: batch.Of(batch.Time), Nullable: true}))
+	for id, micros := range []int64{5_000_000, 5_250_000, 5_000_001} {
+		b.Column(0).Int(int64(id))
+		b.Column(1).Int(micros)
+		b.Column(2).Int(micros)
+	}
+	b.Column(0).Int(3)
+	b.Column(1).Null()
+	b.Column(2).Null()
+	return built(t, b)
+}
+
 func built(t testing.TB, b *batch.Builder) *batch.Batch {
 	t.Helper()
 	out, err := b.Batch()
