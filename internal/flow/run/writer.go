@@ -191,7 +191,8 @@ func (w *writer) writeChunk(ctx context.Context, chunk connector.Chunk) error {
 	if w.encoder != nil {
 		return w.write(ctx, chunk)
 	}
-	if !w.node.SinkSpec.Selection {
+	// Keys are compared by their values: a column that holds only text yet has to be parsed.
+	if !w.node.SinkSpec.Selection || len(w.key) > 0 {
 		dense, bad := chunk.Batch.Dense()
 		if err := w.reject(deadErrors(w.node, chunk.Batch, bad)); err != nil {
 			return err

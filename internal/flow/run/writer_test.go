@@ -9,7 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/flow/op"
 	"github.com/tapeline/tapeline/internal/flow/plan"
 )
 
@@ -81,5 +83,43 @@ func TestEncodedChunksAreJoined(t *testing.T) {
 		if most := 10 + 30*len(bad); calls < 10 || calls > most {
 			t.Errorf("refused %v: %d calls, want 10 to %d", bad, calls, most)
 		}
+	}
+}
+
+// asText makes its column raw text, as a file source hands it on.
+type asText struct{}
+
+func (asText) Bind(*batch.Schema) (op.Bound, error) { return asText{}, nil }
+
+func (asText) Apply(b *batch.Batch, out *op.Output) error {
+	spans := &batch.Spans{Stride: 2, Step: 1, Syntax: batch.Plain}
+	for i := range b.Len() {
+		from := len(spans.Data)
+		spans.Data = batch.AppendText(spans.Data, b.Column(0), b.Row(i))
+		spans.Offsets = append(spans.Offsets, uint32(from), uint32(len(spans.Data)))
+	}
+	out.Emit(batch.New(b.Schema(), []*batch.Column{batch.LazyColumn(batch.Of(batch.Int64), spans, 0)}, b.Len()))
+	return nil
+}
+
+// keyedSink takes batches as they are and has a key.
+type keyedSink struct{ decidingSink }
+
+func (*keyedSink) Key() []string { return []string{"n"} }
+
+// A key is compared by its values, also when the sink could do with the text of them.
+func TestKeyOfRawText(t *testing.T) {
+	b, rows := newBed(t), newTable()
+	out := sinkNode("out", func() connector.Sink { return &keyedSink{decidingSink{tableSink{table: rows}}} }, "text")
+	out.SinkSpec.Selection = true
+	_, err := b.run(t, &plan.Workflow{Name: "raw", Nodes: []*plan.Node{
+		sourceNode("in", func() *counter { return &counter{to: 100, step: 10} }),
+		operatorNode("text", asText{}, "in"), out,
+	}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(numbers(0, 100), rows.committed); diff != "" {
+		t.Error(diff)
 	}
 }
