@@ -10,6 +10,7 @@ import (
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/provider"
 )
 
 // TestPace lets two clients, one after the other, ask as fast as they can, of a service that takes 30 ms
@@ -60,7 +61,7 @@ func TestPace(t *testing.T) {
 // TestDayIsSpent restarts a client on the same store: both together send what the day allows.
 // invariant: no request is sent before the budget has it
 func TestDayIsSpent(t *testing.T) {
-	budgets := NewMemoryBudget()
+	budgets := provider.NewMemoryBudget()
 	const limit = 50
 	sent := 0
 	var failure error
@@ -93,7 +94,7 @@ func TestDayIsSpent(t *testing.T) {
 // TestBlacklisted sends nothing after answer 10001011, also after a restart, until the exchange's next
 // day has begun.
 func TestBlacklisted(t *testing.T) {
-	budgets := NewMemoryBudget()
+	budgets := provider.NewMemoryBudget()
 	now := time.Date(2024, 7, 1, 22, 30, 0, 0, exchangeZone)
 	for restart := range 2 {
 		f := &fake{t: t, answer: func(_ int, r fakeRequest) []byte {
@@ -145,7 +146,7 @@ func TestBlacklistedQuery(t *testing.T) {
 
 // brokenBudget fails at what it is told to.
 type brokenBudget struct {
-	BudgetStore
+	provider.BudgetStore
 
 	take, ban, banned error
 }
@@ -172,7 +173,7 @@ func (b brokenBudget) Banned(ctx context.Context, provider string) (time.Time, e
 func TestBudgetStoreFails(t *testing.T) {
 	broken := errors.New("disk is full")
 	for _, b := range []brokenBudget{{take: broken}, {banned: broken}, {ban: broken}} {
-		b.BudgetStore = NewMemoryBudget()
+		b.BudgetStore = provider.NewMemoryBudget()
 		f := &fake{t: t, answer: func(int, fakeRequest) []byte {
 			return plainFrame(4, join("10001011", "x"))
 		}}

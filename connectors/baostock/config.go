@@ -9,6 +9,7 @@ import (
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/provider"
 )
 
 // Config is the configuration of a BaoStock source and of a Client. Durations and limits left at zero
@@ -39,7 +40,7 @@ type Config struct {
 	// bar_1d unit followed by a valuation_1d unit of the same symbol and dates is asked once.
 	Units []market.Unit `yaml:"-"`
 	// Budgets keeps what was spent; nil forgets it with the process.
-	Budgets BudgetStore `yaml:"-"`
+	Budgets provider.BudgetStore `yaml:"-"`
 	// Dial opens connections; nil is TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error) `yaml:"-"`
 	// Now is the clock of publication times, budget days and bans; nil is time.Now.
@@ -96,7 +97,7 @@ func (c Config) filled() Config {
 		c.Now = time.Now
 	}
 	if c.Budgets == nil {
-		c.Budgets = NewMemoryBudget()
+		c.Budgets = provider.NewMemoryBudget()
 	}
 	return c
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/provider"
 )
 
 // call is one query of a unit.
@@ -347,71 +348,8 @@ func (c *Config) units() ([]market.Unit, error) {
 	if c.Units != nil {
 		return c.Units, nil
 	}
-	from, err := market.ParseDate(c.From)
-	if err != nil {
-		return nil, fmt.Errorf("from: %w", err)
-	}
-	to := market.From(c.Now().In(exchangeZone))
-	if c.To != "" {
-		if to, err = market.ParseDate(c.To); err != nil {
-			return nil, fmt.Errorf("to: %w", err)
-		}
-	}
-	if from > to {
-		return nil, fmt.Errorf("from: %s is after to, %s", from, to)
-	}
-	symbols, err := c.symbols()
-	if err != nil {
-		return nil, err
-	}
-	freq := ""
-	if c.Dataset == market.BarMin {
-		freq = c.Frequency
-	}
-	var list []market.Unit
-	for _, name := range symbols {
-		unit := market.Unit{
-			Dataset: c.Dataset, Symbol: name, Freq: freq, Source: Name, From: from, To: to,
-			State: market.StateOK,
-		}
-		if c.Dataset != market.StatusEvent {
-			list = append(list, unit)
-			continue
-		}
-		for day := from; day <= to; day++ {
-			unit.From, unit.To = day, day
-			list = append(list, unit)
-		}
-	}
-	return list, nil
-}
-
-// symbols returns the canonical symbols of the settings, or one "" for all.
-func (c *Config) symbols() ([]string, error) {
-	switch c.Dataset {
-	case market.CalendarDay, market.StatusEvent:
-		if len(c.Symbols) > 0 {
-			return nil, fmt.Errorf("symbols: %s has none", c.Dataset)
-		}
-		return []string{""}, nil
-	case market.Listing, market.Constituent:
-		if len(c.Symbols) == 0 {
-			return []string{""}, nil
-		}
-	}
-	if len(c.Symbols) == 0 {
-		return nil, fmt.Errorf("symbols: %s needs one or more, as sh.600000", c.Dataset)
-	}
-	list := make([]string, len(c.Symbols))
-	for i, name := range c.Symbols {
-		parsed, err := market.ParseSymbol(name)
-		if err != nil {
-			parsed, err = market.BaoStock.Parse(name, market.Unknown)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("symbols: %w", err)
-		}
-		list[i] = parsed.String()
-	}
-	return list, nil
+	return provider.Work{
+		Dataset: c.Dataset, Symbols: c.Symbols, From: c.From, To: c.To, Frequency: c.Frequency,
+		Today: market.From(c.Now().In(exchangeZone)),
+	}.Units(Provider())
 }

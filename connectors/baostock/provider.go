@@ -43,7 +43,7 @@ func Provider() market.Provider {
 			offer(market.AdjFactor, stocks, market.BySymbol),
 			offer(market.CorpAction, stocks, market.BySymbol),
 			offer(market.Fundamental, stocks, market.BySymbol),
-			offer(market.Constituent, []market.Class{market.Index}, market.BySymbol),
+			offer(market.Constituent, []market.Class{market.Index}, market.Whole|market.BySymbol),
 			offer(market.StatusEvent, stocks, market.ByDate),
 			offer(market.CalendarDay, nil, market.Whole),
 			offer(market.Listing, nil, market.Whole|market.BySymbol),

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/provider"
 )
 
 // Longest waits for an answer: the whole list of instruments takes the service more than a minute.
@@ -42,7 +43,7 @@ type session struct {
 	lock chan struct{} // holds a token while nobody asks
 
 	// The lock's holder's own:
-	budget   *budget
+	budget   provider.Budget
 	conn     net.Conn // nil: not logged in
 	frames   frameReader
 	request  []byte
@@ -60,7 +61,6 @@ type session struct {
 
 func newSession(cfg Config, log *slog.Logger) *session {
 	s := &session{lock: make(chan struct{}, 1)}
-	s.budget = &budget{cfg: &s.cfg}
 	s.configure(cfg, log)
 	s.lock <- struct{}{}
 	return s
@@ -72,7 +72,7 @@ func (s *session) configure(cfg Config, log *slog.Logger) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s.cfg, s.log = cfg, log
-	s.budget.configure()
+	s.budget.Configure(s.cfg.limits())
 }
 
 // maxLockWait bounds the growing intervals at which a wait for the session is counted.
@@ -211,23 +211,21 @@ func hasCode(err error, code string) bool {
 // blacklisted notes a ban: no request leaves until it is over.
 func (s *session) blacklisted(ctx context.Context) error {
 	s.drop()
-	if err := s.budget.ban(context.WithoutCancel(ctx)); err != nil {
-		return err
-	}
-	s.log.Warn("blacklisted", "until", s.budget.until)
-	return banned(s.budget.until)
+	err := s.budget.BanToday(context.WithoutCancel(ctx))
+	s.log.Warn("blacklisted", "error", err)
+	return err
 }
 
 // exchange sends one request and receives its answer. The budget has taken it before.
 func (s *session) exchange(
 	ctx context.Context, typ int, body string, wait time.Duration, dst []byte,
 ) (frame, error) {
-	paced, err := s.budget.take(ctx)
+	paced, err := s.budget.Take(ctx)
 	s.count(func(t *Statistics) { t.Paced += paced })
 	if err != nil {
 		return frame{body: dst}, err
 	}
-	defer s.budget.over()
+	defer s.budget.Over()
 	conn := s.conn
 	begun := time.Now()
 	if err := conn.SetDeadline(begun.Add(wait)); err != nil {
@@ -261,7 +259,7 @@ func (s *session) connect(ctx context.Context) (reused bool, err error) {
 	if s.conn != nil {
 		return true, nil
 	}
-	if err := s.budget.allowed(ctx); err != nil {
+	if err := s.budget.Allowed(ctx); err != nil {
 		return false, err
 	}
 	if err := sleepUntil(ctx, s.notUntil); err != nil {
@@ -398,7 +396,7 @@ func (s *session) close() error {
 	}
 	defer s.release()
 	s.logout()
-	return s.budget.giveBack(context.Background())
+	return s.budget.GiveBack(context.Background())
 }
 
 // keepAlive asks for one trade date whenever the session was idle for the interval, until ctx ends.

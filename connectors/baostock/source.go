@@ -2,7 +2,6 @@ package baostock
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/provider"
 )
 
 // source reads units: each from its queries, with its bad records and a row of table _unit behind
@@ -25,7 +25,7 @@ type source struct {
 	schema   *batch.Schema
 
 	group   int // of works: what is being read
-	at      position
+	at      provider.Position
 	skip    int64 // records of the unit that were handed over before a restart
 	current *reading
 
@@ -73,49 +73,6 @@ func (s *source) Check(ctx context.Context) error {
 	return errors.Join(client.Login(ctx), s.sessions.close(session))
 }
 
-// position is where a source continues: behind so many records of a unit, or at what follows them.
-type position struct {
-	unit    int
-	records int64
-	tail    tail
-}
-
-// tail says what was handed over last: rows, or the bad records behind them.
-type tail uint8
-
-const (
-	atRows tail = iota
-	atRefusals
-	tails
-)
-
-const positionVersion = 1
-
-func (p position) encode() connector.Position {
-	b := []byte{positionVersion}
-	b = binary.AppendUvarint(b, uint64(p.unit))
-	b = binary.AppendUvarint(b, uint64(p.records))
-	return append(b, byte(p.tail))
-}
-
-func parsePosition(at connector.Position, units int) (p position, err error) {
-	wrong := fmt.Errorf("position %x is not one of version %d for these units", []byte(at), positionVersion)
-	if len(at) < 4 || at[0] != positionVersion {
-		return p, wrong
-	}
-	rest := at[1:]
-	unit, n := binary.Uvarint(rest)
-	if n <= 0 || unit > uint64(units) {
-		return p, wrong
-	}
-	rest = rest[n:]
-	records, n := binary.Uvarint(rest)
-	if n <= 0 || len(rest) != n+1 || rest[n] >= byte(tails) || int64(records) < 0 {
-		return p, wrong
-	}
-	return position{int(unit), int64(records), tail(rest[n])}, nil
-}
-
 // Open continues at a position. The unit of the position is asked for anew: its bad records, and
 // whether it is whole, follow from all of its records.
 func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Position) error {
@@ -124,18 +81,18 @@ func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Pos
 		for _, w := range s.works {
 			total += len(w)
 		}
-		p, err := parsePosition(at, total)
+		p, err := provider.ParsePosition(at, total)
 		if err != nil {
 			return &connector.Error{Op: "open baostock", Class: connector.Permanent, Err: err}
 		}
-		s.at, s.skip = p, p.records
+		s.at, s.skip = p, p.Records
 		before := 0
-		for s.group < len(s.works) && before+len(s.works[s.group]) <= p.unit {
+		for s.group < len(s.works) && before+len(s.works[s.group]) <= p.Unit {
 			before += len(s.works[s.group])
 			s.group++
 		}
-		if p.unit > before {
-			s.works[s.group] = s.works[s.group][p.unit-before:]
+		if p.Unit > before {
+			s.works[s.group] = s.works[s.group][p.Unit-before:]
 		}
 	}
 	s.session = s.sessions.open(s.cfg, s.env.Log)
@@ -168,7 +125,7 @@ func (s *source) read(ctx context.Context) (connector.Chunk, error) {
 			return connector.Chunk{}, err
 		}
 		if s.group == len(s.works) {
-			return connector.Chunk{Position: s.at.encode()}, io.EOF
+			return connector.Chunk{Position: s.at.Encode()}, io.EOF
 		}
 		if s.current == nil {
 			if err := s.begin(); err != nil {
@@ -184,7 +141,7 @@ func (s *source) read(ctx context.Context) (connector.Chunk, error) {
 			if err := s.fetch(ctx); err != nil {
 				return connector.Chunk{}, err
 			}
-		case s.coverage && s.at.tail == atRows && (len(c.pieces) > 0 || c.refused != nil):
+		case s.coverage && s.at.Tail == provider.AtRows && (len(c.pieces) > 0 || c.refused != nil):
 			return s.refusals(), nil
 		case s.coverage:
 			return s.end()
@@ -228,11 +185,7 @@ func (s *source) begin() error {
 	if err != nil {
 		return err
 	}
-	now := s.cfg.Now().In(exchangeZone)
-	last := market.From(now)
-	if now.Before(last.At(exchangeZone, publishAt)) {
-		last--
-	}
+	last := provider.FinalDay(s.cfg.Now().In(exchangeZone), publishAt)
 	s.current = &reading{units: units, calls: planned, last: last, asked: len(planned) == 0}
 	s.current.begin()
 	return nil
@@ -320,9 +273,9 @@ func (s *source) hand() (chunk connector.Chunk, ok bool) {
 		}
 		return connector.Chunk{}, false
 	}
-	s.at.records = c.handed
+	s.at.Records = c.handed
 	return connector.Chunk{
-		Table: s.table(c.units[c.stage].Dataset), Payload: p, Position: s.at.encode(), Bytes: size,
+		Table: s.table(c.units[c.stage].Dataset), Payload: p, Position: s.at.Encode(), Bytes: size,
 		Release: p.release,
 	}, true
 }
@@ -346,33 +299,18 @@ func (s *source) refusals() connector.Chunk {
 		whole.Dataset, whole.Symbol, whole.Source = u.Dataset, u.Symbol, u.Source
 		q.more = append(q.more, whole)
 	}
-	s.at.tail = atRefusals
+	s.at.Tail = provider.AtRefusals
 	return connector.Chunk{
-		Table: market.QuarantineTable, Payload: q, Position: s.at.encode(), Bytes: 1, Release: q.release,
+		Table: market.QuarantineTable, Payload: q, Position: s.at.Encode(), Bytes: 1, Release: q.release,
 	}
 }
 
 // end returns the chunk of the unit's end.
 func (s *source) end() (connector.Chunk, error) {
 	c := s.current
-	u := c.units[c.stage]
-	u.Rows, u.State = c.rows, market.StateOK
-	switch {
-	case c.refused != nil:
-		u.State = market.StateFailed
-		u.Rows++
-	case c.keys.clash:
-		u.State = market.StatePartial
-	case c.rows == 0:
-		u.State = market.StateEmpty
-	}
-	if daily(u.Dataset) && u.To > c.last {
-		// The rest of the days is not final: it is not covered, whatever was there of it.
-		if u.From > c.last {
-			u.State = market.StatePartial
-		}
-		u.To = max(c.last, u.From)
-	}
+	u := provider.End{
+		Rows: c.rows, Refused: c.refused != nil, Partial: c.keys.clash, Final: c.last,
+	}.Of(c.units[c.stage])
 	b := batch.NewBuilder(market.UnitSchema())
 	market.AppendUnit(b, u)
 	rows, err := b.Batch()
@@ -381,19 +319,14 @@ func (s *source) end() (connector.Chunk, error) {
 	}
 	s.advance()
 	return connector.Chunk{
-		Table: market.UnitTable, Batch: rows, Position: s.at.encode(), Bytes: 1,
+		Table: market.UnitTable, Batch: rows, Position: s.at.Encode(), Bytes: 1,
 	}, nil
-}
-
-// daily reports whether the rows of a day become final with its end.
-func daily(name string) bool {
-	return name == market.Bar1D || name == market.Valuation1D || name == market.BarMin
 }
 
 // advance goes on to the next unit.
 func (s *source) advance() {
 	c := s.current
-	s.at = position{unit: s.at.unit + 1}
+	s.at = provider.Position{Unit: s.at.Unit + 1}
 	s.skip = 0
 	c.stage++
 	if c.stage < len(c.units) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/httpkit"
 )
 
 // failing answers by its path: /drop, /slow, or a status and its Retry-After.
@@ -125,11 +126,11 @@ func TestRetryAfterReadsDates(t *testing.T) {
 		"120": 2 * time.Minute, now.Add(time.Minute).Format(nethttp.TimeFormat): time.Minute,
 		now.Add(-time.Minute).Format(nethttp.TimeFormat): 0, "99999999": 24 * time.Hour,
 	} {
-		if got, ok := retryAfter(nethttp.Header{"Retry-After": {text}}, now); got != want || !ok {
+		if got, ok := httpkit.RetryAfter(nethttp.Header{"Retry-After": {text}}, now); got != want || !ok {
 			t.Errorf("%s: %v %t, want %v", text, got, ok, want)
 		}
 	}
-	if _, ok := retryAfter(nethttp.Header{"Retry-After": {"soon"}}, now); ok {
+	if _, ok := httpkit.RetryAfter(nethttp.Header{"Retry-After": {"soon"}}, now); ok {
 		t.Error("soon was read")
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/httpkit"
 )
 
 const positionVersion = 1
@@ -253,9 +254,9 @@ func (g *pager) token(a *answer) (string, error) {
 	if err != nil {
 		return "", errors.New("the link to the next page is no URL")
 	}
-	if !sameOrigin(link, g.base) {
+	if !httpkit.SameOrigin(link, g.base) {
 		return "", fmt.Errorf("the next page is at %s, beyond %s: credentials do not go there",
-			place(link), g.base.Host)
+			httpkit.Place(link), g.base.Host)
 	}
 	return link.String(), nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/httpkit"
 )
 
 // poller is the client source: it reads all pages, once or again and again.
@@ -54,7 +55,7 @@ func newPoller(env connector.Env, cfg *SourceConfig) (connector.Source, error) {
 		return nil, problem("configure http source", []error{err})
 	}
 	s.client.idle = env.Idled
-	s.client.keep(slices.Collect(maps.Values(cfg.Query))...)
+	s.client.secrets.Keep(slices.Collect(maps.Values(cfg.Query))...)
 	if s.format, err = newFormat(&s.cfg); err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (s *poller) wait(ctx context.Context) error {
 	}
 	before := time.Now()
 	defer s.env.Idled(before)
-	return sleep(ctx, s.rest.Add(s.cfg.Poll).Sub(before))
+	return httpkit.Sleep(ctx, s.rest.Add(s.cfg.Poll).Sub(before))
 }
 
 // stopped turns the end by Close into that of the source.
@@ -148,7 +149,7 @@ func (s *poller) fetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%s page %d", place(a.url), s.at.Pages+1)
+	name := fmt.Sprintf("%s page %d", httpkit.Place(a.url), s.at.Pages+1)
 	rows, err := s.format.decode(a.body, name)
 	if err != nil {
 		return err

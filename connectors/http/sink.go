@@ -19,6 +19,7 @@ import (
 	"github.com/tapeline/tapeline/codec/csv"
 	"github.com/tapeline/tapeline/codec/json"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/httpkit"
 )
 
 // sink posts batches.
@@ -188,7 +189,7 @@ type rowResult struct {
 func (s *sink) settle(
 	whole, sent *batch.Batch, refused []batch.RowError, a *answer,
 ) ([]batch.RowError, error) {
-	op := s.cfg.Method + " " + place(s.client.base)
+	op := s.cfg.Method + " " + httpkit.Place(s.client.base)
 	results, err := s.results(a.body, sent.Len())
 	if err != nil {
 		return nil, &connector.Error{
@@ -199,7 +200,7 @@ func (s *sink) settle(
 	worst := connector.Transient
 	for _, r := range results {
 		row := sent.Row(*r.Index)
-		switch class := statusClass(r.Status); {
+		switch class := httpkit.StatusClass(r.Status); {
 		case r.Status/100 == 2 || r.Status == 0 && r.Error == nil:
 		case r.Status != 0 && class.Retryable():
 			again = append(again, int32(row))
@@ -213,7 +214,7 @@ func (s *sink) settle(
 	}
 	slices.Sort(again)
 	s.partial = &partial{chunk: whole, rest: sent.Select(slices.Compact(again)), refused: refused}
-	after, _ := retryAfter(a.header, time.Now())
+	after, _ := httpkit.RetryAfter(a.header, time.Now())
 	return nil, &connector.Error{
 		Op: op, Class: worst, After: after,
 		Err: fmt.Errorf("%d of %d rows are not taken yet", len(again), sent.Len()),

@@ -14,6 +14,7 @@ import (
 	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/ingest"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/provider"
 	"github.com/tapeline/tapeline/internal/store"
 )
 
@@ -29,8 +30,8 @@ func Provider(name string) (market.Provider, error) {
 	return market.Provider{}, fmt.Errorf("there is no provider %q, only %s%s", name, baostock.Name, hint)
 }
 
-// provider makes a provider as settings want it. budgets keeps what is spent; nil forgets it.
-func provider(c ingest.Config, budgets *store.Store) (ingest.Provider, error) {
+// makeProvider makes a provider as settings want it. budgets keeps what is spent; nil forgets it.
+func makeProvider(c ingest.Config, budgets *store.Store) (ingest.Provider, error) {
 	description, err := Provider(c.Sync.Provider)
 	if err != nil {
 		return ingest.Provider{}, err
@@ -121,7 +122,7 @@ func local(endpoint string) bool {
 // budget keeps the requests spent in the store.
 type budget struct{ store *store.Store }
 
-var _ baostock.BudgetStore = budget{}
+var _ provider.BudgetStore = budget{}
 
 // Take spends requests of a day.
 func (b budget) Take(ctx context.Context, provider string, day market.Date, n, limit int64) (used int64, ok bool, err error) {

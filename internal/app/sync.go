@@ -22,7 +22,7 @@ func (e *Engine) Sync(
 ) (report *ingest.Report, err error) {
 	debug.SetMemoryLimit(int64(c.Sync.MemoryLimitGB * 1e9))
 	s := &ingest.Sync{Config: c, Now: time.Now(), Follow: follow, Start: e.startFresh}
-	if s.Provider, err = provider(c, nil); err != nil {
+	if s.Provider, err = makeProvider(c, nil); err != nil {
 		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
 	}
 	if err := s.Check(); err != nil {
@@ -32,7 +32,7 @@ func (e *Engine) Sync(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Store.Close()) }()
-	if s.Provider, err = provider(c, s.Store); err != nil {
+	if s.Provider, err = makeProvider(c, s.Store); err != nil {
 		return nil, err
 	}
 	return s.Run(ctx)
@@ -46,7 +46,7 @@ func (e *Engine) startFresh(ctx context.Context, w *plan.Workflow) (*run.Workflo
 // PreviewSync says what Sync would do; it writes nothing.
 func PreviewSync(ctx context.Context, c ingest.Config, log *slog.Logger) (p *ingest.Preview, err error) {
 	s := &ingest.Sync{Config: c, Now: time.Now()}
-	if s.Provider, err = provider(c, nil); err != nil {
+	if s.Provider, err = makeProvider(c, nil); err != nil {
 		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
 	}
 	switch s.Store, err = openStore(c.Sync.Store, log, false); {
