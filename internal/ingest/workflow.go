@@ -62,8 +62,9 @@ func (s *Sync) workflow(writer *store.Writer, units []market.Unit, t *tally) *pl
 			Restart: lifecycle.Strategy{
 				Kind: lifecycle.Exponential, Attempts: 5, Delay: time.Second, MaxDelay: time.Minute, Multiplier: 2,
 			},
-			MaxDead:  &plan.DeadLimit{}, // what is wrong is quarantined; a dead letter is a fault of ours
-			Batching: plan.Batching{Initial: 16384, Min: 256, Max: 65536, Linger: 50 * time.Millisecond},
+			CommitRead: true,
+			MaxDead:    &plan.DeadLimit{}, // what is wrong is quarantined; a dead letter is a fault of ours
+			Batching:   plan.Batching{Initial: 16384, Min: 256, Max: 65536, Linger: 50 * time.Millisecond},
 		},
 		Nodes: []*plan.Node{
 			{

@@ -102,6 +102,9 @@ type Execution struct {
 	MemoryBytes        int64 // of data in flight; default 256 MiB
 	CPU                float64
 	MaxDead            *DeadLimit // nil: no bound
+	// CommitRead commits what a source gave before its Read failed for good. Without it a failure goes
+	// back to the last checkpoint, which costs reading again.
+	CommitRead bool
 }
 
 // DeadLimit is how many dead letters a run may have: a count, or a share of the rows in.

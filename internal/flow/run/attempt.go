@@ -38,6 +38,7 @@ type attempt struct {
 	exhausted map[*task]bool
 	drained   map[*task]bool
 	satisfied map[*task]bool
+	failure   error // of a source; what was read before it is to be committed
 }
 
 // event is a message of a task to its workflow.
@@ -52,7 +53,8 @@ type event struct {
 	settled   bool
 	exhausted bool // all readers of the task ended
 	drained   bool
-	satisfied bool // no later row is wanted
+	satisfied bool  // no later row is wanted
+	failure   error // of a source whose rows before it are to be committed
 }
 
 // errFinished and errDrained end an attempt that did what it should.
@@ -335,6 +337,11 @@ func (a *attempt) coordinate(ctx context.Context) error {
 				return err
 			}
 			return errFinished
+		case a.failure != nil:
+			if err := a.checkpoint(ctx, false); err != nil {
+				return errors.Join(a.failure, err)
+			}
+			return a.failure
 		case a.draining.Load() && a.ended(a.drained):
 			if err := a.checkpoint(ctx, false); err != nil {
 				return err
@@ -383,6 +390,8 @@ func (a *attempt) note(ctx context.Context, e *event) {
 		a.exhausted[e.task] = true
 	case e.drained:
 		a.drained[e.task] = true
+	case e.failure != nil && a.failure == nil:
+		a.failure = e.failure
 	case e.satisfied && !a.satisfied[e.task]:
 		a.satisfied[e.task] = true
 		a.stopUnwanted(ctx)

@@ -25,7 +25,8 @@ type item struct {
 	grant   *grant      // the memory it holds
 	release func()      // returns memory and credits; called once by whoever is done with the chunk
 	barrier *connector.Epoch
-	end     bool // reader only: io.EOF
+	end     bool  // reader only: io.EOF
+	failure error // reader only: no chunk follows, for this reason
 }
 
 // edge carries chunks from one task to another. The receiver grants credits by finishing chunks;

@@ -144,7 +144,7 @@ func (r *reader) loop(context.Context) error {
 			r.task.turns.release()
 		}
 		if err != nil {
-			return r.stopped(ctx, err)
+			return r.fail(ctx, err)
 		}
 		end := it.end
 		before = time.Now()
@@ -153,6 +153,15 @@ func (r *reader) loop(context.Context) error {
 		}
 		r.meter.Blocked(before)
 	}
+}
+
+// fail ends the loop by an error of the source. Where rows that were read are to be committed, it goes
+// the way of the rows, behind them.
+func (r *reader) fail(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !r.task.attempt.workflow.plan.Workflow.Execution.CommitRead {
+		return r.stopped(ctx, err)
+	}
+	return r.hand(ctx, &item{input: r.index, failure: err})
 }
 
 // read takes one chunk from the source. An idle reader waits here: what else there is to do stands in

@@ -160,6 +160,9 @@ func (t *task) accept(ctx context.Context, it *item) error {
 			t.attempt.post(ctx, &event{task: t, exhausted: true})
 		}
 		return nil
+	case it.failure != nil:
+		t.attempt.post(ctx, &event{task: t, failure: it.failure})
+		return nil
 	case it.barrier != nil:
 		if t.aligned == nil {
 			t.aligned = make(map[int]bool, len(t.inputs))
