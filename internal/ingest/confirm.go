@@ -30,7 +30,7 @@ func (j *job) confirm(ctx context.Context, p *proof) error {
 		if err != nil {
 			return err
 		}
-		absent := j.absent(p, u, symbol.MIC)
+		absent := j.absent(p, u, answer, symbol.MIC)
 		for v, state := range absent {
 			p.settle(u.Dataset, u.Symbol, v, state)
 			cover := store.Cover{
@@ -56,7 +56,7 @@ func (j *job) confirm(ctx context.Context, p *proof) error {
 }
 
 // absent returns the days a unit should have brought rows of and did not, with what that makes of them.
-func (j *job) absent(p *proof, u Unit, mic market.MIC) map[market.Interval]market.State {
+func (j *job) absent(p *proof, u Unit, answer market.Unit, mic market.MIC) map[market.Interval]market.State {
 	states := map[market.Interval]market.State{}
 	judge := func(v market.Interval, none bool) {
 		states[v] = market.StatePartial
@@ -68,7 +68,7 @@ func (j *job) absent(p *proof, u Unit, mic market.MIC) map[market.Interval]marke
 	if !bySession(u.Dataset) {
 		if j.scope.follows(u.Dataset) {
 			for _, v := range p.unfactored[u.Symbol].Intersect(u.Interval()) {
-				judge(v, true)
+				judge(v, answer.Rows == 0)
 			}
 		}
 		return states

@@ -134,7 +134,10 @@ func (j *job) fetchFactors(ctx context.Context) error {
 				return fmt.Errorf("commit the coverage of %s: %w", dataset, err)
 			}
 		}
-		if err := j.fetch(ctx, j.scope.again(dataset, ask).Plan()); err != nil {
+		exact := j.scope.exactly(dataset, ask, j.before[dataset])
+		again := j.scope.again(dataset, ask).Plan()
+		again.Work = append(again.Work, exact...)
+		if err := j.fetch(ctx, again); err != nil {
 			return err
 		}
 	}
@@ -173,6 +176,26 @@ func (j *job) findEvents(ctx context.Context, dataset string, gaps market.Interv
 		return bars.Gaps(market.Bar1D, one)
 	})
 	return ask, covered, nil
+}
+
+// exactly takes out of ask the symbols that only lack days of which an answer was short before, and asks
+// for each of these days alone: what an answer of many rows left out twice may still be there.
+func (s Scope) exactly(dataset string, ask map[string]bool, short Held) []Work {
+	var work []Work
+	for _, one := range s.Instruments {
+		symbol := one.Symbol.String()
+		gaps := s.Gaps(dataset, one)
+		if !ask[symbol] || len(gaps.Subtract(short[symbol]...)) > 0 {
+			continue
+		}
+		delete(ask, symbol)
+		w := Work{Symbols: []string{symbol}}
+		for _, gap := range gaps {
+			w.Units = append(w.Units, Unit{Unit: s.unit(dataset, symbol, gap), Gaps: market.Intervals{gap}})
+		}
+		work = append(work, w)
+	}
+	return work
 }
 
 // again is the scope that asks some symbols for all of a dataset, as far back as it is held.
