@@ -78,6 +78,19 @@ func (v *fakeVendor) day(text string) market.Date {
 
 func (v *fakeVendor) sync(follow func(*run.Workflow, func() ingest.Progress) bool) (*ingest.Report, error) {
 	v.asked = nil
+	v.config.Sync.Datasets = []string{market.Bar1D, market.AdjFactor}
+	s := &ingest.Sync{
+		Config: v.config, Provider: v.provider(), Store: v.store, Now: v.now, Follow: follow, Start: v.start,
+	}
+	return s.Run(context.Background())
+}
+
+func (v *fakeVendor) start(ctx context.Context, w *plan.Workflow) (*run.Workflow, error) {
+	w.Execution.Restart.Attempts = 0
+	return v.engine.StartPlan(ctx, w, run.Options{Fresh: true})
+}
+
+func (v *fakeVendor) provider() ingest.Provider {
 	offer := market.Offer{Markets: []market.MIC{market.XSHG}, Shapes: market.BySymbol, PublishAt: 18 * time.Hour}
 	p := ingest.Provider{Provider: market.Provider{Name: "fake", Scheme: market.BaoStock}}
 	for _, dataset := range []string{market.Bar1D, market.AdjFactor, market.Listing} {
@@ -87,15 +100,7 @@ func (v *fakeVendor) sync(follow func(*run.Workflow, func() ingest.Progress) boo
 	p.Source = func(_ connector.Env, units []market.Unit) (connector.Source, error) {
 		return &fakeSource{vendor: v, units: units}, nil
 	}
-	v.config.Sync.Datasets = []string{market.Bar1D, market.AdjFactor}
-	s := &ingest.Sync{
-		Config: v.config, Provider: p, Store: v.store, Now: v.now, Follow: follow,
-		Start: func(ctx context.Context, w *plan.Workflow) (*run.Workflow, error) {
-			w.Execution.Restart.Attempts = 0
-			return v.engine.StartPlan(ctx, w, run.Options{Fresh: true})
-		},
-	}
-	return s.Run(context.Background())
+	return p
 }
 
 func (v *fakeVendor) want(status ingest.Status) *ingest.Report {

@@ -111,7 +111,7 @@ func (s *story) check(what string, done int) {
 	if !maps.Equal(got, wanted(done)) && !maps.Equal(got, wanted(done+1)) {
 		s.t.Fatalf("%s after %d steps: %v, want %v or %v", what, done, got, wanted(done), wanted(done+1))
 	}
-	problems, err := store.Verify(s.t.Context())
+	problems, err := store.Verify(s.t.Context(), nil)
 	must(s.t, err)
 	if len(problems) > 0 {
 		s.t.Fatalf("%s: %v", what, problems)
@@ -287,7 +287,7 @@ func TestKilledProcess(t *testing.T) {
 		if len(rows) != 2*int(v.Seq()) || len(slices.Compact(slices.Clone(rows))) != len(rows) {
 			t.Errorf("round %d: %d rows of %d commits", round, len(rows), v.Seq())
 		}
-		problems, err := s.Verify(t.Context())
+		problems, err := s.Verify(t.Context(), nil)
 		must(t, err)
 		if len(problems) > 0 {
 			t.Errorf("verify: %v", problems)

@@ -332,7 +332,7 @@ func TestDamagedCatalogIsFound(t *testing.T) {
 	damage([]byte(pufa), 1)
 	s, err = Open(dir, Config{})
 	must(t, err)
-	problems, err := s.Verify(t.Context())
+	problems, err := s.Verify(t.Context(), nil)
 	must(t, err)
 	if len(problems) == 0 || problems[0].Place != CatalogName {
 		t.Errorf("a damaged symbol: %v", problems)

@@ -190,7 +190,7 @@ func TestCommitAndRead(t *testing.T) {
 		journal[1].Changed[0] != (DatasetChange{market.Bar1D, 1, 1, 0}) {
 		t.Errorf("journal %+v", journal)
 	}
-	problems, err := s.Verify(t.Context())
+	problems, err := s.Verify(t.Context(), nil)
 	must(t, err)
 	if len(problems) > 0 {
 		t.Errorf("verify: %v", problems)

@@ -258,7 +258,7 @@ func TestTwin(t *testing.T) {
 			}
 			r.check(0, r.twin.rows)
 		}
-		problems, err := r.store.Verify(context.Background())
+		problems, err := r.store.Verify(context.Background(), nil)
 		r.must(err)
 		if len(problems) > 0 {
 			rt.Fatalf("verify: %v", problems)

@@ -12,11 +12,15 @@ import (
 )
 
 // Problem is one thing Verify found.
-type Problem struct{ Place, Message string }
+type Problem struct {
+	Place, Message string
+	Segment        *Extent // the segment that is damaged; nil: it is the catalog itself
+}
 
 // Verify has the catalog checked, reads every segment, also those kept for earlier commits, and
-// compares checksums, counts, bounds and the order of keys with the catalog.
-func (s *Store) Verify(ctx context.Context) ([]Problem, error) {
+// compares checksums, counts, bounds and the order of keys with the catalog. progress, unless nil,
+// is told how many segments were read.
+func (s *Store) Verify(ctx context.Context, progress func(read, all int)) ([]Problem, error) {
 	now, err := s.refresh(ctx)
 	if err != nil {
 		return nil, err
@@ -34,9 +38,12 @@ func (s *Store) Verify(ctx context.Context) ([]Problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, info := range all {
+	for i, info := range all {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
+		}
+		if progress != nil {
+			progress(i, len(all))
 		}
 		message := s.verify(ctx, now.byID[info.dataset], info)
 		if message == "" {
@@ -48,7 +55,7 @@ func (s *Store) Verify(ctx context.Context) ([]Problem, error) {
 			return nil, explain(err)
 		}
 		if still {
-			found = append(found, Problem{info.place(), message})
+			found = append(found, Problem{info.place(), message, s.extent(now.byID[info.dataset], info)})
 		}
 	}
 	return found, nil
@@ -61,7 +68,7 @@ func (s *Store) verifyCatalog(ctx context.Context) ([]Problem, error) {
 		var message string
 		err := rows.Scan(&message)
 		if message != "ok" {
-			found = append(found, Problem{CatalogName, message + ": restore it from a backup"})
+			found = append(found, Problem{Place: CatalogName, Message: message + ": restore it from a backup"})
 		}
 		return err
 	}, `PRAGMA integrity_check`)
