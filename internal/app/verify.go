@@ -117,7 +117,7 @@ func (p *Parts) Verify(
 		if v.Provider != "" {
 			c.Sync.Provider = v.Provider
 		}
-		if sample.Provider, err = provider(c, r.Store); err != nil {
+		if sample.Provider, err = makeProvider(c, r.Store); err != nil {
 			return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
 		}
 		sample.Start, r.Sample = engine.startFresh, sample
