@@ -49,6 +49,7 @@ var (
 	ErrDataset = errors.New("no such dataset")
 	ErrAbsent  = errors.New("no such store")
 	ErrUnknown = errors.New("no such symbol")
+	ErrForeign = errors.New("the folder is no store's")
 )
 
 // LockedError says who holds the writer lock.

@@ -81,6 +81,13 @@ func migrate(ctx context.Context, tx *sql.Conn) error {
 	if version == len(steps) {
 		return nil
 	}
+	var tables int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&tables); err != nil {
+		return err
+	}
+	if version == 0 && tables > 0 {
+		return fmt.Errorf("%w: its %s is the database of another program", ErrForeign, CatalogName)
+	}
 	for i := version; i < len(steps); i++ {
 		if _, err := tx.ExecContext(ctx, steps[i]); err != nil {
 			return fmt.Errorf("migrate to format %d: %w", i+1, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -136,8 +137,31 @@ func (s *source) Open(ctx context.Context, _ connector.Partition, position conne
 	return classify(op, s.plan())
 }
 
+// known refuses symbols that the store has never seen: a misspelt one would read as one without rows.
+func (s *source) known() error {
+	var unknown []string
+	for _, symbol := range s.cfg.Symbols {
+		if s.store.symbols.find(symbol, 0) == 0 {
+			unknown = append(unknown, symbol)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	const most = 10
+	more := ""
+	if n := len(unknown) - most; n > 0 {
+		unknown, more = unknown[:most], fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("symbols: %w in %s: %s%s (canonical ones are written 600000.XSHG)",
+		ErrUnknown, s.cfg.Path, strings.Join(unknown, ", "), more)
+}
+
 func (s *source) plan() error {
 	s.span.After = s.at.After
+	if err := s.known(); err != nil {
+		return err
+	}
 	state := s.view.plan()
 	var columns []string
 	if len(s.cfg.Columns) > 0 {

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,6 +70,9 @@ func Open(dir string, cfg Config) (*Store, error) {
 				ErrAbsent, dir, CatalogName, err)
 		}
 	}
+	if err := foreign(dir); err != nil {
+		return nil, err
+	}
 	ctx := context.Background()
 	c, err := openCatalog(ctx, dir)
 	if err != nil {
@@ -84,6 +89,31 @@ func Open(dir string, cfg Config) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), c.close())
 	}
 	return s, nil
+}
+
+// foreign refuses a folder that holds something else: nothing is written among files of others.
+func foreign(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open store %s: %w", dir, err)
+	}
+	other := ""
+	for _, entry := range entries {
+		switch name := entry.Name(); {
+		case name == CatalogName:
+			return nil
+		case other == "" && !strings.HasPrefix(name, CatalogName):
+			other = name
+		}
+	}
+	if other == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s holds %s and no %s; name a folder that is empty or not there yet, or that of a store",
+		ErrForeign, dir, other, CatalogName)
 }
 
 // Close frees files and memory; it does not release a Writer's lock.

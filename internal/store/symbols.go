@@ -28,11 +28,22 @@ func always() market.Interval { return market.Interval{From: market.MinDate, To:
 
 func newSymbols() *symbols { return &symbols{byText: map[string][]alias{}} }
 
-// find returns the instrument a code names on a date; 0: none. The zero date stands for "now".
+// find returns the instrument a code names on a date, or named last before; 0: none. The zero date
+// stands for "now".
 func (s *symbols) find(text string, date market.Date) int32 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.locate(s.byText[text], date)
+	list := s.byText[text]
+	if found := s.locate(list, date); found != 0 {
+		return found
+	}
+	var last alias
+	for _, a := range list {
+		if a.valid.To > last.valid.To && (date == 0 || a.valid.To < date) {
+			last = a
+		}
+	}
+	return last.instrument
 }
 
 func (*symbols) locate(list []alias, date market.Date) int32 {
