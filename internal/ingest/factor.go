@@ -178,6 +178,40 @@ func (j *job) findEvents(ctx context.Context, dataset string, gaps market.Interv
 	return ask, covered, nil
 }
 
+// fetchExDates asks for the factor of each ex-date that the bars show and that has none: of the day alone,
+// since answers of many rows are where one is left out.
+func (j *job) fetchExDates(ctx context.Context) error {
+	j.phases.Enter("prove")
+	proof, err := j.compare(ctx)
+	if err != nil {
+		return err
+	}
+	j.compared = proof
+	asked := map[market.Unit]bool{}
+	for _, u := range j.planned {
+		asked[u.Unit] = true
+	}
+	var work []Work
+	for _, one := range j.scope.Instruments {
+		symbol := one.Symbol.String()
+		none := proof.states[market.AdjFactor][market.StateEmpty][symbol]
+		w := Work{Symbols: []string{symbol}}
+		for _, v := range proof.unfactored[symbol].Subtract(none...) {
+			for _, day := range j.scope.Sessions[one.Symbol.MIC].In(v) {
+				alone := market.Interval{From: day, To: day}
+				if u := j.scope.unit(market.AdjFactor, symbol, alone); !asked[u] {
+					w.Units = append(w.Units, Unit{Unit: u, Gaps: market.Intervals{alone}})
+				}
+			}
+		}
+		if len(w.Units) > 0 {
+			work = append(work, w)
+		}
+	}
+	j.phases.Enter("factors")
+	return j.fetch(ctx, Plan{Work: work})
+}
+
 // exactly takes out of ask the symbols that only lack days of which an answer was short before, and asks
 // for each of these days alone: what an answer of many rows left out twice may still be there.
 func (s Scope) exactly(dataset string, ask map[string]bool, short Held) []Work {
@@ -191,7 +225,10 @@ func (s Scope) exactly(dataset string, ask map[string]bool, short Held) []Work {
 		delete(ask, symbol)
 		w := Work{Symbols: []string{symbol}}
 		for _, gap := range gaps {
-			w.Units = append(w.Units, Unit{Unit: s.unit(dataset, symbol, gap), Gaps: market.Intervals{gap}})
+			for _, day := range s.Sessions[one.Symbol.MIC].In(gap) {
+				alone := market.Interval{From: day, To: day}
+				w.Units = append(w.Units, Unit{Unit: s.unit(dataset, symbol, alone), Gaps: market.Intervals{alone}})
+			}
 		}
 		work = append(work, w)
 	}

@@ -86,25 +86,21 @@ func (k *known) list(view *store.View) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range rows {
-		column := func(name string) *batch.Column { return b.Column(b.Schema().Index(name)) }
-		symbols, names, classes := column("symbol"), column("name"), column("class")
-		ipo, out, status := column("ipo_date"), column("out_date"), column("status")
-		for i := range b.Len() {
-			row := b.Row(i)
-			symbol, err := market.ParseSymbol(string(symbols.Bytes(row)))
-			if err != nil {
-				return fmt.Errorf("instruments of the store: %w", err)
-			}
-			class, err := market.ParseClass(string(classes.Bytes(row)))
-			if err != nil {
-				return fmt.Errorf("instrument %s of the store: %w", symbol, err)
-			}
-			k.instruments = append(k.instruments, market.Instrument{
-				Symbol: symbol, Class: class, Name: string(names.Bytes(row)), Status: string(status.Bytes(row)),
-				IPO: dateAt(ipo, row), Out: dateAt(out, row),
-			})
+	aliases := map[string][]market.Alias{}
+	for _, a := range view.Aliases() {
+		if symbol, err := market.ParseSymbol(a.Code); err == nil {
+			aliases[a.Symbol] = append(aliases[a.Symbol], market.Alias{Symbol: symbol, From: a.Valid.From, To: a.Valid.To})
 		}
+	}
+	for _, b := range rows {
+		some, err := instrumentsOf(b)
+		if err != nil {
+			return fmt.Errorf("read %s of the store: %w", market.Listing, err)
+		}
+		for i := range some {
+			some[i].Aliases = aliases[some[i].Symbol.String()]
+		}
+		k.instruments = append(k.instruments, some...)
 	}
 	return nil
 }

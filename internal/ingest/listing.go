@@ -63,6 +63,9 @@ func (j *job) lacks(symbol string, day market.Date, why string) {
 func (j *job) findLost(t *tally, before []market.Instrument) {
 	var lost []string
 	for _, one := range before {
+		if _, renamed := j.renamed[one.Symbol]; renamed {
+			continue
+		}
 		if symbol := one.Symbol.String(); !t.listed[symbol] {
 			lost = append(lost, symbol)
 		}

@@ -14,13 +14,7 @@ import (
 // and notes what the provider has none of.
 func (j *job) prove(ctx context.Context) error {
 	j.phases.Enter("prove")
-	view, err := j.Store.View(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer view.Close()
-	j.report.After = int64(view.Seq())
-	proof, err := newProof(view, j.scope, store.Seq(j.report.Before))
+	proof, err := j.compare(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,6 +32,20 @@ func (j *job) prove(ctx context.Context) error {
 	j.report.Datasets, j.report.Missing, j.report.ConfirmedEmpty = proof.datasets(), proof.missing, proof.none
 	j.report.Missing = append(j.report.Missing, j.unlisted...)
 	return nil
+}
+
+// compare reads the store, unless nothing was written since that was done last.
+func (j *job) compare(ctx context.Context) (p *proof, err error) {
+	if j.compared != nil {
+		return j.compared, nil
+	}
+	view, err := j.Store.View(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, view.Close()) }()
+	j.report.After = int64(view.Seq())
+	return newProof(view, j.scope, store.Seq(j.report.Before))
 }
 
 // proof is what is and what should be within a scope.
@@ -202,6 +210,8 @@ func (p *proof) why(dataset, symbol string, v market.Interval, open Sessions) st
 		return "the provider refused the request"
 	case overlaps(market.StatePartial):
 		return "the provider's answer was short; the next sync asks again"
+	case asCap(p.failure) != nil:
+		return "not fetched: " + asCap(p.failure).Error()
 	case errors.Is(p.failure, ErrInterrupted):
 		return "not fetched: interrupted"
 	case p.failure != nil:

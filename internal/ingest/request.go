@@ -130,6 +130,24 @@ func (r *Request) span(c SyncConfig, provider market.Provider, now time.Time) er
 	case from > r.Today:
 		return fmt.Errorf("from %s is after today, %s at the exchange", from, r.Today)
 	}
+	return r.within(from)
+}
+
+// within refuses a first day that no exchange's calendar knows.
+func (r *Request) within(from market.Date) error {
+	first, mic := market.MaxDate, market.MIC("")
+	for _, m := range r.Markets {
+		calendar, err := market.CalendarOf(m)
+		if err != nil {
+			return err
+		}
+		if begins := calendar.Covers().From; begins < first {
+			first, mic = begins, m
+		}
+	}
+	if from < first {
+		return fmt.Errorf("from %s is before the calendar of %s begins; give %s or a later day", from, mic, first)
+	}
 	return nil
 }
 

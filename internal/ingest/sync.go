@@ -47,7 +47,10 @@ func (s *Sync) Run(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{Sync: s, request: request, writer: writer, report: s.newReport(request)}
+	j := &job{
+		Sync: s, request: request, writer: writer, report: s.newReport(request),
+		renamed: map[market.Symbol]market.Symbol{},
+	}
 	err = errors.Join(j.run(ctx), writer.Unlock())
 	if j.report.Status == "" {
 		return nil, err // the request turned out to be impossible
@@ -68,8 +71,11 @@ type job struct {
 	tallies []*tally
 	planned []Unit // of datasets
 	failure error  // of a workflow
+	// compared is the store's comparison with what should be there; nil: something was fetched since.
+	compared *proof
 
-	unlisted []Missing // what the list of instruments lacks
+	unlisted []Missing                       // what the list of instruments lacks
+	renamed  map[market.Symbol]market.Symbol // codes that changed
 }
 
 func (j *job) run(ctx context.Context) error {
@@ -80,6 +86,10 @@ func (j *job) run(ctx context.Context) error {
 	// The proof and the report are made even when ctx has ended.
 	ctx = context.WithoutCancel(ctx)
 	j.failure = err
+	if cut := asCap(err); cut != nil {
+		// The run did what can be done: the store is short, and the reasons of what is missing say why.
+		j.report.Warnings, err = append(j.report.Warnings, cut.Error()), nil
+	}
 	if proveErr := j.prove(ctx); proveErr != nil {
 		err = errors.Join(err, proveErr)
 	}
@@ -115,7 +125,10 @@ func (j *job) fetchAll(ctx context.Context) error {
 		return err
 	}
 	j.phases.Enter("factors")
-	return j.fetchFactors(ctx)
+	if err := j.fetchFactors(ctx); err != nil {
+		return err
+	}
+	return j.fetchExDates(ctx)
 }
 
 // fetchReference brings calendar, instruments and members of an index up to date.
@@ -134,7 +147,10 @@ func (j *job) fetchReference(ctx context.Context) error {
 		return err
 	}
 	j.report.Status = StatusFailed
-	if err := j.execute(ctx, units); err != nil {
+	rename := func(ctx context.Context, listed []market.Instrument) error {
+		return j.rename(ctx, before.instruments, listed)
+	}
+	if err := j.execute(ctx, units, newTally(units), rename); err != nil {
 		return err
 	}
 	list := slices.IndexFunc(units, func(u market.Unit) bool { return u.Dataset == market.Listing })
@@ -305,18 +321,21 @@ func (s *Scope) named() []string {
 
 // fetch runs a plan as one workflow.
 func (j *job) fetch(ctx context.Context, p Plan) error {
-	j.planned = append(j.planned, p.Units()...)
 	if len(p.Work) == 0 {
 		return nil
 	}
-	return j.execute(ctx, p.Requests())
+	j.planned, j.compared = append(j.planned, p.Units()...), nil
+	t := newTally(p.Requests())
+	t.expect(p.Units())
+	return j.execute(ctx, p.Requests(), t, nil)
 }
 
 // execute runs units through the engine.
-func (j *job) execute(ctx context.Context, units []market.Unit) error {
-	t := newTally(units)
+func (j *job) execute(
+	ctx context.Context, units []market.Unit, t *tally, rename func(context.Context, []market.Instrument) error,
+) error {
 	j.tallies = append(j.tallies, t)
-	w, err := j.Start(ctx, j.workflow(j.writer, units, t))
+	w, err := j.Start(ctx, j.workflow(j.writer, units, t, rename))
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type fakeVendor struct {
 	now    time.Time
 	omits  map[market.Date]bool // days of the first stock that it does not serve
 	ex     market.Date          // ex-date of the second stock, 0 for none
+	silent bool                 // its factor is not served
 	fail   error                // of the next Read
 	asked  []string             // dataset, symbol and dates, of the run
 	engine *app.Engine
@@ -160,7 +161,7 @@ func (v *fakeVendor) answer(u market.Unit) []connector.Chunk {
 	case market.Bar1D:
 		v.bars(b, u)
 	case market.AdjFactor:
-		if u.Symbol == stocks[1] && v.ex != 0 && u.Interval().Contains(v.ex) {
+		if u.Symbol == stocks[1] && v.ex != 0 && !v.silent && u.Interval().Contains(v.ex) {
 			b.Column(0).Text(u.Symbol)
 			b.Column(1).Int(int64(v.ex))
 			b.Column(2).Null()
@@ -326,6 +327,22 @@ func TestFactorsFollowTheBars(t *testing.T) {
 	v.want(ingest.StatusComplete)
 	if len(v.asked) != 0 {
 		t.Errorf("asked again: %v", v.asked)
+	}
+}
+
+// TestFactorThatIsNotServed: an ex-date of the bars whose factor the provider does not give is asked for
+// alone, is missing, and is believed when the next sync asks in vain too.
+func TestFactorThatIsNotServed(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.ex, v.silent = v.day("2024-03-20"), true
+	alone := "adj_factor 600002.XSHG 2024-03-20"
+	report := v.want(ingest.StatusShort)
+	if n := len(v.asked); len(report.Missing) != 1 || report.Missing[0].Dataset != market.AdjFactor || v.asked[n-1] != alone {
+		t.Errorf("missing %v, asked %v; want the factor of 2024-03-20, asked for alone", report.Missing, v.asked)
+	}
+	report = v.want(ingest.StatusComplete)
+	if len(report.ConfirmedEmpty) != 1 || len(v.asked) != 1 || v.asked[0] != alone {
+		t.Errorf("confirmed %v, asked %v", report.ConfirmedEmpty, v.asked)
 	}
 }
 

@@ -49,7 +49,10 @@ func workflowName(provider, dir string) string {
 }
 
 // workflow is the provider's source and the store's sink, as the engine runs them.
-func (s *Sync) workflow(writer *store.Writer, units []market.Unit, t *tally) *plan.Workflow {
+// rename is told the list of instruments before it is written; nil: nobody wants to know.
+func (s *Sync) workflow(
+	writer *store.Writer, units []market.Unit, t *tally, rename func(context.Context, []market.Instrument) error,
+) *plan.Workflow {
 	sink := store.Connector().Sink
 	capabilities := s.Provider.Capabilities
 	capabilities.Bounded, capabilities.Incremental, capabilities.ParallelReads = true, false, false
@@ -69,7 +72,13 @@ func (s *Sync) workflow(writer *store.Writer, units []market.Unit, t *tally) *pl
 		Nodes: []*plan.Node{
 			{
 				ID: s.Provider.Name, Type: s.Provider.Name, Kind: plan.Source, SourceSpec: capabilities,
-				NewSource: func(env connector.Env) (connector.Source, error) { return s.Provider.Source(env, units) },
+				NewSource: func(env connector.Env) (connector.Source, error) {
+					source, err := s.Provider.Source(env, units)
+					if err != nil {
+						return nil, err
+					}
+					return guard(source, t), nil
+				},
 			},
 			{
 				ID: "store", Type: "store", Kind: plan.Destination, SinkSpec: sink.Capabilities,
@@ -85,7 +94,11 @@ func (s *Sync) workflow(writer *store.Writer, units []market.Unit, t *tally) *pl
 					if !ok {
 						return nil, fmt.Errorf("sink store does not decide checkpoints")
 					}
-					return &countingSink{Decider: decider, tally: t}, nil
+					counting := &countingSink{Decider: decider, tally: t}
+					if rename != nil {
+						counting.listing = &listing{rename: rename}
+					}
+					return counting, nil
 				},
 			},
 		},
@@ -96,20 +109,33 @@ func (s *Sync) workflow(writer *store.Writer, units []market.Unit, t *tally) *pl
 type countingSink struct {
 	connector.Decider
 
-	tally *tally
+	tally   *tally
+	listing *listing // nil: no list of instruments is fetched
 }
 
 // Write writes and counts the units.
 func (c *countingSink) Write(ctx context.Context, chunk connector.Chunk) error {
+	if c.listing != nil && chunk.Table == market.Listing {
+		c.listing.hold(chunk)
+		return nil
+	}
+	if c.listing != nil && chunk.Table == market.UnitTable {
+		held, err := c.listing.take(ctx)
+		for i := 0; err == nil && i < len(held); i++ {
+			c.tally.note(held[i].Table, held[i].Batch)
+			err = c.Decider.Write(ctx, held[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := c.Decider.Write(ctx, chunk); err != nil {
 		return err
 	}
 	if chunk.Batch == nil {
 		return nil
 	}
-	if chunk.Table == market.Listing {
-		c.tally.list(chunk.Batch)
-	}
+	c.tally.note(chunk.Table, chunk.Batch)
 	if chunk.Table != market.UnitTable {
 		return nil
 	}
@@ -134,6 +160,25 @@ type tally struct {
 	ended map[unitID]market.Unit
 
 	listed map[string]bool // symbols in the list of instruments
+	cuts   cuts
+}
+
+// expect says how many rows the units should bring.
+func (t *tally) expect(units []Unit) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, u := range units {
+		if u.Symbol != "" && bySession(u.Dataset) {
+			t.cuts.expected[unitID{u.Dataset, u.Symbol, u.From}] = u
+		}
+	}
+}
+
+// cut returns how answers turned out to be cut, nil while they are whole.
+func (t *tally) cut() *CapError {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cuts.found
 }
 
 // unitID names a unit; a restart within a run ends some of them twice.
@@ -145,7 +190,7 @@ type unitID struct {
 func newTally(units []market.Unit) *tally {
 	t := &tally{
 		open: map[string]int{}, ended: map[unitID]market.Unit{}, units: len(units), begun: time.Now(),
-		listed: map[string]bool{},
+		listed: map[string]bool{}, cuts: cuts{expected: map[unitID]Unit{}, newest: map[string]market.Date{}},
 	}
 	for _, u := range units {
 		t.open[u.Symbol]++
@@ -160,13 +205,18 @@ func (t *tally) end(u market.Unit) {
 	if _, again := t.ended[id]; !again {
 		t.open[u.Symbol]--
 	}
+	t.cuts.end(id, u)
 	t.ended[id] = u
 }
 
-// list notes rows of the list of instruments.
-func (t *tally) list(rows *batch.Batch) {
+// note looks at rows on their way into the store.
+func (t *tally) note(table string, rows *batch.Batch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if table != market.Listing {
+		t.cuts.note(table, rows)
+		return
+	}
 	symbols := rows.Column(rows.Schema().Index("symbol"))
 	for i := range rows.Len() {
 		t.listed[string(symbols.Bytes(rows.Row(i)))] = true
