@@ -21,7 +21,11 @@ func Connector() connector.Connector {
 		Source: connector.NewSource(SourceConfig{}, connector.SourceCapabilities{
 			Bounded: true, Resumable: true, Incremental: true, Operations: true,
 		}, func(env connector.Env, c *SourceConfig) (connector.Source, error) {
-			return newSource(env, *c)
+			s, err := newSource(env, *c)
+			if err != nil || c.Order == "" && c.Adjust == "" {
+				return s, err
+			}
+			return newOrderedSource(env, s)
 		}),
 		Sink: connector.NewSink(SinkConfig{}, connector.SinkCapabilities{
 			Transactions: true, Decides: true, Upsert: true, Staged: true,
@@ -41,6 +45,8 @@ type SourceConfig struct {
 	To          string   `yaml:"to" doc:"last date; default without bound" example:"2024-12-31"`
 	Columns     []string `yaml:"columns" doc:"columns to read, in this order; default all" example:"[symbol, date, close]"`
 	AsOf        int64    `yaml:"as_of" doc:"number of the commit to read at; 0 is the newest"`
+	Order       string   `yaml:"order" enum:"stored,key" doc:"stored: partition by partition; key: by symbol and then date over all of them. Default stored"`
+	Adjust      string   `yaml:"adjust" enum:"none,forward,backward" doc:"prices of bar_1d across dividends and splits: forward keeps the newest, backward the oldest, exactly, as decimal(36,10). Default none"`
 	Incremental bool     `yaml:"incremental" doc:"a later run reads only what was committed since, deletes included"`
 }
 
