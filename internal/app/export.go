@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -18,12 +19,13 @@ import (
 type Export struct {
 	Store   string
 	Dataset string
-	Format  string // csv, parquet or arrow; "" by the suffix of Out
-	Out     string
+	Format  string   // csv, parquet, arrow or ptrade; "" by the suffix of Out, parquet for a folder
+	Out     string   // a file; a folder, which is kept up to date, when it ends in / or is one
 	Symbols []string // as any scheme with an exchange in it writes them
 	From    string
 	To      string
 	AsOf    int64
+	Adjust  string // none, forward or backward
 }
 
 // exportFormats are the sinks that an export may have.
@@ -64,61 +66,87 @@ func (e Export) format(p *Parts) (string, error) {
 				return name, nil
 			}
 		}
-		return "", fmt.Errorf("--out %s: its suffix tells no format; give --format %s", e.Out, strings.Join(exportFormats, ", "))
+		return "", fmt.Errorf("--out %s: its suffix tells no format; give --format %s, or end a folder with /", e.Out,
+			strings.Join(exportFormats, ", "))
 	}
 	if !slices.Contains(exportFormats, format) {
-		return "", fmt.Errorf("--format %q: want %s", format, strings.Join(exportFormats, ", "))
+		return "", fmt.Errorf("--format %q: want %s, ptrade", format, strings.Join(exportFormats, ", "))
 	}
 	return format, nil
 }
 
-// source is the config of the store's source.
-func (e Export) source() (map[string]any, error) {
+// checked is an export whose wishes were understood.
+type checked struct {
+	dir     string
+	days    market.Interval // 0: without bound
+	symbols []string        // canonical
+	adjust  market.Adjustment
+}
+
+func (e Export) check() (c checked, err error) {
 	if _, err := os.Stat(e.Store); err != nil {
-		return nil, fmt.Errorf("--store %s: there is no store: %w", e.Store, err)
+		return c, fmt.Errorf("--store %s: there is no store: %w", e.Store, err)
 	}
-	dir, err := filepath.Abs(e.Store)
-	if err != nil {
-		return nil, err
+	if c.dir, err = filepath.Abs(e.Store); err != nil {
+		return c, err
 	}
 	if _, ok := market.DatasetByName(e.Dataset); !ok && !slices.Contains(storeDatasets, e.Dataset) {
-		return nil, fmt.Errorf("--dataset %q: %s", e.Dataset, nearestDataset(e.Dataset))
+		return c, fmt.Errorf("--dataset %q: %s", e.Dataset, nearestDataset(e.Dataset))
 	}
-	config := map[string]any{"path": dir, "dataset": e.Dataset}
-	var days market.Interval
-	for key, text := range map[string]string{"from": e.From, "to": e.To} {
-		if text == "" {
+	for key, bound := range map[string]struct {
+		text string
+		into *market.Date
+	}{"from": {e.From, &c.days.From}, "to": {e.To, &c.days.To}} {
+		if bound.text == "" {
 			continue
 		}
-		day, err := market.ParseDate(text)
-		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", key, err)
-		}
-		config[key] = day.String()
-		if key == "from" {
-			days.From = day
-		} else {
-			days.To = day
+		if *bound.into, err = market.ParseDate(bound.text); err != nil {
+			return c, fmt.Errorf("--%s: %w", key, err)
 		}
 	}
-	if e.From != "" && e.To != "" && days.Empty() {
-		return nil, fmt.Errorf("--from %s is after --to %s", days.From, days.To)
+	if e.From != "" && e.To != "" && c.days.Empty() {
+		return c, fmt.Errorf("--from %s is after --to %s", c.days.From, c.days.To)
 	}
-	var symbols []string
 	for _, text := range e.Symbols {
 		symbol, err := anySymbol(strings.TrimSpace(text))
 		if err != nil {
-			return nil, fmt.Errorf("--symbols: %w", err)
+			return c, fmt.Errorf("--symbols: %w", err)
 		}
-		symbols = append(symbols, symbol.String())
+		c.symbols = append(c.symbols, symbol.String())
 	}
-	if symbols != nil {
-		config["symbols"] = symbols
+	if e.AsOf < 0 {
+		return c, errors.New("--as-of: commits are numbered from 1; 0 is the newest")
 	}
-	switch {
-	case e.AsOf < 0:
-		return nil, errors.New("--as-of: commits are numbered from 1; 0 is the newest")
-	case e.AsOf > 0:
+	how := slices.Index([]string{"none", "forward", "backward"}, cmp.Or(e.Adjust, "none"))
+	if how < 0 {
+		return c, fmt.Errorf("--adjust %q: want none, forward or backward", e.Adjust)
+	}
+	if c.adjust = market.Adjustment(how); how > 0 && (e.Dataset != market.Bar1D || e.Format == "ptrade") {
+		return c, fmt.Errorf("--adjust %s: only prices of %s are adjusted", e.Adjust, market.Bar1D)
+	}
+	return c, nil
+}
+
+// source is the config of the store's source.
+func (e Export) source() (map[string]any, error) {
+	c, err := e.check()
+	if err != nil {
+		return nil, err
+	}
+	config := map[string]any{"path": c.dir, "dataset": e.Dataset, "order": "key"}
+	if c.adjust != market.Raw {
+		config["adjust"] = e.Adjust
+	}
+	if e.From != "" {
+		config["from"] = c.days.From.String()
+	}
+	if e.To != "" {
+		config["to"] = c.days.To.String()
+	}
+	if c.symbols != nil {
+		config["symbols"] = c.symbols
+	}
+	if e.AsOf > 0 {
 		config["as_of"] = e.AsOf
 	}
 	return config, nil

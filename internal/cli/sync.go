@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -242,57 +241,4 @@ func (s *session) printResult(v any, text func() string) error {
 	}
 	_, err := fmt.Fprint(s.out, text())
 	return err
-}
-
-func (s *session) exportCommand() *cobra.Command {
-	var request app.Export
-	var flags runFlags
-	var symbols []string
-	c := &cobra.Command{
-		Use:   "export",
-		Short: "Write a dataset of a market store to a file",
-		Long: "Writes rows of a store, in order of symbol and date within each year, to a CSV, Parquet or Arrow " +
-			"file. With\n--as-of, as they were after a commit. Truth values are 1 and 0 in CSV.",
-		Example: "  tapeline export --store market --dataset bar_1d --format csv --out bars.csv\n" +
-			"  tapeline export --store market --dataset bar_1d --format parquet --out bars.parquet --symbols sh.600000 --from 2024-01-01",
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			request.Symbols = symbols
-			text, err := s.parts.ExportDocument(request)
-			if err != nil {
-				return usage("%w", err)
-			}
-			d, problems := spec.Parse("export", []byte(text), spec.Options{Catalogue: s.parts})
-			if d == nil || spec.Failed(problems) {
-				return usage("%s", exportFaults(problems))
-			}
-			flags.fresh, flags.explain = true, exportFaults
-			return s.runDocument(c.Context(), d, flags)
-		},
-	}
-	storeFlag(c, &request.Store)
-	f := c.Flags()
-	f.StringVar(&request.Dataset, "dataset", "bar_1d", "dataset to write")
-	f.StringVar(&request.Format, "format", "", "csv, parquet or arrow; default by the suffix of --out")
-	f.StringVar(&request.Out, "out", "", "file to write")
-	f.StringSliceVar(&symbols, "symbols", nil, "only these instruments")
-	f.StringVar(&request.From, "from", "", "first day")
-	f.StringVar(&request.To, "to", "", "last day")
-	f.Int64Var(&request.AsOf, "as-of", 0, "sequence number of the commit to read at; 0 is the newest")
-	f.StringVar(&flags.report, "json-report", "", "write the run's report to this file")
-	_ = c.MarkFlagRequired("out") // the flag is there
-	return c
-}
-
-// exportFaults words the problems of an export's document, which nobody has seen.
-func exportFaults(problems []spec.Problem) string {
-	var lines []string
-	for _, p := range problems {
-		line := p.Message
-		if p.Hint != "" {
-			line += " (" + p.Hint + ")"
-		}
-		lines = append(lines, line)
-	}
-	return strings.Join(lines, "\n")
 }
