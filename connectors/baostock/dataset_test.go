@@ -243,10 +243,12 @@ func TestSettings(t *testing.T) {
 // TestProvider is what plans rely on.
 func TestProvider(t *testing.T) {
 	p := Provider()
-	for _, d := range market.Datasets() {
-		offer, ok := p.Offer(d.Name)
-		if !ok || offer.PageCap != pageRows || offer.PublishAt != 18*time.Hour {
-			t.Errorf("%s: %+v", d.Name, offer)
+	if len(p.Offers) != 10 {
+		t.Errorf("%d offers", len(p.Offers))
+	}
+	for _, offer := range p.Offers {
+		if _, known := market.DatasetByName(offer.Dataset); !known || offer.PageCap != pageRows || offer.PublishAt != 18*time.Hour {
+			t.Errorf("%+v", offer)
 		}
 	}
 }

@@ -147,16 +147,16 @@ func TestSimulatedDatasets(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := map[string]int{}
-	for _, d := range market.Datasets() {
-		u := unit(d.Name, "", "2022-01-04", "2023-12-29")
-		switch d.Name {
+	for _, d := range Provider().Offers {
+		u := unit(d.Dataset, "", "2022-01-04", "2023-12-29")
+		switch d.Dataset {
 		case market.StatusEvent:
 			u.From = u.To
 		case market.BarMin:
 			u.Freq = "60m"
 		}
 		symbols := []string{""}
-		switch d.Name {
+		switch d.Dataset {
 		case market.CalendarDay, market.Listing, market.StatusEvent, market.Constituent:
 		default:
 			symbols = nil
@@ -175,19 +175,19 @@ func TestSimulatedDatasets(t *testing.T) {
 		for _, row := range got {
 			short := brief(row)
 			// The simulated amounts of money have more decimals than real ones, and than are kept.
-			tooFine := d.Name == market.Fundamental && short == market.QuarantineTable+" "+ruleInexact
+			tooFine := d.Dataset == market.Fundamental && short == market.QuarantineTable+" "+ruleInexact
 			if !tooFine && strings.HasPrefix(short, market.QuarantineTable) || strings.HasSuffix(short, "failed") {
-				t.Errorf("%s: %s", d.Name, row)
+				t.Errorf("%s: %s", d.Dataset, row)
 			}
 			if short == row {
-				rows[d.Name]++
+				rows[d.Dataset]++
 			}
 		}
 	}
 	t.Log(rows)
-	for _, d := range market.Datasets() {
-		if rows[d.Name] == 0 && d.Name != market.StatusEvent {
-			t.Errorf("%s has no rows", d.Name)
+	for _, d := range Provider().Offers {
+		if rows[d.Dataset] == 0 && d.Dataset != market.StatusEvent {
+			t.Errorf("%s has no rows", d.Dataset)
 		}
 	}
 }

@@ -122,10 +122,10 @@ func (c *checker) prices() {
 		row := c.b.Row(i)
 		o, h, l, e := unscaled(open[row]), unscaled(high[row]), unscaled(low[row]), unscaled(last[row])
 		if min(o, h, l, e) <= 0 {
-			c.add(row, RulePrice, "a price is not above 0: "+ohlc(o, h, l, e))
+			c.add(row, RulePrice, "a price is not above 0: "+c.ohlc(o, h, l, e))
 		}
 		if l > min(o, e) || h < max(o, e) {
-			c.add(row, RuleOrder, "low and high do not enclose open and close: "+ohlc(o, h, l, e))
+			c.add(row, RuleOrder, "low and high do not enclose open and close: "+c.ohlc(o, h, l, e))
 		}
 	}
 	if c.b.Schema().Index("preclose") >= 0 {
@@ -133,8 +133,9 @@ func (c *checker) prices() {
 	}
 }
 
-func ohlc(open, high, low, last int64) string {
-	price := func(v int64) string { return FormatFixed(v, PriceScale) }
+func (c *checker) ohlc(open, high, low, last int64) string {
+	scale := int(c.column("open").Type().Scale)
+	price := func(v int64) string { return FormatFixed(v, scale) }
 	return fmt.Sprintf("open %s, high %s, low %s, close %s", price(open), price(high), price(low), price(last))
 }
 
@@ -169,9 +170,8 @@ func (c *checker) atLeast(name string, least int64, rule, problem string) {
 	}
 	values := batch.Values[decimal128.Num](column)
 	for i := range c.b.Len() {
-		if row := c.b.Row(i); unscaled(values[row]) < least && !column.IsNull(row) {
-			text := FormatFixed(unscaled(values[row]), int(column.Type().Scale))
-			c.add(row, rule, name+" "+text+problem)
+		if row := c.b.Row(i); values[row].Less(decimal128.FromI64(least)) && !column.IsNull(row) {
+			c.add(row, rule, fmt.Sprintf("%s %v%s", name, column.Value(row), problem))
 		}
 	}
 }
@@ -189,7 +189,7 @@ func (c *checker) suspended() {
 		}
 		o, h, l, e := unscaled(open[row]), unscaled(high[row]), unscaled(low[row]), unscaled(last[row])
 		if o != e || h != e || l != e {
-			c.add(row, RuleSuspended, "suspended, but not flat: "+ohlc(o, h, l, e))
+			c.add(row, RuleSuspended, "suspended, but not flat: "+c.ohlc(o, h, l, e))
 		}
 		if volumes[row] != 0 && !volume.IsNull(row) || unscaled(amounts[row]) != 0 && !amount.IsNull(row) {
 			c.add(row, RuleSuspended, fmt.Sprintf("suspended, but volume %d, amount %s",

@@ -10,6 +10,8 @@ import (
 const (
 	Bar1D       = "bar_1d"
 	BarMin      = "bar_min"
+	Crypto1D    = "crypto_1d"
+	CryptoMin   = "crypto_min"
 	Valuation1D = "valuation_1d"
 	AdjFactor   = "adj_factor"
 	CorpAction  = "corp_action"
@@ -34,6 +36,7 @@ type Dataset struct {
 const (
 	PriceScale  = 4 // raw prices and amounts
 	FactorScale = 6 // adjustment factors and ratios
+	CryptoScale = 8 // everything of a crypto currency
 )
 
 func required(name string, typ batch.Type) batch.Field {
@@ -52,8 +55,8 @@ func makeDatasets() []Dataset {
 	price, ratio := batch.DecimalOf(18, PriceScale), batch.DecimalOf(18, FactorScale)
 	count, flag := batch.Of(batch.Int64), batch.Of(batch.Bool)
 	instant := batch.TimestampOf(batch.Microsecond, "UTC")
-	schema := func(fields ...batch.Field) *batch.Schema { return batch.NewSchema(fields...) }
-	return []Dataset{
+	schema := batch.NewSchema
+	return append([]Dataset{
 		{Bar1D, schema(
 			required("symbol", text), required("date", date), required("open", price),
 			required("high", price), required("low", price), required("close", price),
@@ -105,11 +108,39 @@ func makeDatasets() []Dataset {
 			required("symbol", text), required("name", text), required("class", text),
 			optional("ipo_date", date), optional("out_date", date), required("status", text),
 		), []string{"symbol"}, PartitionNone, ""},
+	}, cryptoDatasets()...)
+}
+
+// cryptoDatasets have days of UTC; amount is in the currency of the quote.
+func cryptoDatasets() []Dataset {
+	price, sum := batch.DecimalOf(18, CryptoScale), batch.DecimalOf(38, CryptoScale)
+	schema := func(key ...batch.Field) *batch.Schema {
+		return batch.NewSchema(append(key,
+			required("open", price), required("high", price), required("low", price), required("close", price),
+			required("volume", sum), required("amount", sum), required("trades", batch.Of(batch.Int64)),
+			required("final", batch.Of(batch.Bool)))...)
+	}
+	symbol := required("symbol", batch.Of(batch.String))
+	return []Dataset{
+		{
+			Crypto1D, schema(symbol, required("date", batch.Of(batch.Date))),
+			[]string{"symbol", "date"},
+			PartitionYear, "date",
+		},
+		{
+			CryptoMin, schema(symbol, required("freq", batch.Of(batch.String)),
+				required("ts", batch.TimestampOf(batch.Microsecond, "UTC"))),
+			[]string{"symbol", "freq", "ts"},
+			PartitionMonth, "ts",
+		},
 	}
 }
 
 // Datasets returns all datasets.
 func Datasets() []Dataset { return append([]Dataset(nil), datasets...) }
+
+// Daily reports whether a dataset has one row for each symbol and session.
+func Daily(name string) bool { return name == Bar1D || name == Crypto1D || name == Valuation1D }
 
 // DatasetByName returns a dataset.
 func DatasetByName(name string) (Dataset, bool) {

@@ -13,7 +13,7 @@ import (
 // adjustment counts on.
 func TestDatasets(t *testing.T) {
 	t.Parallel()
-	if len(Datasets()) != 10 {
+	if len(Datasets()) != 12 {
 		t.Errorf("%d datasets", len(Datasets()))
 	}
 	for _, d := range Datasets() {
@@ -36,7 +36,11 @@ func TestDatasets(t *testing.T) {
 			if d.Schema.Index(field.Name) != i {
 				t.Errorf("%s: column %s twice", d.Name, field.Name)
 			}
-			if field.Name == "close" && !field.Type.Equal(priceType) {
+			want := priceType
+			if strings.HasPrefix(d.Name, "crypto_") {
+				want = batch.DecimalOf(18, CryptoScale)
+			}
+			if field.Name == "close" && !field.Type.Equal(want) {
 				t.Errorf("%s: close is %s", d.Name, field.Type)
 			}
 		}

@@ -50,9 +50,9 @@ const (
 )
 
 var (
-	ofBars  = []string{Bar1D, BarMin}
+	ofBars  = []string{Bar1D, BarMin, Crypto1D, CryptoMin}
 	ofDaily = []string{Bar1D}
-	ofDates = []string{Bar1D, Valuation1D}
+	ofDates = []string{Bar1D, Crypto1D, Valuation1D}
 )
 
 // rules is never altered.
@@ -65,7 +65,7 @@ var rules = []Rule{
 	{RuleOrder, RowLocal, ofBars, "low <= open, close <= high"},
 	{
 		RuleNegative, RowLocal,
-		[]string{Bar1D, BarMin, AdjFactor, CorpAction},
+		[]string{Bar1D, BarMin, Crypto1D, CryptoMin, AdjFactor, CorpAction},
 		"volume, amount and turn are NULL or not negative; so are a corporate action's numbers; factors are above 0",
 	},
 	{RuleSuspended, RowLocal, ofDaily, "a suspended day is flat, its volume and amount 0 or NULL"},
@@ -117,6 +117,9 @@ func Check(dataset string, b *batch.Batch) []RuleError {
 	case BarMin:
 		c.prices()
 		c.notNegative("volume", "amount")
+	case Crypto1D, CryptoMin:
+		c.prices()
+		c.notNegative("volume", "amount", "trades")
 	case AdjFactor:
 		c.positive("back_factor", "fore_factor", "adjust_factor")
 	case CorpAction:

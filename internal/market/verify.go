@@ -57,7 +57,7 @@ func (v *Verifier) Batch(b *batch.Batch) []RuleError {
 	switch v.dataset.Name {
 	case Bar1D:
 		v.dates(c, true)
-	case Valuation1D:
+	case Valuation1D, Crypto1D:
 		v.dates(c, false)
 	default:
 		v.keys(c)
