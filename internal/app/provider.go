@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/connectors/baostock"
+	"github.com/tapeline/tapeline/connectors/tushare"
 	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/ingest"
 	"github.com/tapeline/tapeline/internal/market"
@@ -18,35 +21,115 @@ import (
 	"github.com/tapeline/tapeline/internal/store"
 )
 
+// providers returns those a sync may ask.
+func providers() ingest.Registry {
+	return ingest.Registry{
+		{Provider: baostock.Provider(), Make: makeBaoStock},
+		makerOf(tushare.Vendor()),
+	}
+}
+
 // Provider returns the description of a data provider.
 func Provider(name string) (market.Provider, error) {
-	if name == baostock.Name {
-		return baostock.Provider(), nil
-	}
-	hint := ""
-	if near := fault.Nearest(name, []string{baostock.Name}); near != "" {
-		hint = "; did you mean " + near + "?"
-	}
-	return market.Provider{}, fmt.Errorf("there is no provider %q, only %s%s", name, baostock.Name, hint)
+	m, err := providers().Find(name)
+	return m.Provider, err
 }
 
 // makeProvider makes a provider as settings want it. budgets keeps what is spent; nil forgets it.
 func makeProvider(c ingest.Config, budgets *store.Store) (ingest.Provider, error) {
-	description, err := Provider(c.Sync.Provider)
+	m, err := providers().Find(c.Sync.Provider)
 	if err != nil {
 		return ingest.Provider{}, err
 	}
+	if budgets == nil {
+		return m.Make(c, nil)
+	}
+	return m.Make(c, budget{budgets})
+}
+
+// makerOf makes a provider over HTTP.
+func makerOf(v provider.Vendor) ingest.Maker {
+	return ingest.Maker{Provider: v.Provider, Make: func(c ingest.Config, budgets provider.BudgetStore) (ingest.Provider, error) {
+		settings := v.Defaults()
+		if endpoint := c.Sync.Endpoint; endpoint != "" {
+			settings.Endpoint = endpoint
+			if !strings.Contains(endpoint, "://") {
+				settings.Endpoint = "http://" + endpoint
+			}
+		}
+		settings.Budgets = budgets
+		if v.TokenEnv != "" {
+			settings.Token = os.Getenv(v.TokenEnv)
+		}
+		if local(settings.Endpoint) {
+			settings.RequestsPerSecond, settings.RequestsPerDay = 0, 0
+			if settings.Token == "" {
+				settings.Token = "local" // a simulator takes any
+			}
+		}
+		limit(c, &settings.RequestsPerSecond, &settings.RequestsPerDay)
+		client, err := v.NewClient(settings, nil)
+		if err != nil {
+			return ingest.Provider{}, err
+		}
+		description := v.Provider
+		description.Budget.RequestsPerSecond = settings.RequestsPerSecond
+		description.Budget.RequestsPerDay = settings.RequestsPerDay
+		settings.Client = client
+		made := ingest.Provider{
+			Provider: description, Capabilities: provider.Capabilities(), Close: client.Close,
+			Traffic: func() ingest.Traffic { return webTraffic(client.Statistics()) },
+			Source: func(env connector.Env, units []market.Unit) (connector.Source, error) {
+				work := settings
+				work.Units = units
+				return v.Source(env, work)
+			},
+		}
+		if v.ListedOn != nil {
+			made.ListedOn = func(ctx context.Context, day market.Date) ([]market.Symbol, error) {
+				return v.ListedOn(ctx, client, day)
+			}
+		}
+		return made, nil
+	}}
+}
+
+// webTraffic is what a client over HTTP did.
+func webTraffic(s provider.Statistics) ingest.Traffic {
+	mean := func(d time.Duration, n int64) float64 {
+		return float64(d.Microseconds()) / 1000 / float64(max(n, 1))
+	}
+	t := ingest.Traffic{
+		Requests: s.Requests, BytesIn: s.BytesReceived, MeanWaitMS: mean(s.Waited, s.Waits),
+		MeanRequestMS: mean(s.InFlight, s.Requests),
+	}
+	if usable := s.Open - s.Paced; usable > 0 {
+		t.Utilisation = min(1, float64(s.InFlight)/float64(usable))
+	}
+	return t
+}
+
+// limit takes up the limits that the settings of a sync state.
+func limit(c ingest.Config, perSecond *float64, perDay *int64) {
+	if rate := c.Sync.RequestsPerSecond; rate != nil {
+		*perSecond = *rate
+	}
+	if most := c.Sync.RequestsPerDay; most != nil {
+		*perDay = *most
+	}
+}
+
+func makeBaoStock(c ingest.Config, budgets provider.BudgetStore) (ingest.Provider, error) {
 	if c.Sync.Endpoint != "" {
 		if _, _, err := net.SplitHostPort(c.Sync.Endpoint); err != nil {
 			return ingest.Provider{}, fmt.Errorf("endpoint %q is not host:port: %w", c.Sync.Endpoint, err)
 		}
 	}
 	settings := baostockSettings(c)
+	description := baostock.Provider()
 	description.Budget.RequestsPerSecond = settings.RequestsPerSecond
 	description.Budget.RequestsPerDay = settings.RequestsPerDay
-	if budgets != nil {
-		settings.Budgets = budget{budgets}
-	}
+	settings.Budgets = budgets
 	spent := &traffic{}
 	settings.Report = spent.add
 	described, client := baostock.ConnectorAndClients()
@@ -100,18 +183,16 @@ func baostockSettings(c ingest.Config) baostock.Config {
 	if local(c.Sync.Endpoint) {
 		settings.RequestsPerSecond, settings.RequestsPerDay = 0, 0
 	}
-	if rate := c.Sync.RequestsPerSecond; rate != nil {
-		settings.RequestsPerSecond = *rate
-	}
-	if most := c.Sync.RequestsPerDay; most != nil {
-		settings.RequestsPerDay = *most
-	}
+	limit(c, &settings.RequestsPerSecond, &settings.RequestsPerDay)
 	return settings
 }
 
 // local reports whether an endpoint is on this machine: a simulator, which nobody has to spare.
 func local(endpoint string) bool {
 	host, _, err := net.SplitHostPort(endpoint)
+	if at, parsed := url.Parse(endpoint); parsed == nil && at.Host != "" {
+		host, err = at.Hostname(), nil
+	}
 	if err != nil {
 		return false
 	}

@@ -35,6 +35,9 @@ func (e *Engine) Sync(
 	if s.Provider, err = makeProvider(c, s.Store); err != nil {
 		return nil, err
 	}
+	if s.Provider.Close != nil {
+		defer func() { err = errors.Join(err, s.Provider.Close()) }()
+	}
 	return s.Run(ctx)
 }
 

@@ -41,9 +41,14 @@ func (s *Secrets) Keep(values ...string) {
 func (s Secrets) Excerpt(body io.Reader) string {
 	const shown, read = 300, 4 << 10                  // a secret is found though it ends beyond what is shown
 	data, _ := io.ReadAll(io.LimitReader(body, read)) // what there is will do
-	text := string(data)
+	text := s.Hide(string(data))
+	return text[:min(len(text), shown)]
+}
+
+// Hide puts *** in place of secrets.
+func (s Secrets) Hide(text string) string {
 	for _, secret := range s {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
-	return text[:min(len(text), shown)]
+	return text
 }

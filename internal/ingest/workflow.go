@@ -27,6 +27,8 @@ type Provider struct {
 	ListedOn func(ctx context.Context, day market.Date) ([]market.Symbol, error)
 	// Traffic returns what was asked so far, over all sources; nil: nobody counts.
 	Traffic func() Traffic
+	// Close frees what the sources share; nil: nothing.
+	Close func() error
 }
 
 // Traffic is what passed between a provider and us.

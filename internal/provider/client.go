@@ -150,12 +150,24 @@ func (c *Client) do(ctx context.Context, r Request, read func(*Answer) error) (*
 		if answer, err = c.once(ctx, r); err == nil {
 			err = read(answer)
 		}
-		return err
+		return c.hide(err)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for %s: %w", c.vendor.Provider.Name, r.Place, err)
 	}
 	return answer, nil
+}
+
+// hide takes secrets that the provider repeated out of an error.
+func (c *Client) hide(err error) error {
+	e, ok := errors.AsType[*connector.Error](err)
+	if !ok || e.Err == nil {
+		return err
+	}
+	if text := e.Err.Error(); c.secrets.Hide(text) != text {
+		e.Err = errors.New(c.secrets.Hide(text))
+	}
+	return err
 }
 
 // once is one attempt.
@@ -269,6 +281,7 @@ func (c *Client) classify(r Request, a *Answer) error {
 // ban closes the budget.
 func (c *Client) ban(ctx context.Context, ban *BanError) error {
 	ctx = context.WithoutCancel(ctx)
+	ban.Err = errors.New(c.secrets.Hide(ban.Err.Error()))
 	c.log.Warn("banned", "provider", c.vendor.Provider.Name, "error", ban.Err)
 	if ban.For == 0 {
 		return errors.Join(c.budget.BanToday(ctx), ban.Err)

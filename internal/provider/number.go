@@ -13,10 +13,9 @@ import (
 
 // decimal reads a number times the field's factor at the scale of its column, 0 for whole numbers.
 func (r *Rows) decimal(f *Field, c *planned, cell []byte) (decimal128.Num, bool) {
-	const digits = 18
-	scale := int32(0)
+	digits, scale := int32(18), int32(0)
 	if c.typ.Kind == batch.Decimal {
-		scale = int32(c.typ.Scale)
+		digits, scale = int32(c.typ.Precision), int32(c.typ.Scale)
 	}
 	// A number read with more decimals, and looked at with fewer, has been multiplied.
 	v, ok := batch.ParseDecimal(cell, 38, scale+c.shift)

@@ -87,5 +87,5 @@ func (e End) Of(u market.Unit) market.Unit {
 
 // daily reports whether the rows of a day become final with its end.
 func daily(name string) bool {
-	return name == market.Bar1D || name == market.Valuation1D || name == market.BarMin
+	return name == market.Valuation1D || datasetOf(name).Schema.Index("final") >= 0
 }

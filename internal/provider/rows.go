@@ -223,7 +223,7 @@ func (r *Rows) notNumber(f *Field, scale int32, cell []byte) string {
 	if _, number := batch.ParseDecimal(cell, 38, 20); number {
 		rule = RuleInexact
 	}
-	return r.wrong(rule, "%s: %q times %d is no number of at most 18 digits, %d of them decimals",
+	return r.wrong(rule, "%s: %q times %d is no number that the column holds, with %d decimals",
 		f.Name, clip(cell), max(f.Times, 1), scale)
 }
 

@@ -102,7 +102,7 @@ func (v Vendor) validate(s Settings) error {
 	at, err := url.Parse(s.Endpoint)
 	check(err == nil && (at.Scheme == "http" || at.Scheme == "https") && at.Host != "",
 		"endpoint: want a URL as %s", v.Endpoint)
-	check(!v.NeedsToken || s.Token != "", "token: %s needs one", v.Provider.Name)
+	check(!v.NeedsToken || s.Token != "", "token: %s needs one; a sync takes it from %s", v.Provider.Name, v.TokenEnv)
 	check(!strings.ContainsFunc(s.Token, func(ch rune) bool { return ch <= ' ' || ch > '~' }),
 		"token: it contains a blank or a character that no token has")
 	check(s.RequestsPerSecond >= 0 && s.RequestsPerDay >= 0,
