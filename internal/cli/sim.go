@@ -28,6 +28,9 @@ func (s *session) simCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(s.simBaoStockCommand())
+	for _, v := range webVendors() {
+		c.AddCommand(s.simWebCommand(v))
+	}
 	return c
 }
 
@@ -119,7 +122,7 @@ func (s *session) simBaoStock(ctx context.Context, f *simFlags) (err error) {
 		f.config.OnClose = func(stats sim.Stats) {
 			mu.Lock()
 			defer mu.Unlock()
-			_ = f.writeStats(stats) // the end tells
+			_ = writeStats(f.stats, stats) // the end tells
 		}
 	}
 	server, err := sim.Start(ctx, f.listen, f.config)
@@ -144,7 +147,7 @@ func (s *session) simBaoStock(ctx context.Context, f *simFlags) (err error) {
 	err = server.Close()
 	stats := server.Stats()
 	if f.stats != "" {
-		err = errors.Join(err, f.writeStats(stats))
+		err = errors.Join(err, writeStats(f.stats, stats))
 	}
 	return errors.Join(err, s.simEnd(stats))
 }
@@ -174,7 +177,8 @@ func (f *simFlags) complete() (sim.Market, error) {
 		}
 		f.config.Users[name] = password
 	}
-	return market, f.readFaults()
+	f.config.Faults, err = readFaults(f.faultFile, f.faults, sim.ParseFaults)
+	return market, err
 }
 
 func (f *simFlags) market() (sim.Market, error) {
@@ -209,23 +213,6 @@ func parseNow(text string) (time.Time, error) {
 	return t.Add(24*time.Hour - time.Second), nil
 }
 
-func (f *simFlags) readFaults() error {
-	text := strings.Join(f.faults, "\n")
-	if f.faultFile != "" {
-		script, err := os.ReadFile(f.faultFile)
-		if err != nil {
-			return fmt.Errorf("sim baostock: %w", err)
-		}
-		text = string(script) + "\n" + text
-	}
-	rules, err := sim.ParseFaults(text)
-	if err != nil {
-		return usage("%w", err)
-	}
-	f.config.Faults = rules
-	return nil
-}
-
 // requestLog returns a hook that writes each request as a line.
 func requestLog(w io.Writer) func(sim.Request) {
 	var mu sync.Mutex
@@ -257,16 +244,16 @@ func (f *simFlags) writeOracles(market sim.Market, shown sim.Date) error {
 }
 
 // writeStats replaces the file of counters.
-func (f *simFlags) writeStats(stats sim.Stats) error {
+func writeStats(file string, stats any) error {
 	text, err := json.MarshalIndent(stats, "", "  ")
 	if err != nil {
 		return err
 	}
-	part := filepath.Join(filepath.Dir(f.stats), "."+filepath.Base(f.stats)+".part")
+	part := filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".part")
 	if err := os.WriteFile(part, append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write counters: %w", err)
 	}
-	return os.Rename(part, f.stats)
+	return os.Rename(part, file)
 }
 
 // simReady prints the line that others wait for.

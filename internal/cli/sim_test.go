@@ -30,15 +30,20 @@ func setUp(env *testscript.Env) error {
 	return nil
 }
 
-// startSim ARG... starts tapeline sim baostock on a free port and sets $SIM to its address.
+// startSim [VENDOR] ARG... starts tapeline sim, of baostock by default, on a free port and sets $SIM to its
+// address.
 func startSim(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
-		ts.Fatalf("usage: sim ARG...")
+		ts.Fatalf("usage: sim [VENDOR] ARG...")
 	}
 	program, err := exec.LookPath("tapeline")
 	ts.Check(err)
 	p := ts.Value(simProcess{}).(*simProcess)
-	p.command = exec.Command(program, append([]string{"sim", "baostock", "--listen", "127.0.0.1:0"}, args...)...)
+	vendor := "baostock"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		vendor, args = args[0], args[1:]
+	}
+	p.command = exec.Command(program, append([]string{"sim", vendor, "--listen", "127.0.0.1:0"}, args...)...)
 	p.command.Dir, p.command.Stderr = ts.Getenv("WORK"), os.Stderr
 	p.command.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"))
 	pipe, err := p.command.StdoutPipe()

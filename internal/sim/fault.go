@@ -18,7 +18,7 @@ type Rule struct {
 	kinds  []string // types of requests; none: all
 	action action
 	span   time.Duration // of stall
-	size   int           // of pagecap
+	size   int           // of pagecap and status
 	code   string        // of error
 }
 
@@ -39,6 +39,9 @@ const (
 	faultShort     action = "short"     // only the first half of the rows, as a success
 	faultPageCap   action = "pagecap"   // from now on answers hold fewer rows
 	faultRestate   action = "restate"   // the market switches to its restated version
+	faultStatus    action = "status"    // an HTTP status instead of the answer
+	faultGarbage   action = "garbage"   // a page of HTML as a success
+	faultNull      action = "null"      // the values of a row are null; of yahoo
 )
 
 // needsRows reports whether the action alters rows: fewer than two leave it without effect.
@@ -58,13 +61,52 @@ func (r Rule) String() string { return r.text }
 // Actions: reset, drop, stall DURATION, crc, truncate, error CODE, duplicate, missing, unsorted, short,
 // pagecap ROWS, restate.
 func ParseFaults(script string) ([]Rule, error) {
+	return parseScript(script, dialect{
+		kind: func(kind string) error {
+			if len(kind) != 2 || !digits([]byte(kind)) {
+				return fmt.Errorf("type %q: want two digits, such as 95", kind)
+			}
+			return nil
+		},
+		arguments: map[action]int{
+			faultStall: 1, faultError: 1, faultPageCap: 1, faultReset: 0, faultDrop: 0, faultCRC: 0, faultTruncate: 0,
+			faultDuplicate: 0, faultMissing: 0, faultUnsorted: 0, faultShort: 0, faultRestate: 0,
+		},
+	})
+}
+
+// ParseWebFaults reads a fault script of an HTTP service, in which TYPE is a kind of request.
+// Actions: reset, drop, stall DURATION, truncate, status CODE, garbage, duplicate, missing, unsorted,
+// short, null, pagecap ROWS.
+func ParseWebFaults(script string, kinds []string) ([]Rule, error) {
+	return parseScript(script, dialect{
+		kind: func(kind string) error {
+			if !slices.Contains(kinds, kind) {
+				return fmt.Errorf("kind %q: want one of %s", kind, strings.Join(kinds, ", "))
+			}
+			return nil
+		},
+		arguments: map[action]int{
+			faultStall: 1, faultStatus: 1, faultPageCap: 1, faultReset: 0, faultDrop: 0, faultTruncate: 0,
+			faultGarbage: 0, faultNull: 0, faultDuplicate: 0, faultMissing: 0, faultUnsorted: 0, faultShort: 0,
+		},
+	})
+}
+
+// dialect is what the scripts of a protocol may say.
+type dialect struct {
+	kind      func(kind string) error // nil: there is such a kind of request
+	arguments map[action]int          // how many each action takes
+}
+
+func parseScript(script string, d dialect) ([]Rule, error) {
 	var rules []Rule
 	for i, line := range strings.Split(script, "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		r, err := parseRule(line)
+		r, err := parseRule(line, d)
 		if err != nil {
 			return nil, fmt.Errorf("fault script line %d: %q: %w", i+1, line, err)
 		}
@@ -73,7 +115,7 @@ func ParseFaults(script string) ([]Rule, error) {
 	return rules, nil
 }
 
-func parseRule(line string) (Rule, error) {
+func parseRule(line string, d dialect) (Rule, error) {
 	r := Rule{text: line}
 	when, what, ok := strings.Cut(line, ":")
 	if !ok {
@@ -85,8 +127,8 @@ func parseRule(line string) (Rule, error) {
 		words = words[:2]
 	}
 	for _, kind := range r.kinds {
-		if len(kind) != 2 || !digits([]byte(kind)) {
-			return r, fmt.Errorf("type %q: want two digits, such as 95", kind)
+		if err := d.kind(kind); err != nil {
+			return r, err
 		}
 	}
 	if len(words) != 2 {
@@ -106,25 +148,20 @@ func parseRule(line string) (Rule, error) {
 	default:
 		return r, fmt.Errorf("%q: want at, every, from or with", r.when)
 	}
-	return r, r.parseAction(strings.Fields(what))
+	return r, r.parseAction(strings.Fields(what), d)
 }
 
-func (r *Rule) parseAction(words []string) error {
+func (r *Rule) parseAction(words []string, d dialect) error {
 	if len(words) == 0 {
 		return fmt.Errorf("no action behind the colon")
 	}
 	r.action = action(words[0])
-	wanted := 1
-	switch r.action {
-	case faultStall, faultError, faultPageCap:
-		wanted = 2
-	case faultReset, faultDrop, faultCRC, faultTruncate, faultDuplicate, faultMissing, faultUnsorted,
-		faultShort, faultRestate:
-	default:
+	wanted, known := d.arguments[r.action]
+	if !known {
 		return fmt.Errorf("unknown action %q", words[0])
 	}
-	if len(words) != wanted {
-		return fmt.Errorf("%s takes %d arguments, got %d", r.action, wanted-1, len(words)-1)
+	if len(words)-1 != wanted {
+		return fmt.Errorf("%s takes %d arguments, got %d", r.action, wanted, len(words)-1)
 	}
 	var err error
 	switch r.action {
@@ -135,6 +172,10 @@ func (r *Rule) parseAction(words []string) error {
 	case faultPageCap:
 		if r.size, err = strconv.Atoi(words[1]); err != nil || r.size < 1 {
 			return fmt.Errorf("pagecap %q: want 1 row or more", words[1])
+		}
+	case faultStatus:
+		if r.size, err = strconv.Atoi(words[1]); err != nil || r.size < 200 || r.size > 599 {
+			return fmt.Errorf("status %q: want one of HTTP, 200 to 599", words[1])
 		}
 	case faultError:
 		if r.code = words[1]; len(r.code) != 8 || !digits([]byte(r.code)) {

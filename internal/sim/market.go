@@ -102,6 +102,8 @@ type Action struct {
 	Back int64 // cumulative backward factor from this day on, 1e-6; before the first one it is 1
 	// Cash before tax, stock and transferred shares, per share held, 1e-6; all 0 when unknown.
 	Cash, Bonus, Transfer int64
+	// Split is new shares for old ones of an American split; zero: none.
+	Split [2]int64
 }
 
 // Fore returns the forward factor of a day whose backward factor is back, when latest is that of the

@@ -45,6 +45,32 @@ func (r *records) close() {
 	r.ends = append(r.ends, len(r.buffer))
 }
 
+// addRaw adds a row of any text.
+func (r *records) addRaw(text []byte) {
+	r.buffer = append(r.buffer, text...)
+	r.ends = append(r.ends, len(r.buffer))
+}
+
+// last leaves the last n rows.
+func (r *records) last(n int) {
+	var kept records
+	for i := len(r.ends) - n; i < len(r.ends); i++ {
+		kept.addRaw(r.row(i))
+	}
+	r.buffer, r.ends = kept.buffer, kept.ends
+}
+
+// appendJoined appends the rows with commas between them.
+func (r *records) appendJoined(dst []byte) []byte {
+	for i := range r.ends {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, r.row(i)...)
+	}
+	return dst
+}
+
 // row returns the text of row i.
 func (r *records) row(i int) []byte {
 	start := 0
@@ -59,14 +85,7 @@ func (r *records) appendData(dst []byte) []byte {
 	if len(r.ends) == 0 {
 		return dst
 	}
-	dst = append(dst, `{"record":[`...)
-	for i := range r.ends {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, r.row(i)...)
-	}
-	return append(dst, `]}`...)
+	return append(r.appendJoined(append(dst, `{"record":[`...)), `]}`...)
 }
 
 // alter does to the rows what the fault says; there are at least two.
@@ -88,8 +107,7 @@ func (r *records) alter(fault action) {
 	}
 	var altered records
 	for _, i := range order {
-		altered.buffer = append(altered.buffer, r.row(i)...)
-		altered.ends = append(altered.ends, len(altered.buffer))
+		altered.addRaw(r.row(i))
 	}
 	r.buffer, r.ends = altered.buffer, altered.ends
 }
