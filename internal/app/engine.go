@@ -26,6 +26,7 @@ type Engine struct {
 	cluster *run.Cluster
 	leases  *leases
 	dir     string
+	caches  caches
 }
 
 // OpenEngine opens the state folder, making it when missing.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/tapeline/tapeline/internal/flow/plan"
@@ -21,7 +23,7 @@ func (e *Engine) Sync(
 	follow func(w *run.Workflow, progress func() ingest.Progress) (interrupted bool),
 ) (report *ingest.Report, err error) {
 	debug.SetMemoryLimit(int64(c.Sync.MemoryLimitGB * 1e9))
-	s := &ingest.Sync{Config: c, Now: time.Now(), Follow: follow, Start: e.startFresh}
+	s := &ingest.Sync{Config: c, Now: time.Now(), Follow: follow, Start: e.startFresh, Log: log}
 	if s.Provider, err = makeProvider(c, nil); err != nil {
 		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
 	}
@@ -38,7 +40,40 @@ func (e *Engine) Sync(
 	if s.Provider.Close != nil {
 		defer func() { err = errors.Join(err, s.Provider.Close()) }()
 	}
+	s.Cache = e.caches.of(s.Store, c.Performance.Cache, log)
 	return s.Run(ctx)
+}
+
+// caches are those of the stores that this process syncs. The zero value has none. Safe for concurrent
+// use.
+type caches struct {
+	mu    sync.Mutex
+	byDir map[string]cacheOf
+}
+
+type cacheOf struct {
+	cache   *ingest.Cache
+	catalog os.FileInfo // another file in the same place is another store
+}
+
+// of returns the cache of a store; nil where the settings want none.
+func (c *caches) of(s *store.Store, settings ingest.CacheConfig, log *slog.Logger) *ingest.Cache {
+	info, err := os.Stat(filepath.Join(s.Dir(), store.CatalogName))
+	if err != nil || !settings.Enable {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.byDir[s.Dir()]
+	if ok && os.SameFile(known.catalog, info) {
+		return known.cache
+	}
+	if c.byDir == nil {
+		c.byDir = map[string]cacheOf{}
+	}
+	known = cacheOf{ingest.NewCache(settings, log), info}
+	c.byDir[s.Dir()] = known
+	return known.cache
 }
 
 // startFresh runs a workflow from its beginning: a sync plans anew from what the store holds.

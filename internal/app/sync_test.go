@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
@@ -505,5 +506,34 @@ func TestSyncLocked(t *testing.T) {
 	report, err := s.run()
 	if report != nil || !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "the sync of another process") {
 		t.Errorf("got %v; want a refusal that names the holder", err)
+	}
+}
+
+// TestModulesChangeNothing syncs a market in two steps with every combination of modules: whatever is
+// switched off, the exports are the same.
+func TestModulesChangeNothing(t *testing.T) {
+	source := synthetic(t, 6)
+	v := startVendor(t, sim.Config{Market: source})
+	var want []byte
+	for combination := range 1 << 6 {
+		if off := bits.OnesCount(uint(combination)); os.Getenv("TAPELINE_SOAK") != "1" && off > 1 && off < 6 {
+			continue // each alone, and all together
+		}
+		on := func(module int) bool { return combination>>module&1 == 0 }
+		s := newSyncer(t, v, "2022-01-01", "2022-05-31")
+		p := &s.config.Performance
+		p.ConnectionManager.Enable, p.BatchWriter.Enable, p.Cache.Enable, p.Monitor.Enable = on(0), on(1), on(2), on(3)
+		p.BatchWriter.AutoFlush, s.config.Sync.AutoTune = on(4), on(5)
+		s.want(ingest.StatusComplete)
+		s.config.Sync.To = "2022-08-31"
+		s.want(ingest.StatusComplete)
+		got := append(s.export(market.Bar1D), s.export(market.AdjFactor)...)
+		if want == nil {
+			want = got
+		}
+		if len(got) == 0 || !bytes.Equal(got, want) {
+			t.Errorf("with modules %06b off the exports have %d bytes and are others than the %d bytes with all on",
+				combination, len(got), len(want))
+		}
 	}
 }

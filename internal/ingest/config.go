@@ -43,7 +43,7 @@ type SyncConfig struct {
 type PerformanceConfig struct {
 	ConnectionManager ConnectionConfig  `yaml:"connection_manager" doc:"the session with the provider"`
 	BatchWriter       BatchWriterConfig `yaml:"batch_writer" doc:"how rows are handed to the store"`
-	Cache             CacheConfig       `yaml:"cache" doc:"what is remembered of the provider"`
+	Cache             CacheConfig       `yaml:"cache" doc:"what is remembered of the store, within a process; a commit ends what it changes"`
 	Monitor           MonitorConfig     `yaml:"monitor" doc:"what the report says of speed"`
 }
 
@@ -57,27 +57,27 @@ type ConnectionConfig struct {
 	EnableKeepalive   bool `yaml:"enable_keepalive" doc:"keep the session between requests"`
 }
 
-// BatchWriterConfig are the settings of writing. The store groups rows into commits by itself.
+// BatchWriterConfig are the settings of writing.
 type BatchWriterConfig struct {
-	Enable          bool   `yaml:"enable" doc:"accepted, without effect yet"`
-	BatchSize       int    `yaml:"batch_size" min:"1" max:"1000000" doc:"accepted, without effect yet"`
-	AutoFlush       bool   `yaml:"auto_flush" doc:"accepted, without effect yet"`
+	Enable          bool   `yaml:"enable" doc:"false hands each row to the store alone"`
+	BatchSize       int    `yaml:"batch_size" min:"1" max:"1000000" doc:"rows handed to the store at once, which groups them into commits; one that it refuses is handed over in smaller ones, then row by row"`
+	AutoFlush       bool   `yaml:"auto_flush" doc:"false keeps the rows of a request until all of them are there, so that commits hold whole ones only"`
 	TransactionMode string `yaml:"transaction_mode" enum:"deferred,immediate,exclusive" doc:"accepted, without effect yet"`
 }
 
-// CacheConfig says how long what the provider told stays good.
+// CacheConfig says what is remembered, and for how long.
 type CacheConfig struct {
-	Enable             bool `yaml:"enable" doc:"false fetches the list of instruments in every sync"`
-	MaxSizeMB          int  `yaml:"max_size_mb" min:"1" max:"1048576" doc:"accepted, without effect yet"`
-	TradingCalendarTTL int  `yaml:"trading_calendar_ttl" min:"0" doc:"accepted, without effect yet: days that the stored calendar does not hold are fetched"`
-	StockMetadataTTL   int  `yaml:"stock_metadata_ttl" min:"0" doc:"seconds after which the list of instruments is fetched anew, in whole days; a sync that reaches further than any before fetches it too"`
-	LastDataDateTTL    int  `yaml:"last_data_date_ttl" min:"0" doc:"accepted, without effect yet"`
+	Enable             bool `yaml:"enable" doc:"false remembers nothing, and fetches the list of instruments in every sync"`
+	MaxSizeMB          int  `yaml:"max_size_mb" min:"1" max:"1048576" doc:"megabytes that all entries may take; the least recently used go first"`
+	TradingCalendarTTL int  `yaml:"trading_calendar_ttl" min:"0" doc:"seconds for which a calendar is remembered; days that the stored one does not hold are fetched in any case"`
+	StockMetadataTTL   int  `yaml:"stock_metadata_ttl" min:"0" doc:"seconds for which instruments are remembered, and after which their list is fetched anew, in whole days; a sync that reaches further than any before fetches it too"`
+	LastDataDateTTL    int  `yaml:"last_data_date_ttl" min:"0" doc:"seconds for which it is remembered on which days an instrument has rows"`
 }
 
 // MonitorConfig are the settings of the performance part of the report.
 type MonitorConfig struct {
-	Enable              bool    `yaml:"enable" doc:"measure phases"`
-	DetailedLogging     bool    `yaml:"detailed_logging" doc:"accepted, without effect yet"`
+	Enable              bool    `yaml:"enable" doc:"measure phases, memory and CPU; a fault of it never changes the sync"`
+	DetailedLogging     bool    `yaml:"detailed_logging" doc:"log the end of each phase (shown with --verbose)"`
 	ReportFormat        string  `yaml:"report_format" enum:"text,json" doc:"accepted, without effect yet: --json chooses"`
 	BottleneckThreshold float64 `yaml:"bottleneck_threshold" min:"0" max:"1" doc:"share of the time above which a phase is named as the bottleneck"`
 }

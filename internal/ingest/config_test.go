@@ -79,7 +79,7 @@ func TestRequiredSettings(t *testing.T) {
 		silent = append(silent, p.Path)
 	}
 	for path, want := range map[string]bool{
-		"performance.batch_writer.batch_size": true, "performance.cache.max_size_mb": true, "sync.auto_tune": true,
+		"performance.batch_writer.batch_size": false, "performance.cache.max_size_mb": false, "sync.auto_tune": true,
 		"sync.batch_size": false, "performance.connection_manager.session_timeout": false, "sync.max_workers": false,
 	} {
 		if got := slices.Contains(silent, path); got != want {

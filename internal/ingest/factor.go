@@ -154,14 +154,14 @@ func (s Scope) withHeldOnly(dataset string, one market.Instrument) market.Interv
 
 // findEvents reads the bars of the gaps.
 func (j *job) findEvents(ctx context.Context, dataset string, gaps market.Interval) (ask map[string]bool, covered []store.Cover, err error) {
-	view, err := j.Store.View(ctx, 0)
+	view, err := j.view(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, view.Close()) }()
 	bars := j.scope
 	bars.Datasets, bars.Held = []string{market.Bar1D}, map[string]Held{}
-	if _, err := bars.readHeld(view); err != nil {
+	if _, err := bars.readHeld(view, j.Cache); err != nil {
 		return nil, nil, err
 	}
 	events := newExDates()
@@ -181,7 +181,7 @@ func (j *job) findEvents(ctx context.Context, dataset string, gaps market.Interv
 // fetchExDates asks for the factor of each ex-date that the bars show and that has none: of the day alone,
 // since answers of many rows are where one is left out.
 func (j *job) fetchExDates(ctx context.Context) error {
-	j.phases.Enter("prove")
+	j.monitor.enter("prove")
 	proof, err := j.compare(ctx)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func (j *job) fetchExDates(ctx context.Context) error {
 			work = append(work, w)
 		}
 	}
-	j.phases.Enter("factors")
+	j.monitor.enter("factors")
 	return j.fetch(ctx, Plan{Work: work})
 }
 

@@ -112,7 +112,7 @@ func (a Ask) prove(view *store.View, provider market.Provider, span market.Inter
 			return nil, err
 		}
 	}
-	known, err := readKnown(view, r)
+	known, err := readKnown(view, r, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (a Ask) prove(view *store.View, provider market.Provider, span market.Inter
 	if err != nil {
 		return nil, err
 	}
-	return newProof(view, *scope, 0)
+	return newProof(view, *scope, 0, nil)
 }
 
 func (a Ask) span() (v market.Interval, err error) {

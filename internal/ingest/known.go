@@ -18,26 +18,17 @@ type known struct {
 	members     []market.Symbol // of the index asked for
 }
 
-// readKnown reads calendars, instruments and members. Without a view the built-in calendars are all
-// there is.
-func readKnown(view *store.View, r Request) (*known, error) {
+// readKnown reads calendars, instruments and members, as far as the cache does not hold them. Without a
+// view the built-in calendars are all there is.
+func readKnown(view *store.View, r Request, cache *Cache) (*known, error) {
 	k := &known{calendars: map[market.MIC]*market.Calendar{}}
-	var days []*batch.Batch
-	if view != nil {
-		var err error
-		if days, err = readAll(view, market.CalendarDay, store.Range{}); err != nil {
-			return nil, err
-		}
-	}
-	for _, mic := range r.Markets {
-		if err := k.calendar(mic, days); err != nil {
-			return nil, err
-		}
+	if err := k.readCalendars(view, r.Markets, cache); err != nil {
+		return nil, err
 	}
 	if view == nil {
 		return k, nil
 	}
-	if err := k.list(view); err != nil {
+	if err := k.readInstruments(view, cache); err != nil {
 		return nil, err
 	}
 	if r.Index != (market.Symbol{}) {

@@ -83,12 +83,12 @@ func (j *job) findLost(t *tally, before []market.Instrument) {
 func (j *job) findUnlisted(ctx context.Context) error {
 	r := j.request
 	r.Index = market.Symbol{}
-	view, err := j.Store.View(ctx, 0)
+	view, err := j.view(ctx)
 	if err != nil {
 		return err
 	}
 	defer view.Close()
-	known, err := readKnown(view, r)
+	known, err := readKnown(view, r, j.Cache)
 	if err != nil {
 		return err
 	}

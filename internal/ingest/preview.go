@@ -66,7 +66,7 @@ func (s *Sync) Preview(ctx context.Context, dir string) (p *Preview, err error) 
 	if err != nil {
 		return nil, err
 	}
-	known, err := readKnown(view, r)
+	known, err := readKnown(view, r, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (s *Sync) Preview(ctx context.Context, dir string) (p *Preview, err error) 
 		return nil, err
 	}
 	if view != nil {
-		if _, err := scope.readHeld(view); err != nil {
+		if _, err := scope.readHeld(view, nil); err != nil {
 			return nil, err
 		}
 	}

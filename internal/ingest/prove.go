@@ -13,7 +13,7 @@ import (
 // prove compares what should be there with what is, reads what the run did from the store's journal,
 // and notes what the provider has none of.
 func (j *job) prove(ctx context.Context) error {
-	j.phases.Enter("prove")
+	j.monitor.enter("prove")
 	proof, err := j.compare(ctx)
 	if err != nil {
 		return err
@@ -31,6 +31,9 @@ func (j *job) prove(ctx context.Context) error {
 	}
 	j.report.Datasets, j.report.Missing, j.report.ConfirmedEmpty = proof.datasets(), proof.missing, proof.none
 	j.report.Missing = append(j.report.Missing, j.unlisted...)
+	for _, d := range j.report.Datasets {
+		j.monitor.add(int64(d.Stored))
+	}
 	return nil
 }
 
@@ -39,13 +42,13 @@ func (j *job) compare(ctx context.Context) (p *proof, err error) {
 	if j.compared != nil {
 		return j.compared, nil
 	}
-	view, err := j.Store.View(ctx, 0)
+	view, err := j.view(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, view.Close()) }()
 	j.report.After = int64(view.Seq())
-	return newProof(view, j.scope, store.Seq(j.report.Before))
+	return newProof(view, j.scope, store.Seq(j.report.Before), j.Cache)
 }
 
 // proof is what is and what should be within a scope.
@@ -68,14 +71,14 @@ type refusedKey struct {
 }
 
 // newProof reads the store; before is the commit the run began behind.
-func newProof(view *store.View, scope Scope, before store.Seq) (*proof, error) {
+func newProof(view *store.View, scope Scope, before store.Seq, cache *Cache) (*proof, error) {
 	p := &proof{
 		scope: scope, refused: map[refusedKey]string{}, states: map[string]map[market.State]Held{},
 		missing: []Missing{},
 	}
 	p.scope.Held = map[string]Held{}
 	var err error
-	if p.inventories, err = p.scope.readHeld(view); err != nil {
+	if p.inventories, err = p.scope.readHeld(view, cache); err != nil {
 		return nil, err
 	}
 	for _, dataset := range scope.Datasets {

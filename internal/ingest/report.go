@@ -9,6 +9,7 @@ import (
 
 	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/obs"
 	"github.com/tapeline/tapeline/internal/store"
 )
 
@@ -55,11 +56,7 @@ type Report struct {
 	Warnings       []string  `json:"warnings,omitempty"`
 	Traffic        Traffic   `json:"provider_statistics"`
 
-	TotalDuration     float64  `json:"total_duration"` // seconds
-	TotalRecords      int64    `json:"total_records"`
-	OverallThroughput float64  `json:"overall_throughput"` // records a second
-	Phases            []Phase  `json:"phases"`
-	Bottlenecks       []string `json:"bottlenecks"`
+	Performance
 
 	Before int64 `json:"sequence_before"`
 	After  int64 `json:"sequence_after"`
@@ -132,22 +129,12 @@ func (m Missing) String() string {
 	return fmt.Sprintf("%s %s %s (%d): %s", m.Dataset, m.Symbol, dates, m.Sessions, m.Why)
 }
 
-// Phase is one part of a sync.
-type Phase struct {
-	Name       string  `json:"name"`
-	Duration   float64 `json:"duration"` // seconds
-	Share      float64 `json:"share"`    // of the whole, 0 to 1
-	Records    int64   `json:"records_count"`
-	Throughput float64 `json:"throughput"` // records a second
-}
-
 func (s *Sync) newReport(r Request) *Report {
 	started := time.Now()
 	return &Report{
 		Run:      fmt.Sprintf("sync-%s-%04x", started.UTC().Format("20060102T150405"), started.Nanosecond()&0xffff),
 		Provider: s.Provider.Name, Store: s.Store.Dir(), From: r.Span.From.String(), To: r.Span.To.String(),
 		Freq: r.Freq, Asked: s.asked(r), Started: started, Datasets: []DatasetReport{}, Missing: []Missing{},
-		Phases: []Phase{}, Bottlenecks: []string{},
 	}
 }
 
@@ -200,7 +187,7 @@ func (j *job) finish(err error) {
 	if r.TotalDuration > 0 {
 		r.OverallThroughput = float64(r.TotalRecords) / r.TotalDuration
 	}
-	j.monitor()
+	j.measure()
 	switch {
 	case err != nil:
 		r.Status, r.Error = StatusFailed, err.Error()
@@ -214,26 +201,23 @@ func (j *job) finish(err error) {
 	}
 }
 
-// monitor divides the time into phases and names one that takes most of it.
-func (j *job) monitor() {
-	r, settings := j.report, j.Config.Performance.Monitor
-	if !settings.Enable {
-		return
+// measure fills what the monitor saw, and judges it.
+func (j *job) measure() {
+	r := j.report
+	machine := obs.ReadMachine()
+	s := seen{
+		config: j.Config, cores: machine.Cores, total: r.TotalDuration, rows: r.Rows, traffic: r.Traffic,
+		commits: r.After - r.Before, caches: j.Cache.statistics(), writing: j.writing.statistics(),
+		used: j.monitor.summary(machine, r.Finished.Sub(r.Started)),
 	}
-	for _, p := range j.phases.Snapshot() {
-		phase := Phase{Name: p.Name, Duration: p.Took.Seconds()}
-		if r.TotalDuration > 0 {
-			phase.Share = phase.Duration / r.TotalDuration
-		}
-		if p.Name == "fetch" {
-			phase.Records = r.Rows.Received
-			phase.Throughput = float64(phase.Records) / max(phase.Duration, 1e-9)
-		}
-		r.Phases = append(r.Phases, phase)
-		if phase.Share > settings.BottleneckThreshold {
-			r.Bottlenecks = append(r.Bottlenecks, p.Name)
-		}
+	for _, t := range j.tallies {
+		answered, refused := t.answered()
+		s.units, s.refused = s.units+answered, s.refused+refused
 	}
+	r.Cache, r.Writer, r.CatalogQueries = s.caches, s.writing, j.Store.Queries()-j.queries
+	r.Phases, r.MonitorError = s.used.phases, s.used.failure
+	r.Bottlenecks = s.bottlenecks()
+	r.Indicators, r.Recommendations = s.indicators(), s.recommendations(r.Bottlenecks)
 }
 
 // save keeps the report in the store.
@@ -262,9 +246,7 @@ func (r *Report) Text() string {
 	for _, d := range r.Datasets {
 		fmt.Fprintf(&b, "  coverage  %s\n", d)
 	}
-	for _, p := range r.Phases {
-		fmt.Fprintf(&b, "  phase     %-9s %7.2f s %3.0f %%\n", p.Name, p.Duration, 100*p.Share)
-	}
+	b.WriteString(r.Performance.Text())
 	for _, w := range r.Warnings {
 		fmt.Fprintf(&b, "  warning   %s\n", w)
 	}

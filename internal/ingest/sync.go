@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -25,6 +26,20 @@ type Sync struct {
 	// Follow shows how a workflow goes on until it ends, and whether the user stopped it; nil: nobody
 	// looks.
 	Follow func(w *run.Workflow, progress func() Progress) (interrupted bool)
+	// Log gets what the modules do; nil: nobody reads it.
+	Log *slog.Logger
+	// Cache is that of the store, for all syncs of the process; nil: one for this sync alone. The
+	// settings may switch it off.
+	Cache *Cache
+	// Usage reads what the process takes of the machine; nil: from the system.
+	Usage func() (obs.Usage, error)
+}
+
+func (s *Sync) logger() *slog.Logger {
+	if s.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Log
 }
 
 // ErrInterrupted ends a sync that the user stopped. What was committed stays.
@@ -43,14 +58,24 @@ func (s *Sync) Run(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	queries := s.Store.Queries()
 	writer, err := s.Store.Lock(ctx, "tapeline sync "+s.Provider.Name)
 	if err != nil {
 		return nil, err
 	}
 	j := &job{
-		Sync: s, request: request, writer: writer, report: s.newReport(request),
+		Sync: s, request: request, writer: writer, report: s.newReport(request), queries: queries,
 		renamed: map[market.Symbol]market.Symbol{},
 	}
+	switch settings := s.Config.Performance.Cache; {
+	case !settings.Enable:
+		s.Cache = nil
+	case s.Cache == nil:
+		s.Cache = NewCache(settings, s.logger())
+	}
+	s.Cache.begin(s.Config.Performance.Cache)
+	j.writing = newWriting(s.Config.Performance.BatchWriter, s.Provider.Name, s.logger())
+	j.monitor = newMonitor(s.Config.Performance.Monitor, s.logger(), s.Usage)
 	err = errors.Join(j.run(ctx), writer.Unlock())
 	if j.report.Status == "" {
 		return nil, err // the request turned out to be impossible
@@ -65,7 +90,9 @@ type job struct {
 	request Request
 	writer  *store.Writer
 	report  *Report
-	phases  obs.Phases
+	monitor *monitor
+	writing *writing
+	queries int64 // of the catalog, before this sync
 	scope   Scope
 	before  map[string]Held // dates of which an answer was short before the run, by dataset
 	tallies []*tally
@@ -94,24 +121,24 @@ func (j *job) run(ctx context.Context) error {
 		err = errors.Join(err, proveErr)
 	}
 	if err == nil {
-		j.phases.Enter("compact")
+		j.monitor.enter("compact")
 		if _, compactErr := j.writer.Compact(ctx, false); compactErr != nil {
 			// What was asked for is stored and proved; the next sync tries again.
 			j.report.Warnings = append(j.report.Warnings, "the store was not compacted: "+compactErr.Error())
 		}
 	}
-	j.phases.Enter("")
+	j.monitor.enter("")
 	j.finish(err)
 	return errors.Join(err, j.save(ctx))
 }
 
 // fetchAll asks for everything that is missing.
 func (j *job) fetchAll(ctx context.Context) error {
-	j.phases.Enter("reference")
+	j.monitor.enter("reference")
 	if err := j.fetchReference(ctx); err != nil {
 		return err
 	}
-	j.phases.Enter("plan")
+	j.monitor.enter("plan")
 	scope, err := j.readScope(ctx)
 	if err != nil {
 		j.report.Status = ""
@@ -120,11 +147,11 @@ func (j *job) fetchAll(ctx context.Context) error {
 	j.scope, j.report.Status = *scope, StatusFailed
 	plan := scope.withoutFollowers().Plan()
 	j.report.plan(plan, *scope)
-	j.phases.Enter("fetch")
+	j.monitor.enter("fetch")
 	if err := j.fetch(ctx, plan); err != nil {
 		return err
 	}
-	j.phases.Enter("factors")
+	j.monitor.enter("factors")
 	if err := j.fetchFactors(ctx); err != nil {
 		return err
 	}
@@ -133,15 +160,19 @@ func (j *job) fetchAll(ctx context.Context) error {
 
 // fetchReference brings calendar, instruments and members of an index up to date.
 func (j *job) fetchReference(ctx context.Context) error {
-	view, err := j.Store.View(ctx, 0)
+	view, err := j.view(ctx)
 	if err != nil {
 		return err
 	}
 	j.report.Before = int64(view.Seq())
-	units, err := j.referenceUnits(view, j.request)
+	err = j.preloadKnown(view)
+	var units []market.Unit
+	if err == nil {
+		units, err = j.referenceUnits(view, j.request)
+	}
 	var before known
 	if err == nil {
-		err = before.list(view)
+		err = before.readInstruments(view, j.Cache)
 	}
 	if err = errors.Join(err, view.Close()); err != nil || len(units) == 0 {
 		return err
@@ -222,12 +253,12 @@ func (s *Sync) fresh(fetched market.Intervals, today market.Date) bool {
 
 // readScope reads what the plan depends on.
 func (j *job) readScope(ctx context.Context) (*Scope, error) {
-	view, err := j.Store.View(ctx, 0)
+	view, err := j.view(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer view.Close()
-	known, err := readKnown(view, j.request)
+	known, err := readKnown(view, j.request, j.Cache)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +268,10 @@ func (j *job) readScope(ctx context.Context) (*Scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := scope.readHeld(view); err != nil {
+	if err := j.preloadDays(scope, view); err != nil {
+		return nil, err
+	}
+	if _, err := scope.readHeld(view, j.Cache); err != nil {
 		return nil, err
 	}
 	j.before = map[string]Held{}
@@ -270,11 +304,11 @@ func (s *Sync) scopeOf(known *known, r Request) (*Scope, error) {
 }
 
 // readHeld fills what is held, and returns the rows of the datasets by session.
-func (s *Scope) readHeld(view *store.View) (map[string]inventory, error) {
+func (s *Scope) readHeld(view *store.View, cache *Cache) (map[string]inventory, error) {
 	inventories := map[string]inventory{}
 	for _, dataset := range s.Datasets {
 		if bySession(dataset) {
-			inv, err := takeInventory(view, dataset, s.Span, s.named())
+			inv, err := s.inventory(view, dataset, cache)
 			if err != nil {
 				return nil, err
 			}
@@ -335,7 +369,7 @@ func (j *job) execute(
 	ctx context.Context, units []market.Unit, t *tally, rename func(context.Context, []market.Instrument) error,
 ) error {
 	j.tallies = append(j.tallies, t)
-	w, err := j.Start(ctx, j.workflow(j.writer, units, t, rename))
+	w, err := j.Start(ctx, j.workflow(units, t, rename))
 	if err != nil {
 		return err
 	}
@@ -345,6 +379,7 @@ func (j *job) execute(
 	}
 	report, err := w.Wait()
 	j.report.addRun(report)
+	j.monitor.add(t.rows())
 	if interrupted {
 		return ErrInterrupted
 	}

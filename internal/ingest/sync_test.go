@@ -18,6 +18,7 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/ingest"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/obs"
 	"github.com/tapeline/tapeline/internal/store"
 )
 
@@ -33,6 +34,8 @@ type fakeVendor struct {
 	engine *app.Engine
 	store  *store.Store
 	config ingest.Config
+	usage  func() (obs.Usage, error)
+	cache  *ingest.Cache
 }
 
 var stocks = []string{"600001.XSHG", "600002.XSHG", "600003.XSHG"}
@@ -82,6 +85,7 @@ func (v *fakeVendor) sync(follow func(*run.Workflow, func() ingest.Progress) boo
 	v.config.Sync.Datasets = []string{market.Bar1D, market.AdjFactor}
 	s := &ingest.Sync{
 		Config: v.config, Provider: v.provider(), Store: v.store, Now: v.now, Follow: follow, Start: v.start,
+		Usage: v.usage, Cache: v.cache,
 	}
 	return s.Run(context.Background())
 }

@@ -52,18 +52,18 @@ func workflowName(provider, dir string) string {
 
 // workflow is the provider's source and the store's sink, as the engine runs them.
 // rename is told the list of instruments before it is written; nil: nobody wants to know.
-func (s *Sync) workflow(
-	writer *store.Writer, units []market.Unit, t *tally, rename func(context.Context, []market.Instrument) error,
+func (j *job) workflow(
+	units []market.Unit, t *tally, rename func(context.Context, []market.Instrument) error,
 ) *plan.Workflow {
 	sink := store.Connector().Sink
-	capabilities := s.Provider.Capabilities
+	capabilities := j.Provider.Capabilities
 	capabilities.Bounded, capabilities.Incremental, capabilities.ParallelReads = true, false, false
 	return &plan.Workflow{
-		Name: workflowName(s.Provider.Name, s.Store.Dir()),
+		Name: workflowName(j.Provider.Name, j.Store.Dir()),
 		Execution: plan.Execution{
-			Parallelism:        s.Config.Sync.Workers(),
-			CheckpointInterval: time.Duration(s.Config.Sync.CommitInterval) * time.Millisecond,
-			MemoryBytes:        int64(s.Config.Sync.MemoryLimitGB * 1e9 / 4),
+			Parallelism:        j.Config.Sync.Workers(),
+			CheckpointInterval: time.Duration(j.Config.Sync.CommitInterval) * time.Millisecond,
+			MemoryBytes:        int64(j.Config.Sync.MemoryLimitGB * 1e9 / 4),
 			Restart: lifecycle.Strategy{
 				Kind: lifecycle.Exponential, Attempts: 5, Delay: time.Second, MaxDelay: time.Minute, Multiplier: 2,
 			},
@@ -73,9 +73,9 @@ func (s *Sync) workflow(
 		},
 		Nodes: []*plan.Node{
 			{
-				ID: s.Provider.Name, Type: s.Provider.Name, Kind: plan.Source, SourceSpec: capabilities,
+				ID: j.Provider.Name, Type: j.Provider.Name, Kind: plan.Source, SourceSpec: capabilities,
 				NewSource: func(env connector.Env) (connector.Source, error) {
-					source, err := s.Provider.Source(env, units)
+					source, err := j.source(env, units)
 					if err != nil {
 						return nil, err
 					}
@@ -84,10 +84,10 @@ func (s *Sync) workflow(
 			},
 			{
 				ID: "store", Type: "store", Kind: plan.Destination, SinkSpec: sink.Capabilities,
-				Inputs: []plan.Input{{Node: s.Provider.Name}}, KeyedUpserts: true, OnError: plan.Fail,
+				Inputs: []plan.Input{{Node: j.Provider.Name}}, KeyedUpserts: true, OnError: plan.Fail,
 				NewSink: func(env connector.Env) (connector.Sink, error) {
 					made, err := sink.New(env, &store.SinkConfig{
-						Path: s.Store.Dir(), Source: s.Provider.Name, Writer: writer,
+						Path: j.Store.Dir(), Source: j.Provider.Name, Writer: j.writer,
 					})
 					if err != nil {
 						return nil, err
@@ -96,15 +96,33 @@ func (s *Sync) workflow(
 					if !ok {
 						return nil, fmt.Errorf("sink store does not decide checkpoints")
 					}
-					counting := &countingSink{Decider: decider, tally: t}
+					counting := &countingSink{
+						Decider: decider, tally: t, monitor: j.monitor, touched: touched{cache: j.Cache},
+					}
 					if rename != nil {
 						counting.listing = &listing{rename: rename}
 					}
-					return counting, nil
+					return &batchWriter{Decider: counting, writing: j.writing}, nil
 				},
 			},
 		},
 	}
+}
+
+// source is the provider's, with positions between units where commits are to hold whole ones.
+func (j *job) source(env connector.Env, units []market.Unit) (connector.Source, error) {
+	source, err := j.Provider.Source(env, units)
+	if err != nil || j.Config.Performance.BatchWriter.AutoFlush {
+		return source, err
+	}
+	whole := &wholeUnits{Source: source}
+	if decoder, ok := source.(connector.Decoder); ok {
+		return struct {
+			connector.Source
+			connector.Decoder
+		}{whole, decoder}, nil
+	}
+	return whole, nil
 }
 
 // countingSink is the store's sink with an eye on the units that end in it.
@@ -113,10 +131,27 @@ type countingSink struct {
 
 	tally   *tally
 	listing *listing // nil: no list of instruments is fetched
+	monitor *monitor
+	touched touched
+}
+
+// Open notes under which run this sync commits.
+func (c *countingSink) Open(ctx context.Context, task connector.Task) error {
+	c.touched.cache.commits(task.Run)
+	return c.Decider.Open(ctx, task)
+}
+
+// Decide commits, and tells the cache whose rows changed.
+func (c *countingSink) Decide(ctx context.Context, epoch connector.Epoch) error {
+	err := c.Decider.Decide(ctx, epoch)
+	// Where the outcome is not known, the rows may be there as well.
+	c.touched.committed()
+	return err
 }
 
 // Write writes and counts the units.
 func (c *countingSink) Write(ctx context.Context, chunk connector.Chunk) error {
+	c.monitor.sample()
 	if c.listing != nil && chunk.Table == market.Listing {
 		c.listing.hold(chunk)
 		return nil
@@ -125,6 +160,7 @@ func (c *countingSink) Write(ctx context.Context, chunk connector.Chunk) error {
 		held, err := c.listing.take(ctx)
 		for i := 0; err == nil && i < len(held); i++ {
 			c.tally.note(held[i].Table, held[i].Batch)
+			c.touched.rows(held[i].Table, held[i].Batch)
 			err = c.Decider.Write(ctx, held[i])
 		}
 		if err != nil {
@@ -139,6 +175,7 @@ func (c *countingSink) Write(ctx context.Context, chunk connector.Chunk) error {
 	}
 	c.tally.note(chunk.Table, chunk.Batch)
 	if chunk.Table != market.UnitTable {
+		c.touched.rows(chunk.Table, chunk.Batch)
 		return nil
 	}
 	rows, _ := chunk.Batch.Dense() // what does not fit was refused by the sink
@@ -253,6 +290,18 @@ func (t *tally) answer(u market.Unit) (market.Unit, bool) {
 	defer t.mu.Unlock()
 	answer, ok := t.ended[unitID{u.Dataset, u.Symbol, u.From}]
 	return answer, ok
+}
+
+// answered counts the units that ended, and those of them that the provider refused.
+func (t *tally) answered() (units, refused int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, u := range t.ended {
+		if u.State == market.StateFailed {
+			refused++
+		}
+	}
+	return len(t.ended), refused
 }
 
 // rows returns the rows of the units that ended.

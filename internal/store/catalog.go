@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"modernc.org/sqlite" // also the database/sql driver "sqlite"
 
@@ -20,12 +21,34 @@ const CatalogName = "store.db"
 // catalog is the SQLite file: one connection writes, others read.
 type catalog struct {
 	name string
-	db   *sql.DB
+	db   *counted
 
 	mu    sync.Mutex // of the two connections
 	write *sql.Conn
 	watch *sql.Conn // asks for data_version, which counts for one connection
 	fault func(stage string) error
+}
+
+// counted is the database with a count of what it was asked: queries and transactions.
+type counted struct {
+	*sql.DB
+
+	queries atomic.Int64
+}
+
+func (c *counted) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	c.queries.Add(1)
+	return c.DB.QueryContext(ctx, query, args...)
+}
+
+func (c *counted) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	c.queries.Add(1)
+	return c.DB.QueryRowContext(ctx, query, args...)
+}
+
+func (c *counted) BeginTx(ctx context.Context, options *sql.TxOptions) (*sql.Tx, error) {
+	c.queries.Add(1)
+	return c.DB.BeginTx(ctx, options)
 }
 
 // querier is what reads need of a connection or a transaction.
@@ -51,7 +74,7 @@ func openCatalog(ctx context.Context, dir string) (*catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &catalog{name: name, db: db}
+	c := &catalog{name: name, db: &counted{DB: db}}
 	if c.write, err = db.Conn(ctx); err == nil {
 		c.watch, err = db.Conn(ctx)
 	}
@@ -114,6 +137,7 @@ func (c *catalog) change(ctx context.Context, f func(ctx context.Context, tx *sq
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
+	c.db.queries.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, err := c.write.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
@@ -145,6 +169,7 @@ func (c *catalog) injected(stage string) error {
 func (c *catalog) version(ctx context.Context) (int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.db.queries.Add(1)
 	var v int64
 	err := c.watch.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&v)
 	return v, explain(err)

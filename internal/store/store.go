@@ -125,6 +125,9 @@ func (s *Store) Close() error {
 	return s.catalog.close()
 }
 
+// Queries returns how often this process asked the catalog: queries, and transactions as one each.
+func (s *Store) Queries() int64 { return s.catalog.db.queries.Load() }
+
 // Dir returns the folder.
 func (s *Store) Dir() string { return s.dir }
 

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package obs
+
+func systemUsage() (Usage, error) { return Usage{}, nil }
