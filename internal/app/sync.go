@@ -30,7 +30,7 @@ func (e *Engine) Sync(
 	if err := s.Check(); err != nil {
 		return nil, err // a request that is impossible makes no store
 	}
-	if s.Store, err = openStore(c.Sync.Store, log, true); err != nil {
+	if s.Store, err = openStoreIn(c.Sync.Store, log, true, c.Performance.BatchWriter.TransactionMode); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Store.Close()) }()
@@ -118,8 +118,23 @@ func StoreStatus(ctx context.Context, dir string, runs int, log *slog.Logger) (s
 	return ingest.ReadStatus(ctx, s, runs)
 }
 
+// SyncTrend compares the newest sync of a store with earlier ones.
+func SyncTrend(ctx context.Context, dir string, log *slog.Logger) (trend *ingest.Trend, err error) {
+	s, err := openStore(dir, log, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return ingest.ReadTrend(ctx, s)
+}
+
 // openStore opens a market store. Only who wants to write makes one that is not there.
 func openStore(dir string, log *slog.Logger, create bool) (*store.Store, error) {
+	return openStoreIn(dir, log, create, "")
+}
+
+// openStoreIn is openStore with a mode of the catalog's transactions.
+func openStoreIn(dir string, log *slog.Logger, create bool, mode string) (*store.Store, error) {
 	if dir == "" {
 		return nil, errors.New("no store is named; give --store DIR")
 	}
@@ -129,5 +144,5 @@ func openStore(dir string, log *slog.Logger, create bool) (*store.Store, error) 
 	}
 	// Every row is read once here, or written: what is decoded is hardly needed again.
 	const memoryBytes = 32 << 20
-	return store.Open(whole, store.Config{Log: log, MemoryBytes: memoryBytes, Existing: !create})
+	return store.Open(whole, store.Config{Log: log, MemoryBytes: memoryBytes, Existing: !create, TransactionMode: mode})
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -21,6 +22,7 @@ const configFile = "tapeline.yaml"
 type syncFlags struct {
 	configs []string
 	plan    bool
+	report  string // file of the performance report
 	sync    ingest.SyncConfig
 }
 
@@ -49,11 +51,12 @@ func (s *session) syncCommand() *cobra.Command {
 			if flags.plan {
 				return s.previewSync(c.Context(), config)
 			}
-			return s.sync(c.Context(), config)
+			return s.sync(c.Context(), config, flags.report)
 		},
 	}
 	f := c.Flags()
 	f.StringArrayVar(&flags.configs, "config", nil, "file of settings (repeatable, later ones win); default "+configFile+" where it is there")
+	f.StringVar(&flags.report, "performance", "", "write the performance report to this file, in the form of performance.monitor.report_format")
 	f.BoolVar(&flags.plan, "plan", false, "print what would be fetched, and fetch nothing")
 	f.StringVar(&flags.sync.Provider, "provider", "", "who is asked; default baostock")
 	f.StringVar(&flags.sync.Endpoint, "endpoint", "", "host:port of the provider; default its own")
@@ -108,7 +111,7 @@ func (s *session) syncConfig(c *cobra.Command, flags syncFlags) (ingest.Config, 
 }
 
 // sync runs a sync and chooses the exit code.
-func (s *session) sync(ctx context.Context, config ingest.Config) error {
+func (s *session) sync(ctx context.Context, config ingest.Config, performance string) error {
 	log := s.logger()
 	engine, err := app.OpenEngine(s.parts, s.stateDir, log)
 	if err != nil {
@@ -129,6 +132,9 @@ func (s *session) sync(ctx context.Context, config ingest.Config) error {
 	} else if !s.quiet {
 		fmt.Fprint(s.errors, report.Text())
 	}
+	if performance != "" {
+		err = errors.Join(err, writePerformance(performance, config.Performance.Monitor.ReportFormat, report))
+	}
 	switch {
 	case report.Status == ingest.StatusInterrupted:
 		return &exitError{exitInterrupted, ingest.ErrInterrupted}
@@ -136,6 +142,23 @@ func (s *session) sync(ctx context.Context, config ingest.Config) error {
 		return err
 	case report.Status == ingest.StatusShort:
 		return &exitError{exitPartial, shortOf(report)}
+	}
+	return nil
+}
+
+// writePerformance writes the performance report to a file.
+func writePerformance(name, format string, report *ingest.Report) error {
+	text := []byte(report.Performance.Text())
+	if format == "json" {
+		var err error
+		if text, err = json.MarshalIndent(report.Performance, "", "  "); err != nil {
+			return err
+		}
+		text = append(text, '\n')
+	}
+	const perm = 0o644
+	if err := os.WriteFile(name, text, perm); err != nil {
+		return fmt.Errorf("write the performance report: %w", err)
 	}
 	return nil
 }
@@ -204,27 +227,6 @@ func (s *session) gapsCommand() *cobra.Command {
 		},
 	}
 	storeFlag(c, &dir)
-	return c
-}
-
-func (s *session) statusCommand() *cobra.Command {
-	var dir string
-	var runs int
-	c := &cobra.Command{
-		Use:     "status",
-		Short:   "Show what a market store holds and its last syncs",
-		Example: "  tapeline status --store market",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			status, err := app.StoreStatus(c.Context(), dir, runs, s.logger())
-			if err != nil {
-				return err
-			}
-			return s.printResult(status, status.Text)
-		},
-	}
-	storeFlag(c, &dir)
-	c.Flags().IntVar(&runs, "runs", 5, "how many of the last syncs to show")
 	return c
 }
 

@@ -62,7 +62,7 @@ type BatchWriterConfig struct {
 	Enable          bool   `yaml:"enable" doc:"false hands each row to the store alone"`
 	BatchSize       int    `yaml:"batch_size" min:"1" max:"1000000" doc:"rows handed to the store at once, which groups them into commits; one that it refuses is handed over in smaller ones, then row by row"`
 	AutoFlush       bool   `yaml:"auto_flush" doc:"false keeps the rows of a request until all of them are there, so that commits hold whole ones only"`
-	TransactionMode string `yaml:"transaction_mode" enum:"deferred,immediate,exclusive" doc:"accepted, without effect yet"`
+	TransactionMode string `yaml:"transaction_mode" enum:"deferred,immediate,exclusive" doc:"how transactions of the store's catalog begin; what is committed is the same"`
 }
 
 // CacheConfig says what is remembered, and for how long.
@@ -78,7 +78,7 @@ type CacheConfig struct {
 type MonitorConfig struct {
 	Enable              bool    `yaml:"enable" doc:"measure phases, memory and CPU; a fault of it never changes the sync"`
 	DetailedLogging     bool    `yaml:"detailed_logging" doc:"log the end of each phase (shown with --verbose)"`
-	ReportFormat        string  `yaml:"report_format" enum:"text,json" doc:"accepted, without effect yet: --json chooses"`
+	ReportFormat        string  `yaml:"report_format" enum:"text,json" doc:"form of the file that --performance names"`
 	BottleneckThreshold float64 `yaml:"bottleneck_threshold" min:"0" max:"1" doc:"share of the time above which a phase is named as the bottleneck"`
 }
 

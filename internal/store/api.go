@@ -26,6 +26,9 @@ type Config struct {
 	// days. HorizonShare bounds its size as a share of the live bytes; 0: 0.2. Whichever comes first.
 	Horizon      time.Duration
 	HorizonShare float64
+	// TransactionMode is how transactions of the catalog begin: deferred, immediate (the default) or
+	// exclusive. What is committed is the same.
+	TransactionMode string
 	// Existing refuses a folder that holds no store instead of making one.
 	Existing bool
 	// Log gets one line per recovery and compaction; nil: none.

@@ -27,6 +27,7 @@ type catalog struct {
 	write *sql.Conn
 	watch *sql.Conn // asks for data_version, which counts for one connection
 	fault func(stage string) error
+	mode  string // BEGIN's, in lower case
 }
 
 // counted is the database with a count of what it was asked: queries and transactions.
@@ -74,7 +75,7 @@ func openCatalog(ctx context.Context, dir string) (*catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &catalog{name: name, db: &counted{DB: db}}
+	c := &catalog{name: name, db: &counted{DB: db}, mode: "immediate"}
 	if c.write, err = db.Conn(ctx); err == nil {
 		c.watch, err = db.Conn(ctx)
 	}
@@ -131,17 +132,33 @@ func (c *catalog) close() error {
 }
 
 // change runs f in one transaction, all of it or nothing. Synced when it returns nil. It is not cut
-// short by the context's end, since a commit cut short has no known outcome.
+// short by the context's end, since a commit cut short has no known outcome. f may run twice.
 func (c *catalog) change(ctx context.Context, f func(ctx context.Context, tx *sql.Conn) error) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	c.db.queries.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, err := c.write.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+	err := c.transaction(ctx, c.mode, f)
+	if native, ok := errors.AsType[*sqlite.Error](err); ok && native.Code() == codeBusySnapshot {
+		// A deferred transaction read before another process wrote, so that it cannot write any more.
+		err = c.transaction(ctx, "immediate", f)
+	}
+	if err != nil {
 		return explain(err)
+	}
+	return c.injected("committed")
+}
+
+// codeBusySnapshot is SQLITE_BUSY_SNAPSHOT.
+const codeBusySnapshot = 517
+
+// transaction runs f in a transaction of a mode. Needs mu.
+func (c *catalog) transaction(ctx context.Context, mode string, f func(ctx context.Context, tx *sql.Conn) error) error {
+	c.db.queries.Add(1)
+	if _, err := c.write.ExecContext(ctx, "BEGIN "+mode); err != nil {
+		return err
 	}
 	err := f(ctx, c.write)
 	if err == nil {
@@ -153,9 +170,8 @@ func (c *catalog) change(ctx context.Context, f func(ctx context.Context, tx *sq
 	if err != nil {
 		// It fails where the database has rolled back by itself, as when the disk is full.
 		_, _ = c.write.ExecContext(ctx, `ROLLBACK`)
-		return explain(err)
 	}
-	return c.injected("committed")
+	return err
 }
 
 func (c *catalog) injected(stage string) error {

@@ -227,6 +227,7 @@ func (w *Writer) collect(ctx context.Context, total *Compaction) error {
 	pinned, horizon := w.store.pinned(), Seq(0)
 	var gone []*segmentInfo
 	err = w.store.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) (err error) {
+		horizon = 0 // the transaction may be repeated
 		// Within the transaction, as a reader may take a lease at any moment before.
 		if gone, err = w.collectable(ctx, tx, s, pinned); err != nil || len(gone) == 0 {
 			return err

@@ -134,6 +134,7 @@ func (s *Store) DropCursor(ctx context.Context, name string) error {
 func (s *Store) Take(ctx context.Context, provider, window string, n, limit int64) (bool, error) {
 	taken := false
 	err := s.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		taken = false // the transaction may be repeated
 		used, until, err := budget(ctx, tx, provider, window)
 		if err != nil || until.After(time.Now()) || limit > 0 && used+n > limit {
 			return err

@@ -79,6 +79,9 @@ func Open(dir string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	c.fault = cfg.fault
+	if cfg.TransactionMode != "" {
+		c.mode = cfg.TransactionMode
+	}
 	s := &Store{
 		dir: dir, cfg: cfg, fs: cfg.FS, catalog: c, symbols: newSymbols(), names: newNames(),
 		covers: newCoverage(), last: newLastRows(), views: map[*View]bool{}, state: newState(),
