@@ -11,6 +11,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/tapeline/tapeline/internal/store/segment"
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
@@ -98,7 +99,7 @@ func (c *cache) load(ctx context.Context, d *dataset, info *segmentInfo) (*cache
 		if err != nil {
 			return nil, err
 		}
-		return &cached{key: info.key(), reader: memory{b}, bytes: b.sizeBytes()}, nil
+		return &cached{key: info.key(), reader: memory{b}, bytes: b.MemoryBytes()}, nil
 	}
 	return c.open(d, info)
 }
@@ -127,7 +128,7 @@ func (c *cache) open(d *dataset, info *segmentInfo) (*cached, error) {
 }
 
 // decode reads a segment as a whole and compares its checksum.
-func (c *cache) decode(ctx context.Context, d *dataset, info *segmentInfo) (*block, error) {
+func (c *cache) decode(ctx context.Context, d *dataset, info *segmentInfo) (*segment.Block, error) {
 	raw, err := c.raw(ctx, info)
 	if err != nil {
 		return nil, err
@@ -138,7 +139,7 @@ func (c *cache) decode(ctx context.Context, d *dataset, info *segmentInfo) (*blo
 	}
 	b, err := decodeSegment(d, info.place(), raw)
 	if err == nil {
-		err = info.check(b.rows)
+		err = info.check(b.Len())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read segment %s: %w", info.place(), err)
@@ -169,8 +170,8 @@ func (c *cache) raw(ctx context.Context, info *segmentInfo) ([]byte, error) {
 }
 
 // put keeps a segment that was just written, so that it need not be read again.
-func (c *cache) put(info *segmentInfo, b *block) {
-	c.release(c.keep(&cached{key: info.key(), reader: memory{b}, bytes: b.sizeBytes()}))
+func (c *cache) put(info *segmentInfo, b *segment.Block) {
+	c.release(c.keep(&cached{key: info.key(), reader: memory{b}, bytes: b.MemoryBytes()}))
 }
 
 // keep takes an entry in, in use by the caller, unless another was faster.

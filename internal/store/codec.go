@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"sync"
+	"slices"
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/internal/store/segment"
@@ -15,8 +14,8 @@ import (
 // layoutVersion is the version of how the columns of a dataset lie in a segment.
 const layoutVersion = 1
 
-// segmentSchema returns the columns of a dataset's segments: those of a block, in its order. A foreign
-// reader finds the codes of instruments in columns of the fields' own names.
+// segmentSchema returns the columns of a dataset's segments. A foreign reader finds the codes of
+// instruments in columns of the fields' own names.
 func segmentSchema(d *dataset) (*segment.Schema, error) {
 	columns := make([]segment.Column, 0, d.width())
 	for _, f := range d.fields {
@@ -33,7 +32,7 @@ func segmentSchema(d *dataset) (*segment.Schema, error) {
 		}
 		columns = append(columns, segment.Column{Name: name, Type: typ})
 	}
-	return segment.NewSchema(d.Name, layoutVersion, d.order.keys, columns...)
+	return segment.NewSchema(d.Name, layoutVersion, d.keys, columns...)
 }
 
 // segmentType returns the type under which a field is kept in a segment.
@@ -47,83 +46,34 @@ func segmentType(f field) batch.Type {
 		}
 	case kindInt64:
 		switch k := f.Type.Kind; {
-		case k == batch.Decimal, k == batch.Float64:
+		case k == batch.Decimal:
 		case k == batch.Timestamp && f.Type.Unit != batch.Second && (f.Type.Zone == "" || f.Type.Zone == "UTC"):
 		default:
 			return batch.Of(batch.Int64)
 		}
-	case kindBool:
+	case kindBool, kindFloat:
 	}
 	return f.Type
 }
 
 // encodeSegment returns the bytes of a segment.
-func encodeSegment(d *dataset, b *block, compacted bool, s *symbols) ([]byte, error) {
-	out := segment.NewBlock(d.layout)
-	for i, c := range b.columns {
-		v := &out.Vectors[i]
-		switch {
-		case d.floating(i):
-			v.Floats = make([]float64, b.rows)
-			for row, bits := range c.longs {
-				v.Floats[row] = math.Float64frombits(uint64(bits))
-			}
-		case c.kind == kindBool:
-			v.Bits = batch.NewBitmap(b.rows)
-			for row, set := range c.bools {
-				if set {
-					v.Bits.Set(row)
-				}
-			}
-		default:
-			v.Int32s, v.Int64s, v.Offsets, v.Bytes = c.ints, c.longs, c.offsets, c.bytes
-		}
-		v.Valid = bitmapOf(c.valid)
-	}
-	if err := out.SetLen(b.rows); err != nil {
-		return nil, err
-	}
+func encodeSegment(b *segment.Block, compacted bool, s *symbols) ([]byte, error) {
 	options := segment.Options{Symbol: s.name}
 	if compacted {
 		options.Compression = segment.Zstd
 	}
-	raw, _, err := segment.Encode(nil, out, options)
+	raw, _, err := segment.Encode(nil, b, options)
 	return raw, err
 }
 
-// floating reports whether a column's 64 bits are a float's.
-func (d *dataset) floating(i int) bool {
-	return i < len(d.fields) && d.fields[i].Type.Kind == batch.Float64
-}
-
-// paged is a segment that is read page by page.
-type paged struct {
-	dataset *dataset
-	reader  *segment.Reader
-}
-
-// scratch holds blocks that pages are decoded into, for all segments.
-var scratch = sync.Pool{New: func() any { return &segment.Block{} }}
-
-var _ reader = (*paged)(nil)
-
-// openSegment opens a segment.
-func openSegment(d *dataset, name string, file io.ReaderAt, size int64) (*paged, error) {
-	r, err := segment.Open(name, file, size, d.layout)
-	if err != nil {
-		return nil, damaged(err)
-	}
-	return &paged{dataset: d, reader: r}, nil
-}
-
 // decodeSegment reads a segment as a whole.
-func decodeSegment(d *dataset, name string, raw []byte) (*block, error) {
+func decodeSegment(d *dataset, name string, raw []byte) (*segment.Block, error) {
 	p, err := openSegment(d, name, bytes.NewReader(raw), int64(len(raw)))
 	if err != nil {
 		return nil, err
 	}
-	columns, err := p.columns(d.everything().columns, 0, p.rows())
-	return &block{rows: p.rows(), columns: columns}, err
+	b := segment.NewBlock(d.layout)
+	return b, damaged(p.reader.Read(b, nil, segment.Range{To: int64(p.rows())}))
 }
 
 func damaged(err error) error {
@@ -133,9 +83,23 @@ func damaged(err error) error {
 	return err
 }
 
+// paged is a segment that is read page by page.
+type paged struct{ reader *segment.Reader }
+
+var _ reader = (*paged)(nil)
+
+// openSegment opens a segment.
+func openSegment(d *dataset, name string, file io.ReaderAt, size int64) (*paged, error) {
+	r, err := segment.Open(name, file, size, d.layout)
+	if err != nil {
+		return nil, damaged(err)
+	}
+	return &paged{r}, nil
+}
+
 func (p *paged) rows() int { return int(p.reader.Info().Rows) }
 
-func (p *paged) find(least, most int64) (from, to int, err error) {
+func (p *paged) find(least, most int64) (span, error) {
 	var low, high segment.Key
 	if least != minLong {
 		low = segment.Key{{Int: least}}
@@ -143,57 +107,106 @@ func (p *paged) find(least, most int64) (from, to int, err error) {
 	if most != maxLong {
 		high = segment.Key{{Int: most}}
 	}
-	rows, err := p.reader.Find(low, high)
-	return int(rows.From), int(rows.To), damaged(err)
+	return p.search(low, high)
 }
 
-func (p *paged) columns(at []int, from, to int) ([]*column, error) {
-	b := scratch.Get().(*segment.Block)
-	defer scratch.Put(b)
-	if err := p.reader.Read(b, at, segment.Range{From: int64(from), To: int64(to)}); err != nil {
+func (p *paged) search(low, high segment.Key) (span, error) {
+	rows, err := p.reader.Find(low, high)
+	return span{int(rows.From), int(rows.To)}, damaged(err)
+}
+
+func (p *paged) read(d *dataset, q *query, columns []int, into *segment.Block) ([]segment.Run, error) {
+	dated, selective := q.dated && d.timeAt >= 0, false
+	var spans []span
+	var err error
+	switch least, most := d.bounds(q.from, q.to); {
+	case dated && d.timeAt == 0:
+		spans = make([]span, 1)
+		spans[0], err = p.find(least, most)
+	case dated && d.timeAt == 1 && d.indexed() && len(q.ids) == 1:
+		id := int64(q.ids[0])
+		spans = make([]span, 1)
+		spans[0], err = p.search(segment.Key{{Int: id}, {Int: least}}, segment.Key{{Int: id}, {Int: most}})
+	default:
+		spans, err = q.spans(d, p)
+		selective = dated
+	}
+	into.Reset(d.layout, columns)
+	for _, s := range spans {
+		rows := segment.Range{From: int64(s.from), To: int64(s.to)}
+		switch least, most := d.bounds(q.from, q.to); {
+		case err != nil:
+		case selective:
+			err = p.reader.AppendSelected(into, rows, d.timeAt, least, most)
+		default:
+			err = p.reader.Append(into, rows)
+		}
+	}
+	if err != nil || into.Len() == 0 {
 		return nil, damaged(err)
 	}
-	out := make([]*column, len(at))
-	for i, n := range at {
-		out[i] = p.dataset.column(n, &b.Vectors[n], to-from)
-	}
-	return out, nil
+	return []segment.Run{into.Whole()}, nil
 }
 
-// column copies a vector, which is scratch, into a column.
-func (d *dataset) column(i int, v *segment.Vector, rows int) *column {
-	k, nullable := kindInt32, false
-	switch {
-	case i < len(d.fields):
-		k, nullable = d.fields[i].kind, d.fields[i].Nullable
-	case i == d.own(seqOffset):
-		k = kindInt64
+// samples returns values of the first key column, an integer, that at most each step rows are at or
+// below: the rows between two of them are known without reading them.
+func (p *paged) samples(d *dataset, step int, visit func(value int64, rows int)) error {
+	if step >= segment.PageRows {
+		return damaged(p.reader.PageEnds(visit))
 	}
-	c := newColumn(k, nullable, rows)
-	switch {
-	case d.floating(i):
-		for _, f := range v.Floats {
-			c.longs = append(c.longs, int64(math.Float64bits(f)))
+	b := &segment.Block{}
+	if err := p.reader.Read(b, []int{0}, segment.Range{To: int64(p.rows())}); err != nil {
+		return damaged(err)
+	}
+	return memory{b}.samples(d, step, visit)
+}
+
+// memory is a decoded segment.
+type memory struct{ block *segment.Block }
+
+var _ reader = memory{}
+
+func (m memory) rows() int { return m.block.Len() }
+
+func (m memory) find(least, most int64) (span, error) {
+	return ascending(&m.block.Vectors[0], span{0, m.block.Len()}, least, most), nil
+}
+
+func (m memory) read(d *dataset, q *query, _ []int, _ *segment.Block) ([]segment.Run, error) {
+	spans, err := q.spans(d, m)
+	runs := make([]segment.Run, 0, len(spans))
+	for _, s := range spans {
+		if !q.dated || d.timeAt < 0 {
+			runs = append(runs, segment.Run{Block: m.block, From: s.from, To: s.to})
+			continue
 		}
-	case k == kindBool:
-		for row := range rows {
-			c.bools = append(c.bools, v.Bits.Get(row))
+		least, most := d.bounds(q.from, q.to)
+		v := &m.block.Vectors[d.timeAt]
+		if d.timeAt == 0 || d.timeAt == 1 && len(q.ids) == 1 {
+			s = ascending(v, s, least, most)
+			runs = append(runs, segment.Run{Block: m.block, From: s.from, To: s.to})
+			continue
 		}
-	case k == kindText:
-		if rows > 0 {
-			first := v.Offsets[0]
-			c.bytes = append(c.bytes, v.Bytes[first:v.Offsets[rows]]...)
-			for _, end := range v.Offsets[1 : rows+1] {
-				c.offsets = append(c.offsets, end-first)
+		for row := s.from; row < s.to; {
+			from := row
+			for row < s.to && number(v, row) >= least && number(v, row) <= most {
+				row++
+			}
+			if from < row {
+				runs = append(runs, segment.Run{Block: m.block, From: from, To: row})
+			} else {
+				row++
 			}
 		}
-	default:
-		c.ints, c.longs = append(c.ints, v.Int32s...), append(c.longs, v.Int64s...)
 	}
-	if nullable {
-		for row := range rows {
-			c.valid = append(c.valid, !v.Null(row))
-		}
+	return slices.DeleteFunc(runs, func(r segment.Run) bool { return r.Len() == 0 }), err
+}
+
+func (m memory) samples(_ *dataset, step int, visit func(value int64, rows int)) error {
+	v := &m.block.Vectors[0]
+	for at := 0; at < m.block.Len(); at += step {
+		end := min(at+step, m.block.Len())
+		visit(number(v, end-1), end-at)
 	}
-	return c
+	return nil
 }

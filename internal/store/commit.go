@@ -16,6 +16,7 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
 // blobRows is below how many rows a segment is kept in the catalog instead of a file of its own: one
@@ -47,7 +48,7 @@ func (w *Writer) Commit(ctx context.Context, c Changes) (Seq, error) {
 		if err != nil {
 			return 0, err
 		}
-		if e := d.of(b.dataset); b.block.rows > 0 {
+		if e := d.of(b.dataset); b.block.Len() > 0 {
 			e.puts = b.block
 		}
 	}
@@ -56,7 +57,7 @@ func (w *Writer) Commit(ctx context.Context, c Changes) (Seq, error) {
 		if err != nil {
 			return 0, err
 		}
-		if e := d.of(b.dataset); b.block.rows > 0 {
+		if e := d.of(b.dataset); b.block.Len() > 0 {
 			e.deletes = b.block
 		}
 	}
@@ -79,7 +80,7 @@ func (d *draft) of(ds *dataset) *edits {
 
 type datasetBlock struct {
 	dataset *dataset
-	block   *block
+	block   *segment.Block
 }
 
 // blockOf joins the batches of one dataset, of equal keys the last.
@@ -89,10 +90,11 @@ func (w *Writer) blockOf(s *state, name string, batches []*batch.Batch, keys boo
 		return datasetBlock{}, err
 	}
 	in := inward{ds, w.store.symbols, keys}
-	out := ds.fieldsOnly(0)
+	width := len(ds.fields)
 	if keys {
-		out.columns = out.columns[:ds.order.keys]
+		width = ds.keys
 	}
+	var inputs [][]segment.Run
 	for _, b := range batches {
 		part, refused, err := in.block(b)
 		if err == nil && len(refused) > 0 {
@@ -103,9 +105,10 @@ func (w *Writer) blockOf(s *state, name string, batches []*batch.Batch, keys boo
 		if err != nil {
 			return datasetBlock{}, err
 		}
-		out.appendRows(part, 0, part.rows)
+		inputs = append(inputs, part.Sort())
 	}
-	return datasetBlock{ds, ds.order.sort(out)}, nil
+	rows, err := ds.gathered(width, segment.Merge(nil, inputs))
+	return datasetBlock{ds, rows}, err
 }
 
 // writable returns a dataset, refusing one whose columns this program knows otherwise, and those that
@@ -163,7 +166,7 @@ type plannedCommit struct {
 // newSegment is a segment before the catalog names it.
 type newSegment struct {
 	info  *segmentInfo
-	block *block
+	block *segment.Block // nil: it is not kept in memory
 	raw   []byte
 }
 
@@ -228,12 +231,16 @@ func (w *Writer) plan(ctx context.Context, s *state, d draft, p *plannedCommit) 
 			}
 			e.dataset = known
 		}
-		parts := map[market.Date]*block{}
+		parts := map[market.Date][]segment.Run{}
 		if e.puts != nil {
 			parts = e.dataset.split(e.puts)
 		}
 		for _, partition := range w.touched(s, e, parts) {
-			o, err := w.diff(ctx, s, e, partition, parts[partition], own)
+			puts, err := e.dataset.gathered(len(e.dataset.fields), parts[partition])
+			if err != nil {
+				return err
+			}
+			o, err := w.diff(ctx, s, e, partition, puts, own)
 			if err != nil {
 				return fmt.Errorf("compare with dataset %s: %w", name, err)
 			}
@@ -250,7 +257,7 @@ func (w *Writer) plan(ctx context.Context, s *state, d draft, p *plannedCommit) 
 }
 
 // touched returns the partitions that the edits may change.
-func (w *Writer) touched(s *state, e *edits, parts map[market.Date]*block) []market.Date {
+func (w *Writer) touched(s *state, e *edits, parts map[market.Date][]segment.Run) []market.Date {
 	found := map[market.Date]bool{}
 	for partition := range parts {
 		found[partition] = true
@@ -335,31 +342,31 @@ func (w *Writer) name(s *state, p *plannedCommit) {
 
 // segment encodes rows and says where they go.
 func (w *Writer) segment(
-	d *dataset, partition market.Date, b *block, lo, hi Seq, compacted bool,
+	d *dataset, partition market.Date, b *segment.Block, lo, hi Seq, compacted bool,
 ) (*newSegment, error) {
-	raw, err := encodeSegment(d, b, compacted, w.store.symbols)
+	raw, err := encodeSegment(b, compacted, w.store.symbols)
 	if err != nil {
 		return nil, fmt.Errorf("encode segment of %s: %w", d.Name, err)
 	}
 	info := &segmentInfo{
-		dataset: d.id, partition: partition, lo: lo, hi: hi, rows: int64(b.rows),
+		dataset: d.id, partition: partition, lo: lo, hi: hi, rows: int64(b.Len()),
 		bytes: int64(len(raw)), checksum: int64(xxhash.Sum64(raw)),
 	}
-	for _, op := range b.columns[d.own(opOffset)].ints {
+	for _, op := range b.Vectors[d.own(opOffset)].Int32s {
 		info.deletes += int64(op)
 	}
 	if d.fields[0].instrument {
-		ids := b.columns[0].ints
-		info.firstID, info.lastID = ids[0], ids[b.rows-1]
+		ids := b.Vectors[0].Int32s
+		info.firstID, info.lastID = ids[0], ids[b.Len()-1]
 	}
 	if d.timeAt >= 0 {
 		info.from, info.to = d.dateAt(b, 0), d.dateAt(b, 0)
-		for row := range b.rows {
+		for row := range b.Len() {
 			date := d.dateAt(b, row)
 			info.from, info.to = min(info.from, date), max(info.to, date)
 		}
 	}
-	if b.rows >= w.store.cfg.fileRows || compacted {
+	if b.Len() >= w.store.cfg.fileRows || compacted {
 		w.number++
 		info.file = strings.Join([]string{
 			d.Name, d.label(partition),
@@ -438,9 +445,10 @@ func (w *Writer) aside(
 		return nil, fmt.Errorf("write dataset %s: %w", name, err)
 	}
 	own := ownValues{w.store.names.of(d.source), w.store.names.of(d.run), p.seq}
+	whole, err := ds.whole(block, opPut, own)
 	return &outcome{
-		dataset: ds, rows: ds.whole(block, own), counts: DatasetChange{Dataset: name, New: int64(rows)},
-	}, nil
+		dataset: ds, rows: whole, counts: DatasetChange{Dataset: name, New: int64(rows)},
+	}, err
 }
 
 // writeFiles writes the segments that get a file. Synced: bytes and names.

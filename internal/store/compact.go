@@ -189,22 +189,27 @@ func (w *Writer) droppable(ctx context.Context, first bool, hi Seq) (bool, error
 func (w *Writer) merged(
 	ctx context.Context, d *dataset, partition market.Date, run []*segmentInfo, lo, hi Seq, drop bool,
 ) (outputs []*newSegment, dropped bool, err error) {
-	bounds, err := cuts(ctx, w.store.cache, d, run, outputRows)
+	read := &walk{
+		view: &View{store: w.store}, dataset: d, deletes: !drop, arena: &arena{}, held: &held{},
+	}
+	defer read.held.close()
+	bounds, err := read.bounds(ctx, run, outputRows)
 	if err != nil {
 		return nil, false, err
 	}
 	only := newState()
 	only.byID[d.id] = d
 	only.segments[d.id] = map[market.Date][]*segmentInfo{partition: run}
-	read := &walk{view: &View{store: w.store}, dataset: d, query: d.everything(), deletes: !drop}
 	for _, in := range bounds {
-		b, err := read.partition(ctx, only, partition, in)
+		runs, err := read.partition(ctx, only, partition, in)
 		if err != nil {
 			return nil, false, err
 		}
-		if b == nil || b.rows == 0 {
+		if len(runs) == 0 {
 			continue
 		}
+		b := d.block(d.width())
+		b.AppendRuns(runs)
 		n, err := w.segment(d, partition, b, lo, hi, true)
 		if err != nil {
 			return nil, false, err

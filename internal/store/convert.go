@@ -10,6 +10,7 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
 // inward turns batches into blocks of a dataset.
@@ -25,7 +26,7 @@ func (w inward) columnsOf(s *batch.Schema) ([]int, error) {
 	at := make([]int, len(d.fields))
 	for i, f := range d.fields {
 		at[i] = s.Index(f.Name)
-		key := i < d.order.keys
+		key := i < d.keys
 		if at[i] >= 0 || f.Nullable || w.keys && !key {
 			continue
 		}
@@ -44,7 +45,7 @@ func (w inward) columnsOf(s *batch.Schema) ([]int, error) {
 
 // block converts the rows of a batch, unsorted. Rows that do not fit are left out and returned by
 // physical row. The block has no columns of the store's own, and shares no memory with the batch.
-func (w inward) block(b *batch.Batch) (*block, []batch.RowError, error) {
+func (w inward) block(b *batch.Batch) (*segment.Block, []batch.RowError, error) {
 	at, err := w.columnsOf(b.Schema())
 	if err != nil {
 		return nil, nil, err
@@ -52,34 +53,32 @@ func (w inward) block(b *batch.Batch) (*block, []batch.RowError, error) {
 	dense, refused := b.Dense()
 	origin := w.origins(b, refused)
 	d := w.dataset
-	out := &block{rows: dense.Len()}
-	bad := map[int]batch.RowError{}
-	for i, f := range d.fields {
-		if w.keys && i >= d.order.keys {
-			break
-		}
-		if f.instrument {
-			out.columns = append(out.columns, nil) // needs the date
-			continue
-		}
-		c := newColumn(f.kind, f.Nullable, dense.Len())
-		if at[i] < 0 {
-			for range dense.Len() {
-				c.appendZero()
-			}
-		} else {
-			w.convert(c, f, dense.Column(at[i]), bad)
-		}
-		out.columns = append(out.columns, c)
+	width := len(d.fields)
+	if w.keys {
+		width = d.keys
 	}
-	for i, f := range d.fields {
-		if f.instrument && i < len(out.columns) {
-			out.columns[i] = w.instruments(f, dense.Column(at[i]), out, bad)
+	out := d.block(width)
+	bad := map[int]batch.RowError{}
+	for i, f := range d.fields[:width] {
+		switch {
+		case f.instrument: // needs the date
+		case at[i] < 0:
+			out.AppendZeros([]int{i}, dense.Len())
+		default:
+			w.convert(out, i, dense.Column(at[i]), bad)
 		}
+	}
+	for i, f := range d.fields[:width] {
+		if f.instrument {
+			out.Vectors[i].Int32s = w.instruments(f, dense.Column(at[i]), out, bad)
+		}
+	}
+	if err := out.SetLen(dense.Len()); err != nil {
+		return nil, nil, err
 	}
 	if len(bad) > 0 {
-		kept := make([]int32, 0, out.rows)
-		for row := range out.rows {
+		kept := make([]int32, 0, out.Len())
+		for row := range out.Len() {
 			e, broken := bad[row]
 			if !broken {
 				kept = append(kept, int32(row))
@@ -88,7 +87,9 @@ func (w inward) block(b *batch.Batch) (*block, []batch.RowError, error) {
 			e.Row = origin(row)
 			refused = append(refused, e)
 		}
-		out = out.gather(kept)
+		whole := out
+		out = d.block(width)
+		out.AppendRuns(whole.RunsOf(kept))
 	}
 	return out, batch.OncePerRow(refused), nil
 }
@@ -112,21 +113,25 @@ func (w inward) origins(b *batch.Batch, refused []batch.RowError) func(int) int 
 }
 
 // instruments resolves a column of codes on the dates of their rows.
-func (w inward) instruments(f field, from *batch.Column, b *block, bad map[int]batch.RowError) *column {
-	c := newColumn(kindInt32, false, b.rows)
+func (w inward) instruments(
+	f field, from *batch.Column, b *segment.Block, bad map[int]batch.RowError,
+) []int32 {
+	rows := from.Len()
+	out := make([]int32, 0, rows)
 	if from.Type().Kind != batch.String {
-		for row := range b.rows {
+		for row := range rows {
 			bad[row] = batch.RowError{Column: f.Name, Reason: "symbols are text, this is " + from.Type().String()}
-			c.ints = append(c.ints, 0)
+			out = append(out, 0)
 		}
-		return c
+		return out
 	}
 	var last []byte
 	lastNumber, lastDate, resolved := int32(0), market.Date(0), false
-	for row := range b.rows {
+	dated := w.dataset.timeAt >= 0 && b.Has(w.dataset.timeAt)
+	for row := range rows {
 		text := from.Bytes(row)
 		date := market.Date(0)
-		if at := w.dataset.timeAt; at >= 0 && at < len(b.columns) && b.columns[at] != nil {
+		if dated {
 			date = w.dataset.dateAt(b, row)
 		}
 		if !resolved || date != lastDate || string(text) != string(last) {
@@ -139,63 +144,60 @@ func (w inward) instruments(f field, from *batch.Column, b *block, bad map[int]b
 			}
 			last, lastNumber, lastDate, resolved = text, number, date, err == nil
 		}
-		c.ints = append(c.ints, lastNumber)
+		out = append(out, lastNumber)
 	}
-	return c
+	return out
 }
 
-// convert appends a dense column's values.
-func (w inward) convert(c *column, f field, from *batch.Column, bad map[int]batch.RowError) {
+// convert makes a dense column the block's i-th, which is empty.
+func (w inward) convert(b *segment.Block, i int, from *batch.Column, bad map[int]batch.RowError) {
+	f := w.dataset.fields[i]
 	if !from.Type().Equal(f.Type) {
 		from = recast(f, from, bad)
 	}
-	rows := from.Len()
-	for row := range rows {
-		if from.IsNull(row) {
-			if !f.Nullable {
-				bad[row] = batch.RowError{Column: f.Name, Reason: "NULL where a value is required"}
-			}
-			c.appendZero()
-			continue
+	v := &b.Vectors[i]
+	switch f.Type.Kind {
+	case batch.Int8, batch.Int16:
+		v.Int32s = make([]int32, from.Len())
+		for row := range v.Int32s {
+			v.Int32s[row] = int32(from.Int(row))
 		}
-		switch c.kind {
-		case kindInt64:
-			v, ok := long(f.Type, from, row)
-			if !ok {
+	case batch.Uint8, batch.Uint16:
+		v.Int32s = make([]int32, from.Len())
+		for row := range v.Int32s {
+			v.Int32s[row] = int32(from.Uint(row))
+		}
+	case batch.Uint32:
+		v.Int64s = make([]int64, from.Len())
+		for row := range v.Int64s {
+			v.Int64s[row] = int64(from.Uint(row))
+		}
+	case batch.Decimal:
+		values := batch.Values[decimal128.Num](from)
+		v.Int64s = make([]int64, len(values))
+		for row, value := range values {
+			low := int64(value.LowBits())
+			if v.Int64s[row] = low; value.HighBits() != low>>63 && !from.IsNull(row) {
 				bad[row] = batch.RowError{Column: f.Name, Reason: "value beyond 18 digits"}
 			}
-			c.longs = append(c.longs, v)
-		case kindInt32:
-			if k := f.Type.Kind; k == batch.Uint8 || k == batch.Uint16 {
-				c.ints = append(c.ints, int32(from.Uint(row)))
-			} else {
-				c.ints = append(c.ints, int32(from.Int(row)))
-			}
-		case kindBool:
-			c.bools = append(c.bools, from.Bits().Get(row))
-		case kindText:
-			c.bytes = append(c.bytes, from.Bytes(row)...)
-			c.offsets = append(c.offsets, int32(len(c.bytes)))
 		}
-		if c.valid != nil {
-			c.valid = append(c.valid, true)
+	default:
+		b.AppendColumn(i, from)
+		v.Valid = nil
+	}
+	valid := from.Validity()
+	if valid == nil || valid.Count(from.Len()) == from.Len() {
+		return
+	}
+	if f.Nullable {
+		v.Valid = slices.Clone(valid)
+		return
+	}
+	for row := range from.Len() {
+		if !valid.Get(row) {
+			bad[row] = batch.RowError{Column: f.Name, Reason: "NULL where a value is required"}
 		}
 	}
-}
-
-// long reads a value of 64 bits or a decimal of up to 18 digits.
-func long(t batch.Type, from *batch.Column, row int) (int64, bool) {
-	switch t.Kind {
-	case batch.Decimal:
-		v := batch.Values[decimal128.Num](from)[row]
-		low := int64(v.LowBits())
-		return low, v.HighBits() == low>>63
-	case batch.Uint32:
-		return int64(from.Uint(row)), true
-	case batch.Float64:
-		return int64(math.Float64bits(from.Float(row))), true
-	}
-	return from.Int(row), true
 }
 
 // recast reads a column of another type as the field's, value by value.
@@ -244,101 +246,94 @@ func newOutward(d *dataset, s *symbols, columns []string) (*outward, error) {
 	return o, nil
 }
 
-// batch returns the block's rows. columns[i] of the block is field o.fields[i].
-func (o *outward) batch(columns []*column, rows int) (*batch.Batch, error) {
-	out := make([]*batch.Column, len(columns))
-	for i, c := range columns {
-		f := o.dataset.fields[o.fields[i]]
+// batch returns the rows of runs, which hold the fields. into is memory for each field that may be used;
+// nil: it gets memory of its own.
+func (o *outward) batch(runs []segment.Run, into []segment.Vector) (*batch.Batch, error) {
+	rows := segment.RunsLen(runs)
+	if rows == 0 {
+		return batch.NewBuilder(o.schema).Batch()
+	}
+	if into == nil {
+		into = make([]segment.Vector, len(o.fields))
+	}
+	out := make([]*batch.Column, len(o.fields))
+	for i, at := range o.fields {
+		f := o.dataset.fields[at]
 		if f.instrument {
-			text, err := o.codes(c)
-			if err != nil {
+			var err error
+			if out[i], err = o.codes(runs, at, &into[i]); err != nil {
 				return nil, err
 			}
-			out[i] = text
 			continue
 		}
-		out[i] = columnOf(f.Type, c, rows)
+		out[i] = columnOf(f, segment.Gather(&into[i], at, runs), rows, &into[i])
 	}
 	return batch.New(o.schema, out, rows), nil
 }
 
 // codes turns numbers of instruments into text.
-func (o *outward) codes(c *column) (*batch.Column, error) {
-	offsets := make([]int32, 1, len(c.ints)+1)
-	text := make([]byte, 0, 11*len(c.ints))
+func (o *outward) codes(runs []segment.Run, at int, into *segment.Vector) (*batch.Column, error) {
+	rows := segment.RunsLen(runs)
+	const usual = 11 // bytes of a code
+	offsets := append(slices.Grow(into.Offsets[:0], rows+1), 0)
+	text := slices.Grow(into.Bytes[:0], usual*rows)
 	last, name := int32(0), ""
-	for _, number := range c.ints {
-		if number != last {
-			var err error
-			if name, err = o.symbols.name(number); err != nil {
-				return nil, err
+	for _, r := range runs {
+		numbers := r.Block.Vectors[at].Int32s[r.From:r.To]
+		for from := 0; from < len(numbers); {
+			if numbers[from] != last {
+				var err error
+				if name, err = o.symbols.name(numbers[from]); err != nil {
+					return nil, err
+				}
+				last = numbers[from]
 			}
-			last = number
+			for from < len(numbers) && numbers[from] == last {
+				text = append(text, name...)
+				offsets = append(offsets, int32(len(text)))
+				from++
+			}
 		}
-		text = append(text, name...)
-		offsets = append(offsets, int32(len(text)))
 	}
+	into.Offsets, into.Bytes = offsets, text
 	return batch.TextColumn(batch.Of(batch.String), offsets, text, nil), nil
 }
 
-func columnOf(t batch.Type, c *column, rows int) *batch.Column {
-	valid := bitmapOf(c.valid)
-	switch {
-	case c.kind == kindBool:
-		bits := batch.NewBitmap(rows)
-		for row, v := range c.bools {
-			if v {
-				bits.Set(row)
-			}
-		}
-		return batch.BoolColumn(bits, rows, valid)
-	case c.kind == kindText:
-		return batch.TextColumn(t, slices.Clone(c.offsets), c.bytes, valid)
-	case t.Kind == batch.Decimal:
-		values := make([]decimal128.Num, rows)
-		for row, v := range c.longs {
-			values[row] = decimal128.FromI64(v)
-		}
-		return batch.FixedColumn(t, values, valid)
-	case t.Kind == batch.Float64:
-		values := make([]float64, rows)
-		for row, v := range c.longs {
-			values[row] = math.Float64frombits(uint64(v))
-		}
-		return batch.FixedColumn(t, values, valid)
-	case c.kind == kindInt64 && t.Kind != batch.Uint32:
-		return batch.FixedColumn(t, c.longs[:rows:rows], valid)
-	case t.Kind == batch.Int32 || t.Kind == batch.Date:
-		return batch.FixedColumn(t, c.ints[:rows:rows], valid)
+// columnOf returns a field's vector as a batch's column, sharing its memory where the forms agree.
+func columnOf(f field, v *segment.Vector, rows int, into *segment.Vector) *batch.Column {
+	t := f.Type
+	var valid batch.Bitmap
+	if len(v.Valid) > 0 {
+		valid = v.Valid
 	}
-	return narrow(t, c, rows)
-}
-
-// narrow returns a column of the small integer types.
-func narrow(t batch.Type, c *column, rows int) *batch.Column {
-	a := batch.NewAppender(t)
+	switch {
+	case f.kind == kindBool:
+		return batch.BoolColumn(v.Bits, rows, valid)
+	case f.kind == kindText:
+		return batch.TextColumn(t, slices.Clip(v.Offsets), v.Bytes, valid)
+	case f.kind == kindFloat:
+		return batch.FixedColumn(t, v.Floats[:rows:rows], valid)
+	case t.Kind == batch.Decimal:
+		into.Wide = slices.Grow(into.Wide[:0], rows)[:rows]
+		for row, unscaled := range v.Int64s {
+			into.Wide[row] = decimal128.FromI64(unscaled)
+		}
+		return batch.FixedColumn(t, into.Wide[:rows:rows], valid)
+	case f.kind == kindInt64 && t.Kind != batch.Uint32:
+		return batch.FixedColumn(t, v.Int64s[:rows:rows], valid)
+	case t.Kind == batch.Int32 || t.Kind == batch.Date:
+		return batch.FixedColumn(t, v.Int32s[:rows:rows], valid)
+	}
+	a := batch.NewAppender(t) // of the small integer types
 	for row := range rows {
 		switch {
-		case c.null(row):
+		case v.Null(row):
 			a.Null()
 		case t.Kind == batch.Int8 || t.Kind == batch.Int16:
-			a.Int(c.number(row))
+			a.Int(number(v, row))
 		default:
-			a.Uint(uint64(c.number(row)) & math.MaxUint32)
+			a.Uint(uint64(number(v, row)) & math.MaxUint32)
 		}
 	}
 	return a.Column()
-}
-
-func bitmapOf(valid []bool) batch.Bitmap {
-	if !slices.Contains(valid, false) {
-		return nil
-	}
-	bits := batch.NewBitmap(len(valid))
-	for row, v := range valid {
-		if v {
-			bits.Set(row)
-		}
-	}
-	return bits
 }

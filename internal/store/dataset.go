@@ -46,7 +46,7 @@ type dataset struct {
 	market.Dataset
 	id      int32 // 0 while the catalog does not name it
 	fields  []field
-	order   order
+	keys    int  // the first fields are the key
 	timeAt  int  // block column of the date or instant; -1: none
 	strict  bool // symbols have to be canonical
 	microAt bool // the time is an instant in microseconds
@@ -75,6 +75,17 @@ const (
 	opDelete = 1
 )
 
+// kind is how a column's values lie in a block: which slice of its vector they are.
+type kind uint8
+
+const (
+	kindInt64 kind = iota + 1 // integers, decimals up to 18 digits, instants
+	kindInt32                 // dates, small integers, instruments
+	kindFloat
+	kindBool
+	kindText
+)
+
 const microsPerDay = 24 * 60 * 60 * 1_000_000
 
 // kindOf returns the form of a type inside, if it has one.
@@ -84,8 +95,10 @@ func kindOf(t batch.Type) (kind, bool) {
 		return kindBool, true
 	case batch.Int8, batch.Int16, batch.Int32, batch.Uint8, batch.Uint16, batch.Date:
 		return kindInt32, true
-	case batch.Int64, batch.Uint32, batch.Time, batch.Timestamp, batch.Duration, batch.Float64:
+	case batch.Int64, batch.Uint32, batch.Time, batch.Timestamp, batch.Duration:
 		return kindInt64, true
+	case batch.Float64:
+		return kindFloat, true
 	case batch.Decimal:
 		return kindInt64, t.Precision <= 18
 	case batch.String, batch.JSON:
@@ -141,7 +154,7 @@ func newDataset(m market.Dataset) (*dataset, error) {
 		}
 		d.fields = append(d.fields, f)
 	}
-	d.order = order{keys: len(m.Key)}
+	d.keys = len(m.Key)
 	_, d.strict = market.DatasetByName(m.Name)
 	var err error
 	d.layout, err = segmentSchema(d)
@@ -159,28 +172,46 @@ func (d *dataset) width() int { return len(d.fields) + ownColumns }
 
 func (d *dataset) own(offset int) int { return len(d.fields) + offset }
 
-// empty returns a block of the dataset without rows.
-func (d *dataset) empty(rows int) *block {
-	b := &block{columns: make([]*column, 0, d.width())}
-	for _, f := range d.fields {
-		b.columns = append(b.columns, newColumn(f.kind, f.Nullable, rows))
+// columns returns the numbers of the first n columns of a block.
+func (d *dataset) columns(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
 	}
-	for offset := range ownColumns {
-		k := kindInt32
-		if offset == seqOffset {
-			k = kindInt64
-		}
-		b.columns = append(b.columns, newColumn(k, false, rows))
-	}
+	return out
+}
+
+// block returns an empty block of the first n columns.
+func (d *dataset) block(n int) *segment.Block {
+	b := &segment.Block{}
+	b.Reset(d.layout, d.columns(n))
 	return b
 }
 
+// extended returns a block of the first n columns that shares those of another one and gets others.
+func (d *dataset) extended(b *segment.Block, n int, others ...segment.Vector) (*segment.Block, error) {
+	out := d.block(n)
+	copy(out.Vectors, b.Vectors[:n-len(others)])
+	copy(out.Vectors[n-len(others):], others)
+	return out, out.SetLen(b.Len())
+}
+
+// gathered returns the first n columns of runs as one block.
+func (d *dataset) gathered(n int, runs []segment.Run) (*segment.Block, error) {
+	if len(runs) == 1 && runs[0].Len() == runs[0].Block.Len() {
+		return d.extended(runs[0].Block, n)
+	}
+	out := d.block(n)
+	out.AppendRuns(runs)
+	return out, nil
+}
+
 // dateAt returns the date of a row; 0 when the dataset has no time.
-func (d *dataset) dateAt(b *block, row int) market.Date {
+func (d *dataset) dateAt(b *segment.Block, row int) market.Date {
 	if d.timeAt < 0 {
 		return 0
 	}
-	return d.dateOf(b.columns[d.timeAt].number(row))
+	return d.dateOf(number(&b.Vectors[d.timeAt], row))
 }
 
 // dateOf returns the date of a value of the time column.
@@ -212,25 +243,21 @@ func (d *dataset) label(partition market.Date) string {
 }
 
 // split cuts a sorted block by partition.
-func (d *dataset) split(b *block) map[market.Date]*block {
+func (d *dataset) split(b *segment.Block) map[market.Date][]segment.Run {
 	if d.timeAt < 0 || d.Partition == market.PartitionNone {
-		return map[market.Date]*block{0: b}
+		return map[market.Date][]segment.Run{0: {b.Whole()}}
 	}
-	runs := map[market.Date][]span{}
+	runs := map[market.Date][]segment.Run{}
 	var in market.Interval
-	for row := range b.rows {
+	for row := range b.Len() {
 		if date := d.dateAt(b, row); row == 0 || !in.Contains(date) {
 			in = d.Partition.Of(date)
-			runs[in.From] = append(runs[in.From], span{row, row})
+			runs[in.From] = append(runs[in.From], segment.Run{Block: b, From: row})
 		}
 		list := runs[in.From]
-		list[len(list)-1].to = row + 1
+		list[len(list)-1].To = row + 1
 	}
-	parts := map[market.Date]*block{}
-	for partition, list := range runs {
-		parts[partition] = b.runs(list)
-	}
-	return parts
+	return runs
 }
 
 // definition is a dataset in the catalog.

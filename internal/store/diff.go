@@ -6,13 +6,14 @@ import (
 
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
 // edits are what one commit wants of one dataset, in the store's own form.
 type edits struct {
 	dataset *dataset
-	puts    *block // sorted; fields only
-	deletes *block // sorted; key columns only
+	puts    *segment.Block // sorted; fields only
+	deletes *segment.Block // sorted; key columns only
 	replace []span32
 }
 
@@ -26,7 +27,7 @@ type span32 struct {
 type outcome struct {
 	dataset   *dataset
 	partition market.Date
-	rows      *block // of the dataset's whole width
+	rows      *segment.Block // of the dataset's whole width
 	counts    DatasetChange
 	restated  []restatement
 }
@@ -38,24 +39,25 @@ type restatement struct {
 }
 
 // stored reads what the partition holds of the rows that the edits may touch, deleted ones left out.
-func (w *Writer) stored(ctx context.Context, s *state, e *edits, p market.Date, puts *block) (*block, error) {
+func (w *Writer) stored(
+	ctx context.Context, s *state, e *edits, p market.Date, puts *segment.Block,
+) (*segment.Block, error) {
 	d := e.dataset
 	if len(s.segments[d.id][p]) == 0 {
 		return nil, nil
 	}
-	q := d.everything()
-	q.dated = d.timeAt >= 0
+	q := query{dated: d.timeAt >= 0}
 	q.from, q.to = market.MaxDate, market.MinDate
 	ids, all := map[int32]bool{}, !d.fields[0].instrument
-	note := func(b *block) {
+	note := func(b *segment.Block) {
 		if b == nil {
 			return
 		}
-		for row := range b.rows {
+		for row := range b.Len() {
 			date := d.dateAt(b, row)
 			q.from, q.to = min(q.from, date), max(q.to, date)
 			if d.fields[0].instrument {
-				ids[b.columns[0].ints[row]] = true
+				ids[b.Vectors[0].Int32s[row]] = true
 			}
 		}
 	}
@@ -79,12 +81,16 @@ func (w *Writer) stored(ctx context.Context, s *state, e *edits, p market.Date, 
 		}
 	}
 	walk := &walk{view: &View{store: w.store}, dataset: d, query: q}
-	return walk.partition(ctx, s, p, nil)
+	runs, err := walk.partition(ctx, s, p, nil)
+	if err != nil || len(runs) == 0 {
+		return nil, err
+	}
+	return d.gathered(d.width(), runs)
 }
 
 // diff compares the edits with what is stored: equal rows go, the rest is written.
 func (w *Writer) diff(
-	ctx context.Context, s *state, e *edits, p market.Date, puts *block, own ownValues,
+	ctx context.Context, s *state, e *edits, p market.Date, puts *segment.Block, own ownValues,
 ) (*outcome, error) {
 	d := e.dataset
 	stored, err := w.stored(ctx, s, e, p, puts)
@@ -92,23 +98,23 @@ func (w *Writer) diff(
 		return nil, err
 	}
 	if stored == nil {
-		stored = d.empty(0)
+		stored = d.block(d.width())
 	}
 	if puts == nil {
-		puts = d.fieldsOnly(0)
+		puts = d.block(len(d.fields))
 	}
 	o := &outcome{dataset: d, partition: p, counts: DatasetChange{Dataset: d.Name}}
 	var kept, gone []int32 // rows of puts, of stored
 	i, j := 0, 0
-	for i < puts.rows || j < stored.rows {
+	for i < puts.Len() || j < stored.Len() {
 		c := 0
 		switch {
-		case i == puts.rows:
+		case i == puts.Len():
 			c = 1
-		case j == stored.rows:
+		case j == stored.Len():
 			c = -1
 		default:
-			c = d.order.compare(puts, i, stored, j)
+			c = segment.CompareKeys(puts, i, stored, j)
 		}
 		switch {
 		case c < 0:
@@ -134,29 +140,35 @@ func (w *Writer) diff(
 	if len(kept)+len(gone) == 0 {
 		return nil, nil
 	}
-	o.rows = d.whole(puts.pick(kept), own)
-	if len(gone) > 0 {
-		o.rows = mergeAll(d.order, []piece{
-			{d.tombstones(stored, gone, own), 0, len(gone)}, {o.rows, 0, len(kept)},
-		})
+	fields, err := d.gathered(len(d.fields), puts.RunsOf(kept))
+	if err != nil {
+		return nil, err
 	}
-	return o, nil
+	if o.rows, err = d.whole(fields, opPut, own); err != nil || len(gone) == 0 {
+		return o, err
+	}
+	graves, err := d.tombstones(stored, gone, own)
+	if err != nil {
+		return nil, err
+	}
+	o.rows, err = d.gathered(d.width(), segment.Merge(nil, [][]segment.Run{{graves.Whole()}, {o.rows.Whole()}}))
+	return o, err
 }
 
 // removes reports whether a stored row that is not put is to go.
-func (e *edits) removes(d *dataset, stored *block, row int) bool {
+func (e *edits) removes(d *dataset, stored *segment.Block, row int) bool {
 	for _, r := range e.replace {
-		if (r.id == 0 || r.id == stored.columns[0].ints[row]) && r.in.Contains(d.dateAt(stored, row)) {
+		if (r.id == 0 || r.id == stored.Vectors[0].Int32s[row]) && r.in.Contains(d.dateAt(stored, row)) {
 			return true
 		}
 	}
 	if e.deletes == nil {
 		return false
 	}
-	low, high := 0, e.deletes.rows
+	low, high := 0, e.deletes.Len()
 	for low < high {
 		middle := (low + high) / 2
-		switch c := d.order.compare(e.deletes, middle, stored, row); {
+		switch c := segment.CompareKeys(e.deletes, middle, stored, row); {
 		case c == 0:
 			return true
 		case c < 0:
@@ -169,9 +181,9 @@ func (e *edits) removes(d *dataset, stored *block, row int) bool {
 }
 
 // differ reports whether two rows of one key hold different values.
-func (d *dataset) differ(a *block, i int, b *block, j int) bool {
-	for k := d.order.keys; k < len(d.fields); k++ {
-		if !a.columns[k].equal(i, b.columns[k], j) {
+func (d *dataset) differ(a *segment.Block, i int, b *segment.Block, j int) bool {
+	for k := d.keys; k < len(d.fields); k++ {
+		if !a.Equal(k, i, b, j) {
 			return true
 		}
 	}
@@ -184,57 +196,45 @@ type ownValues struct {
 	seq         Seq
 }
 
-func (d *dataset) fieldsOnly(rows int) *block {
-	b := d.empty(rows)
-	b.columns = b.columns[:len(d.fields)]
-	return b
-}
-
 // whole adds the store's own columns to rows that have the fields only.
-func (d *dataset) whole(b *block, own ownValues) *block {
-	seq := newColumn(kindInt64, false, b.rows)
-	for range b.rows {
-		seq.longs = append(seq.longs, int64(own.seq))
+func (d *dataset) whole(b *segment.Block, op int32, own ownValues) (*segment.Block, error) {
+	constant := func(value int32) segment.Vector {
+		return segment.Vector{Int32s: slices.Repeat([]int32{value}, b.Len())}
 	}
-	return &block{rows: b.rows, columns: append(slices.Clip(b.columns[:len(d.fields)]),
-		constant(opPut, b.rows), constant(own.source, b.rows), constant(own.run, b.rows), seq)}
+	return d.extended(b, d.width(), constant(op), constant(own.source), constant(own.run),
+		segment.Vector{Int64s: slices.Repeat([]int64{int64(own.seq)}, b.Len())})
 }
 
 // tombstones returns rows that delete the given ones.
-func (d *dataset) tombstones(stored *block, rows []int32, own ownValues) *block {
-	b := d.fieldsOnly(len(rows))
-	for i := range d.fields {
-		if i < d.order.keys {
-			b.columns[i] = stored.columns[i].gather(rows)
-			continue
-		}
-		for range rows {
-			b.columns[i].appendZero()
-		}
+func (d *dataset) tombstones(stored *segment.Block, rows []int32, own ownValues) (*segment.Block, error) {
+	keys := d.block(d.keys)
+	keys.AppendRuns(stored.RunsOf(rows))
+	b := d.block(len(d.fields))
+	copy(b.Vectors, keys.Vectors[:d.keys])
+	b.AppendZeros(d.columns(len(d.fields))[d.keys:], len(rows))
+	if err := b.SetLen(len(rows)); err != nil {
+		return nil, err
 	}
-	b.rows = len(rows)
-	out := d.whole(b, own)
-	out.columns[d.own(opOffset)] = constant(opDelete, len(rows))
-	return out
+	return d.whole(b, opDelete, own)
 }
 
 // restate records what changes in a row, unless the stored one was not final.
-func (o *outcome) restate(s *symbols, puts *block, i int, stored *block, j int) {
+func (o *outcome) restate(s *symbols, puts *segment.Block, i int, stored *segment.Block, j int) {
 	d := o.dataset
 	for k, f := range d.fields {
-		if f.Name == "final" && f.kind == kindBool && !stored.columns[k].bools[j] {
+		if f.Name == "final" && f.kind == kindBool && !stored.Vectors[k].Bits.Get(j) {
 			return
 		}
 	}
 	key := []byte(nil)
-	for k := range d.order.keys {
+	for k := range d.keys {
 		if k > 0 {
 			key = append(key, ' ')
 		}
 		key = append(key, d.textOf(s, k, stored, j)...)
 	}
-	for k := d.order.keys; k < len(d.fields); k++ {
-		if stored.columns[k].equal(j, puts.columns[k], i) {
+	for k := d.keys; k < len(d.fields); k++ {
+		if stored.Equal(k, j, puts, i) {
 			continue
 		}
 		o.restated = append(o.restated, restatement{
@@ -245,17 +245,18 @@ func (o *outcome) restate(s *symbols, puts *block, i int, stored *block, j int) 
 }
 
 // textOf returns a cell as text, nil for NULL.
-func (d *dataset) textOf(s *symbols, k int, b *block, row int) []byte {
-	c := b.columns[k]
-	if c.null(row) {
+func (d *dataset) textOf(s *symbols, k int, b *segment.Block, row int) []byte {
+	if b.Vectors[k].Null(row) {
 		return nil
 	}
 	if d.fields[k].instrument {
-		name, err := s.name(c.ints[row])
+		name, err := s.name(b.Vectors[k].Int32s[row])
 		if err != nil {
 			name = err.Error()
 		}
 		return []byte(name)
 	}
-	return batch.AppendText([]byte{}, columnOf(d.fields[k].Type, c.slice(row, row+1), 1), 0)
+	var cell segment.Vector
+	v := segment.Gather(&cell, k, []segment.Run{{Block: b, From: row, To: row + 1}})
+	return batch.AppendText([]byte{}, columnOf(d.fields[k], v, 1, &cell), 0)
 }

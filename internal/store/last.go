@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
 // lastRows are the newest rows of symbols that were asked for, dropped when a commit touches them.
@@ -49,14 +50,14 @@ func (l *lastRows) clear() {
 }
 
 // drop forgets the rows of the instruments of a block.
-func (l *lastRows) drop(d *dataset, b *block) {
+func (l *lastRows) drop(d *dataset, b *segment.Block) {
 	if !d.fields[0].instrument {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	last := int32(0)
-	for _, id := range b.columns[0].ints {
+	for _, id := range b.Vectors[0].Int32s {
 		if id != last {
 			delete(l.rows, lastKey{d.Name, id})
 			last = id
@@ -87,12 +88,14 @@ func (v *View) Latest(dataset, symbol string) (*batch.Batch, error) {
 		}
 		partitions := w.partitions(s)
 		for _, partition := range slices.Backward(partitions) {
-			b, err := w.partition(ctx, s, partition, nil)
+			runs, err := w.partition(ctx, s, partition, nil)
 			if err != nil {
 				return err
 			}
-			if b != nil && b.rows > 0 {
-				out, err = w.finish(b.slice(b.rows-1, b.rows).copied())
+			if n := len(runs); n > 0 {
+				last := runs[n-1]
+				last.From = last.To - 1
+				out, err = w.finish([]segment.Run{last})
 				return err
 			}
 		}
@@ -112,11 +115,4 @@ func (s *Store) remember(k lastKey, r lastRow, found *state) {
 	if s.state.seq == found.seq {
 		s.last.put(k, r)
 	}
-}
-
-// copied returns the block in memory of its own.
-func (b *block) copied() *block {
-	c := b.empty(b.rows)
-	c.appendRows(b, 0, b.rows)
-	return c
 }

@@ -6,57 +6,45 @@ import (
 	"sort"
 
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
 // reader is an open segment, decoded in memory or read page by page. Safe for concurrent use.
 type reader interface {
 	rows() int
-	// columns returns rows from..to-1 of the given block columns. They may share the segment's memory.
-	columns(at []int, from, to int) ([]*column, error)
 	// find returns the rows whose first key column, an integer, lies between two values.
-	find(least, most int64) (from, to int, err error)
+	find(least, most int64) (span, error)
+	// read returns the wanted rows in order of the key with the given columns: of the decoded segment,
+	// which must not be altered, or of into.
+	read(d *dataset, q *query, columns []int, into *segment.Block) ([]segment.Run, error)
+	// samples cuts the segment in parts of about step rows and gives the greatest value of the first
+	// key column, an integer, in each.
+	samples(d *dataset, step int, visit func(value int64, rows int)) error
 }
 
-// memory is a decoded segment.
-type memory struct{ block *block }
-
-var _ reader = memory{}
-
-func (m memory) rows() int { return m.block.rows }
-
-func (m memory) columns(at []int, from, to int) ([]*column, error) {
-	out := make([]*column, len(at))
-	for i, c := range at {
-		out[i] = m.block.columns[c].slice(from, to)
+// number returns an integer of either width.
+func number(v *segment.Vector, row int) int64 {
+	if len(v.Int32s) > 0 {
+		return int64(v.Int32s[row])
 	}
-	return out, nil
+	return v.Int64s[row]
 }
 
-func (m memory) find(least, most int64) (from, to int, err error) {
-	c := m.block.columns[0]
-	from = sort.Search(m.block.rows, func(i int) bool { return c.number(i) >= least })
-	to = from + sort.Search(m.block.rows-from, func(i int) bool { return c.number(from+i) > most })
-	return from, to, nil
+// ascending returns which rows of a span, in which a column ascends, lie between two values.
+func ascending(v *segment.Vector, s span, least, most int64) span {
+	from := s.from + sort.Search(s.to-s.from, func(i int) bool { return number(v, s.from+i) >= least })
+	to := from + sort.Search(s.to-from, func(i int) bool { return number(v, from+i) > most })
+	return span{from, to}
 }
 
-// query is what a read wants of a partition.
+// query is which rows a read wants of a partition.
 type query struct {
-	columns  []int   // of the block, ascending; the keys are always among them
 	ids      []int32 // ascending: values of the first key column; nil: all
 	least    int64   // bounds of the first key column, both included; used when bounded
 	most     int64
 	bounded  bool
 	from, to market.Date // used when dated
 	dated    bool
-}
-
-// everything wants all columns and rows.
-func (d *dataset) everything() query {
-	q := query{columns: make([]int, d.width())}
-	for i := range q.columns {
-		q.columns[i] = i
-	}
-	return q
 }
 
 // indexed reports whether the first key column is an integer by which segments are searched.
@@ -95,102 +83,26 @@ func (q *query) spans(d *dataset, r reader) ([]span, error) {
 		if !q.bounded {
 			return whole, nil
 		}
-		from, to, err := r.find(q.least, q.most)
-		return []span{{from, to}}, err
+		in, err := r.find(q.least, q.most)
+		return []span{in}, err
 	}
 	var out []span
 	for _, id := range q.ids {
 		if q.bounded && (int64(id) < q.least || int64(id) > q.most) {
 			continue
 		}
-		from, to, err := r.find(int64(id), int64(id))
+		in, err := r.find(int64(id), int64(id))
 		switch {
 		case err != nil:
 			return nil, err
-		case from == to:
-		case len(out) > 0 && out[len(out)-1].to == from:
-			out[len(out)-1].to = to
+		case in.from == in.to:
+		case len(out) > 0 && out[len(out)-1].to == in.from:
+			out[len(out)-1].to = in.to
 		default:
-			out = append(out, span{from, to})
+			out = append(out, in)
 		}
 	}
 	return out, nil
-}
-
-// take reads the wanted rows of one segment: those of the query's columns, in order of the key.
-func (q *query) take(d *dataset, r reader) (*block, error) {
-	var parts []*block
-	spans, err := q.spans(d, r)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range spans {
-		if s.from >= s.to {
-			continue
-		}
-		rows := []int32(nil)
-		if q.dated && d.timeAt >= 0 {
-			narrowed, chosen, err := q.narrow(d, r, s)
-			if err != nil {
-				return nil, err
-			}
-			if s, rows = narrowed, chosen; s.from >= s.to || rows != nil && len(rows) == 0 {
-				continue
-			}
-		}
-		columns, err := r.columns(q.columns, s.from, s.to)
-		if err != nil {
-			return nil, err
-		}
-		part := &block{rows: s.to - s.from, columns: columns}
-		if rows != nil {
-			part = part.gather(rows)
-		}
-		parts = append(parts, part)
-	}
-	switch len(parts) {
-	case 0:
-		return nil, nil
-	case 1:
-		return parts[0], nil
-	}
-	rows := 0
-	for _, p := range parts {
-		rows += p.rows
-	}
-	out := parts[0].empty(rows)
-	for _, p := range parts {
-		out.appendRows(p, 0, p.rows)
-	}
-	return out, nil
-}
-
-// narrow cuts a run of rows to the wanted dates: to its part where dates ascend in it, else to a
-// list of rows.
-func (q *query) narrow(d *dataset, r reader, s span) (span, []int32, error) {
-	columns, err := r.columns([]int{d.timeAt}, s.from, s.to)
-	if err != nil {
-		return s, nil, err
-	}
-	c, n := columns[0], s.to-s.from
-	least, most := d.bounds(q.from, q.to)
-	wanted := func(row int) bool { v := c.number(row); return v >= least && v <= most }
-	ascending := d.timeAt == 0 || d.timeAt == 1 && len(q.ids) == 1
-	if ascending {
-		from := sort.Search(n, func(i int) bool { return c.number(i) >= least })
-		to := from + sort.Search(n-from, func(i int) bool { return c.number(from+i) > most })
-		return span{s.from + from, s.from + to}, nil, nil
-	}
-	rows := make([]int32, 0, n/8)
-	for row := range n {
-		if wanted(row) {
-			rows = append(rows, int32(row))
-		}
-	}
-	if len(rows) == n {
-		return s, nil, nil
-	}
-	return s, rows, nil
 }
 
 // bounds returns the values of the time column that lie on dates.

@@ -11,7 +11,14 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
+
+// staged are rows that wait for the commit: those to put have the fields, those to delete the key.
+type staged struct {
+	block *segment.Block
+	op    int // opPut or opDelete
+}
 
 // sink writes the datasets of a store. What it was given waits in memory for the epoch's commit.
 type sink struct {
@@ -26,8 +33,8 @@ type sink struct {
 	own     *dataset
 
 	draft    draft
-	blocks   map[string][]*block // fields, and what is to be done with the row
-	received map[string]int64    // rows by dataset since the end of its unit before
+	staged   map[string][]staged
+	received map[string]int64 // rows by dataset since the end of its unit before
 }
 
 var (
@@ -49,7 +56,7 @@ func newSink(env connector.Env, cfg SinkConfig, open *openStores) (*sink, error)
 
 func (s *sink) reset() {
 	s.draft = draft{run: s.task.Run, source: s.cfg.Source, edits: map[string]*edits{}}
-	s.blocks = map[string][]*block{}
+	s.staged = map[string][]staged{}
 }
 
 // Key returns the key of the one dataset the sink writes.
@@ -223,13 +230,6 @@ func (s *sink) rows(d *dataset, chunk connector.Chunk) error {
 			return err
 		}
 		refused = append(refused, bad...)
-		for _, f := range d.fields[d.order.keys:] {
-			c := newColumn(f.kind, f.Nullable, keys.rows)
-			for range keys.rows {
-				c.appendZero()
-			}
-			keys.columns = append(keys.columns, c)
-		}
 		s.stage(d, keys, opDelete)
 	}
 	if chunk.Table != "" {
@@ -247,11 +247,10 @@ func (s *sink) rows(d *dataset, chunk connector.Chunk) error {
 }
 
 // stage keeps rows for the epoch's commit.
-func (s *sink) stage(d *dataset, b *block, op int32) {
+func (s *sink) stage(d *dataset, b *segment.Block, op int) {
 	s.draft.of(d)
-	if b.rows > 0 {
-		b.columns = append(b.columns, constant(op, b.rows))
-		s.blocks[d.Name] = append(s.blocks[d.Name], b)
+	if b.Len() > 0 {
+		s.staged[d.Name] = append(s.staged[d.Name], staged{b, op})
 	}
 }
 
@@ -408,7 +407,10 @@ func (s *sink) Decide(ctx context.Context, epoch connector.Epoch) error {
 	}
 	d := s.draft
 	for name, e := range d.edits {
-		e.puts, e.deletes = joined(e.dataset, s.blocks[name])
+		var err error
+		if e.puts, e.deletes, err = joined(e.dataset, s.staged[name]); err != nil {
+			return classify(fmt.Sprintf("commit epoch %d", epoch.Number), err)
+		}
 	}
 	mark := s.identity()
 	mark.Before, mark.Number = s.last, epoch.Number
@@ -423,36 +425,26 @@ func (s *sink) Decide(ctx context.Context, epoch connector.Epoch) error {
 
 // joined puts staged blocks together and parts what is to stay from what is to go, by the last row of
 // each key; nil where there is none.
-func joined(d *dataset, blocks []*block) (puts, deletes *block) {
-	if len(blocks) == 0 {
-		return nil, nil
+func joined(d *dataset, list []staged) (puts, deletes *segment.Block, err error) {
+	inputs := make([][]segment.Run, len(list))
+	ops := map[*segment.Block]int{}
+	for i, s := range list {
+		inputs[i], ops[s.block] = s.block.Sort(), s.op
 	}
-	all := blocks[0]
-	if len(blocks) > 1 {
-		rows := 0
-		for _, b := range blocks {
-			rows += b.rows
+	var parted [2][]segment.Run // opPut, opDelete
+	for _, r := range segment.Merge(nil, inputs) {
+		op := ops[r.Block]
+		parted[op] = append(parted[op], r)
+	}
+	if len(parted[opPut]) > 0 {
+		if puts, err = d.gathered(len(d.fields), parted[opPut]); err != nil {
+			return nil, nil, err
 		}
-		all = blocks[0].empty(rows)
-		for _, b := range blocks {
-			all.appendRows(b, 0, b.rows)
-		}
 	}
-	all = d.order.sort(all)
-	ops := all.columns[len(d.fields)].ints
-	fields := &block{rows: all.rows, columns: all.columns[:len(d.fields)]}
-	if !slices.Contains(ops, opDelete) {
-		return fields, nil
+	if len(parted[opDelete]) > 0 {
+		deletes, err = d.gathered(d.keys, parted[opDelete])
 	}
-	var rows [2][]int32 // opPut, opDelete
-	for row, op := range ops {
-		rows[op] = append(rows[op], int32(row))
-	}
-	if len(rows[opPut]) > 0 {
-		puts = fields.gather(rows[opPut])
-	}
-	keys := &block{rows: all.rows, columns: all.columns[:d.order.keys]}
-	return puts, keys.gather(rows[opDelete])
+	return puts, deletes, err
 }
 
 // Commit has nothing left to publish.

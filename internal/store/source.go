@@ -13,6 +13,7 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
 // positionVersion is the first byte of a position.
@@ -60,9 +61,8 @@ type source struct {
 
 	partitions []market.Date // from the present one on
 	bounds     []*bound      // of the present partition, what is left; nil before it is begun
-	block      *block
-	row        int // next of the block
-	skip       int // rows of the partition read before
+	rows       []segment.Run // that were read and not handed out yet
+	skip       int           // rows of the partition read before
 }
 
 var _ connector.Source = (*source)(nil)
@@ -171,7 +171,7 @@ func (s *source) plan() error {
 	if err != nil {
 		return err
 	}
-	s.walk, w.deletes = w, s.at.After != 0
+	s.walk, w.deletes, w.held = w, s.at.After != 0, &held{}
 	const cellBytes = 16
 	s.rowBytes = cellBytes * len(w.out.fields)
 	for _, p := range w.partitions(state) {
@@ -200,7 +200,7 @@ func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
 		if s.at.Done {
 			return s.end()
 		}
-		if s.block != nil && s.row < s.block.rows {
+		if len(s.rows) > 0 {
 			return s.next()
 		}
 		if err := s.advance(ctx); err != nil {
@@ -217,15 +217,17 @@ func (s *source) end() (connector.Chunk, error) {
 	return connector.Chunk{Position: position}, err
 }
 
-// next hands over rows of the block that is read.
+// next hands over rows that were read.
 func (s *source) next() (connector.Chunk, error) {
 	limits := s.env.Budget.Limits()
-	n := max(1, min(limits.Rows, limits.Bytes/s.rowBytes, s.block.rows-s.row))
-	rows, err := s.walk.finish(s.block.slice(s.row, s.row+n))
+	n := max(1, min(limits.Rows, limits.Bytes/s.rowBytes))
+	head, rest := segment.SplitRuns(s.rows, n)
+	n = segment.RunsLen(head)
+	rows, err := s.walk.finish(head)
 	if err != nil {
 		return connector.Chunk{}, classify("read store", err)
 	}
-	s.row += n
+	s.rows = rest
 	s.at.Rows += n
 	position, err := s.at.position()
 	rows = rows.WithOrigin(&batch.Origin{Name: s.cfg.Path + " " + s.cfg.Dataset, Record: int64(s.at.Rows-n) + 1})
@@ -234,7 +236,7 @@ func (s *source) next() (connector.Chunk, error) {
 
 // advance reads the next block, or begins the next partition, or ends the stream.
 func (s *source) advance(ctx context.Context) error {
-	s.block, s.row = nil, 0
+	s.rows = nil
 	if len(s.partitions) == 0 {
 		s.at = place{Seq: s.at.Seq, After: s.at.After, Done: true}
 		return nil
@@ -243,26 +245,25 @@ func (s *source) advance(ctx context.Context) error {
 	if s.bounds == nil {
 		s.at.Partition, s.at.Rows = partition, s.skip
 		return s.view.again(ctx, func(state *state) (err error) {
-			s.bounds, err = s.walk.bounds(ctx, state, partition)
+			s.bounds, err = s.walk.bounds(ctx, state.segments[s.walk.dataset.id][partition], chunkRows)
 			return err
 		})
 	}
 	if len(s.bounds) == 0 {
 		s.bounds, s.partitions, s.skip = nil, s.partitions[1:], 0
+		s.walk.held.close()
 		return nil
 	}
 	in := s.bounds[0]
 	s.bounds = s.bounds[1:]
 	return s.view.again(ctx, func(state *state) error {
-		b, err := s.walk.partition(ctx, state, partition, in)
-		if err != nil || b == nil {
+		runs, err := s.walk.partition(ctx, state, partition, in)
+		if err != nil {
 			return err
 		}
-		if s.skip >= b.rows {
-			s.skip -= b.rows
-			return nil
-		}
-		s.block, s.row, s.skip = b, s.skip, 0
+		before, rest := segment.SplitRuns(runs, s.skip)
+		s.rows = rest
+		s.skip -= segment.RunsLen(before)
 		return nil
 	})
 }
@@ -291,13 +292,16 @@ func (s *source) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
+	if s.walk != nil {
+		s.walk.held.close()
+	}
 	if s.view != nil {
 		errs = append(errs, s.view.Close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 	}
-	s.view, s.store, s.block = nil, nil, nil
+	s.view, s.store, s.rows = nil, nil, nil
 	return errors.Join(errs...)
 }
 

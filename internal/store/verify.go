@@ -90,24 +90,24 @@ func (s *Store) verify(ctx context.Context, d *dataset, info *segmentInfo) strin
 	}
 	b, err := decodeSegment(d, info.place(), raw)
 	if err == nil {
-		err = info.check(b.rows)
+		err = info.check(b.Len())
 	}
 	if err != nil {
 		return err.Error()
 	}
-	if !d.order.sorted(b) {
+	if !b.Sorted() {
 		return "its keys do not ascend"
 	}
-	for row := range b.rows {
+	for row := range b.Len() {
 		if d.fields[0].instrument {
-			if id := b.columns[0].ints[row]; id < info.firstID || id > info.lastID {
+			if id := b.Vectors[0].Int32s[row]; id < info.firstID || id > info.lastID {
 				return fmt.Sprintf("row %d: instrument %d lies outside the catalog's bounds", row, id)
 			}
 		}
 		if date := d.dateAt(b, row); d.timeAt >= 0 && (date < info.from || date > info.to) {
 			return fmt.Sprintf("row %d: date %s lies outside the catalog's bounds", row, date)
 		}
-		if seq := Seq(b.columns[d.own(seqOffset)].longs[row]); seq < info.lo || seq > info.hi {
+		if seq := Seq(b.Vectors[d.own(seqOffset)].Int64s[row]); seq < info.lo || seq > info.hi {
 			return fmt.Sprintf("row %d: commit %d lies outside %d..%d", row, seq, info.lo, info.hi)
 		}
 	}

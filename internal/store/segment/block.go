@@ -63,6 +63,42 @@ func (b *Block) Reset(schema *Schema, columns []int) {
 	for _, i := range columns {
 		b.has[i] = true
 	}
+	if !slices.Contains(b.has, false) {
+		b.has = nil
+	}
+}
+
+// clear empties the block and keeps its columns.
+func (b *Block) clear() {
+	b.rows = 0
+	for i := range b.Vectors {
+		b.Vectors[i].reset()
+	}
+}
+
+// grow makes room for n more rows.
+func (b *Block) grow(n int) {
+	const padding = 8 // what a decoder may write behind
+	for i := range b.Vectors {
+		if !b.Has(i) {
+			continue
+		}
+		v := &b.Vectors[i]
+		switch b.schema.kinds[i] {
+		case kindInt32:
+			v.Int32s = slices.Grow(v.Int32s, n+padding)
+		case kindInt64:
+			v.Int64s = slices.Grow(v.Int64s, n+padding)
+		case kindFloat:
+			v.Floats = slices.Grow(v.Floats, n)
+		case kindWide:
+			v.Wide = slices.Grow(v.Wide, n)
+		case kindBool:
+			v.Bits = slices.Grow(v.Bits, bitmapBytes(n)+1)
+		case kindText:
+			v.Offsets = slices.Grow(v.Offsets, n+1)
+		}
+	}
 }
 
 func (v *Vector) reset() {

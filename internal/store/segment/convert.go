@@ -43,6 +43,12 @@ func (b *Block) AppendBatch(in *batch.Batch) error {
 	return nil
 }
 
+// AppendColumn appends a dense column to the vector of a column whose values lie as the batch's do; a
+// decimal of the block must hold its values. Who appends columns ends with SetLen.
+func (b *Block) AppendColumn(i int, c *batch.Column) {
+	b.Vectors[i].appendColumn(b.schema.kinds[i], b.rows, c)
+}
+
 func checkColumn(c Column, in *batch.Column) error {
 	switch {
 	case in.Lazy():

@@ -151,18 +151,33 @@ func (f *finder) page(k int, page int64) (*keyPage, error) {
 // Select makes dst the given columns (nil: all) of the rows in which an Int32, Int64, Date,
 // Timestamp or Decimal column of 64 bits lies between least and most, both included.
 func (r *Reader) Select(dst *Block, columns []int, by int, least, most int64) error {
-	if err := r.checkColumns(append(slices.Clone(columns), by)); err != nil {
+	if err := r.checkColumns(columns); err != nil {
+		return err
+	}
+	dst.Reset(r.schema, columns)
+	return r.AppendSelected(dst, Range{0, r.info.Rows}, by, least, most)
+}
+
+// AppendSelected is Select among the rows of a range, appended to a block made by Reset or Read with
+// the segment's schema. On an error the block is empty.
+func (r *Reader) AppendSelected(dst *Block, among Range, by int, least, most int64) error {
+	if err := r.checkColumns([]int{by}); err != nil {
 		return err
 	}
 	if !r.leaves[by].bounded() {
 		return fmt.Errorf("select from segment %s: column %q is no integer", r.name, r.leaves[by].name)
 	}
-	dst.Reset(r.schema, columns)
 	s := selector{r: r, decoder: decoders.Get().(*decoder), by: by, least: least, most: most}
 	defer decoders.Put(s.decoder)
 	for group := range r.groups {
-		if err := s.group(dst, group); err != nil {
-			dst.Reset(r.schema, columns)
+		first := int64(group) * GroupRows
+		from := max(among.From-first, 0)
+		to := min(among.To-first, int64(r.groups[group].rows))
+		if from >= to {
+			continue
+		}
+		if err := s.group(dst, group, int(from), int(to)); err != nil {
+			dst.clear()
 			return err
 		}
 	}
@@ -177,10 +192,10 @@ type selector struct {
 	least, most int64
 }
 
-// group appends the rows of one row group.
-func (s *selector) group(dst *Block, group int) error {
+// group appends those of rows least..most-1 of one row group.
+func (s *selector) group(dst *Block, group, least, most int) error {
 	from, to, err := s.span(group)
-	if err != nil || from == to {
+	if from, to = max(from, least), min(to, most); err != nil || from >= to {
 		return err
 	}
 	s.decoder.selected.reset()

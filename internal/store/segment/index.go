@@ -101,3 +101,18 @@ func parseBounds(k kind, data []byte, count int) ([]Bounds, error) {
 	}
 	return out, nil
 }
+
+// PageEnds gives the greatest value of the first key column, an integer, in each page of it, and the
+// page's rows, without reading the page.
+func (r *Reader) PageEnds(visit func(greatest int64, rows int)) error {
+	for group := range r.groups {
+		index, err := r.pageIndexOf(group)
+		if err != nil {
+			return err
+		}
+		for i, b := range index.bounds[0] {
+			visit(b.Max, min(PageRows, r.groups[group].rows-i*PageRows))
+		}
+	}
+	return nil
+}

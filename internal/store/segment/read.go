@@ -9,10 +9,17 @@ func (r *Reader) Read(dst *Block, columns []int, rows Range) error {
 	if err := r.checkColumns(columns); err != nil {
 		return err
 	}
+	dst.Reset(r.schema, columns)
+	return r.Append(dst, rows)
+}
+
+// Append appends the rows of a range to a block made by Reset or Read with the segment's schema. On an
+// error the block is empty.
+func (r *Reader) Append(dst *Block, rows Range) error {
 	if rows.From < 0 || rows.From > rows.To || rows.To > r.info.Rows {
 		return fmt.Errorf("read segment %s: rows %d..%d of %d", r.name, rows.From, rows.To-1, r.info.Rows)
 	}
-	dst.Reset(r.schema, columns)
+	dst.grow(int(rows.Len()))
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
 	for rows.From < rows.To {
@@ -24,7 +31,7 @@ func (r *Reader) Read(dst *Block, columns []int, rows Range) error {
 				continue
 			}
 			if err := r.readColumn(d, &dst.Vectors[k], part{group, k, from, to}, dst.rows); err != nil {
-				dst.Reset(r.schema, columns)
+				dst.clear()
 				return err
 			}
 		}

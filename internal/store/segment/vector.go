@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/tapeline/tapeline/batch"
@@ -97,29 +98,55 @@ func (v *Vector) appendText(source *Vector, from, to int) {
 // appendBits appends n bits of source from a bit on to a bitmap that holds at bits.
 func appendBits(dst batch.Bitmap, at int, source batch.Bitmap, from, n int) batch.Bitmap {
 	dst = growBits(dst, at, n)
-	if at&7 == 0 && from&7 == 0 {
-		copy(dst[at>>3:], source[from>>3:bitmapBytes(from+n)])
-		return trimBits(dst, at+n)
+	copyBits(dst, at, source, from, n)
+	return dst
+}
+
+// copyBits sets n bits of dst, which are zero, from a bit on.
+func copyBits(dst batch.Bitmap, at int, source batch.Bitmap, from, n int) {
+	for ; n > 0 && at&7 != 0; at, from, n = at+1, from+1, n-1 {
+		if source.Get(from) {
+			dst.Set(at)
+		}
 	}
-	for i := range n {
+	if n == 0 {
+		return
+	}
+	shift := from & 7
+	first, whole := from>>3, n>>3
+	if shift == 0 {
+		copy(dst[at>>3:], source[first:first+whole])
+	} else {
+		for i := range whole {
+			dst[at>>3+i] = source[first+i]>>shift | source[first+i+1]<<(8-shift)
+		}
+	}
+	for i := whole << 3; i < n; i++ {
 		if source.Get(from + i) {
 			dst.Set(at + i)
 		}
 	}
-	return dst
 }
 
 // appendSet appends n ones to a bitmap that holds at bits.
 func appendSet(dst batch.Bitmap, at, n int) batch.Bitmap {
 	dst = growBits(dst, at, n)
-	i := at
-	for ; i < at+n && i&7 != 0; i++ {
+	setBits(dst, at, n)
+	return dst
+}
+
+// setBits sets n bits from a bit on.
+func setBits(dst batch.Bitmap, at, n int) {
+	i, end := at, at+n
+	for ; i < end && i&7 != 0; i++ {
 		dst.Set(i)
 	}
-	for ; i < at+n; i += 8 {
+	for ; i+8 <= end; i += 8 {
 		dst[i>>3] = 0xff
 	}
-	return trimBits(dst, at+n)
+	for ; i < end; i++ {
+		dst.Set(i)
+	}
 }
 
 // growBits makes room for n more bits, all zero.
@@ -148,6 +175,20 @@ func compareAt(k kind, x *Vector, i int, y *Vector, j int) int {
 		return cmp.Compare(x.Int64s[i], y.Int64s[j])
 	default: // of a key's kinds
 		return bytes.Compare(x.Text(i), y.Text(j))
+	}
+}
+
+// equalAt reports whether two values that are not NULL are the same, floats by their bits.
+func equalAt(k kind, x *Vector, i int, y *Vector, j int) bool {
+	switch k {
+	case kindBool:
+		return x.Bits.Get(i) == y.Bits.Get(j)
+	case kindFloat:
+		return math.Float64bits(x.Floats[i]) == math.Float64bits(y.Floats[j])
+	case kindWide:
+		return x.Wide[i] == y.Wide[j]
+	default:
+		return compareAt(k, x, i, y, j) == 0
 	}
 }
 
