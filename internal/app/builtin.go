@@ -17,6 +17,7 @@ import (
 	"github.com/tapeline/tapeline/connectors/postgres"
 	"github.com/tapeline/tapeline/connectors/sqlite"
 	"github.com/tapeline/tapeline/connectors/stdio"
+	"github.com/tapeline/tapeline/connectors/tdx"
 	"github.com/tapeline/tapeline/connectors/tushare"
 	"github.com/tapeline/tapeline/internal/store"
 )
@@ -27,6 +28,6 @@ func builtin() []connector.Connector {
 		arrow.Connector(), avro.Connector(), baostock.Connector(), csv.Connector(), discard.Connector(),
 		excel.Connector(), generate.Connector(), http.Connector(), json.Connector(), lines.Connector(),
 		mysql.Connector(), parquet.Connector(), postgres.Connector(), sqlite.Connector(), stdio.Connector(),
-		store.Connector(), tushare.Vendor().Connector(),
+		store.Connector(), tdx.Connector(), tushare.Vendor().Connector(),
 	}
 }
