@@ -1,7 +1,9 @@
 package tushare
 
 import (
+	"bytes"
 	"context"
+	"slices"
 
 	"github.com/tapeline/tapeline/internal/market"
 	"github.com/tapeline/tapeline/internal/provider"
@@ -53,19 +55,41 @@ func appendDay(dst []byte, d market.Date) []byte {
 	return dst
 }
 
+// ask adds the bars oldest first: the service gives the newest first.
 func (b *bars) ask(ctx context.Context, rows *provider.Rows) error {
-	traded := map[traded]bool{}
+	type placed struct {
+		record
+
+		place string
+	}
+	var list []placed
 	err := b.all(ctx, "daily", barFields, params(b.unit, b.code), false, func(place string, r record) error {
-		rows.At(place)
-		if r.cells != nil {
-			traded[tradedOf(r)] = true
-		}
-		return rows.Add(&barLayout, r.cells, r.raw)
+		list = append(list, placed{r, place})
+		return nil
 	})
-	if err != nil || b.complete(len(traded)) {
+	if err != nil {
 		return err
 	}
-	return b.suspended(ctx, rows, traded)
+	slices.SortStableFunc(list, func(x, y placed) int {
+		if x.cells == nil || y.cells == nil {
+			return len(x.cells) - len(y.cells)
+		}
+		return bytes.Compare(x.cells[1], y.cells[1])
+	})
+	seen := map[traded]bool{}
+	for _, r := range list {
+		rows.At(r.place)
+		if r.cells != nil {
+			seen[tradedOf(r.record)] = true
+		}
+		if err := rows.Add(&barLayout, r.cells, r.raw); err != nil {
+			return err
+		}
+	}
+	if b.complete(len(seen)) {
+		return nil
+	}
+	return b.suspended(ctx, rows, seen)
 }
 
 // traded is a stock on a day on which it has a bar.

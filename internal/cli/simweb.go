@@ -55,6 +55,17 @@ func webVendors() []webVendor {
 			},
 		},
 		{
+			"tushare", "the tables of Tushare", sim.TushareKinds(), true,
+			"requests a minute per address, more is the vendor's text about it",
+			func(ctx context.Context, f *webFlags) (*sim.Web, error) {
+				m, err := f.chinese()
+				if err != nil {
+					return nil, err
+				}
+				return sim.StartTushare(ctx, f.listen, m, f.config)
+			},
+		},
+		{
 			"yahoo", "the charts of Yahoo", sim.YahooKinds(), false,
 			"requests a minute per address, more is status 429",
 			func(ctx context.Context, f *webFlags) (*sim.Web, error) {

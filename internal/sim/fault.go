@@ -42,6 +42,7 @@ const (
 	faultStatus    action = "status"    // an HTTP status instead of the answer
 	faultGarbage   action = "garbage"   // a page of HTML as a success
 	faultNull      action = "null"      // the values of a row are null; of yahoo
+	faultFail      action = "fail"      // an error of the service as a success; of tushare
 )
 
 // needsRows reports whether the action alters rows: fewer than two leave it without effect.
@@ -77,7 +78,7 @@ func ParseFaults(script string) ([]Rule, error) {
 
 // ParseWebFaults reads a fault script of an HTTP service, in which TYPE is a kind of request.
 // Actions: reset, drop, stall DURATION, truncate, status CODE, garbage, duplicate, missing, unsorted,
-// short, null, pagecap ROWS.
+// short, null, fail, pagecap ROWS.
 func ParseWebFaults(script string, kinds []string) ([]Rule, error) {
 	return parseScript(script, dialect{
 		kind: func(kind string) error {
@@ -88,7 +89,7 @@ func ParseWebFaults(script string, kinds []string) ([]Rule, error) {
 		},
 		arguments: map[action]int{
 			faultStall: 1, faultStatus: 1, faultPageCap: 1, faultReset: 0, faultDrop: 0, faultTruncate: 0,
-			faultGarbage: 0, faultNull: 0, faultDuplicate: 0, faultMissing: 0, faultUnsorted: 0, faultShort: 0,
+			faultGarbage: 0, faultNull: 0, faultFail: 0, faultDuplicate: 0, faultMissing: 0, faultUnsorted: 0, faultShort: 0,
 		},
 	})
 }
