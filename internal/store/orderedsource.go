@@ -89,6 +89,9 @@ func (s *orderedSource) Open(ctx context.Context, _ connector.Partition, positio
 	if s.store, err = Open(s.cfg.Path, Config{Existing: true}); err != nil {
 		return classify(op, err)
 	}
+	if err = s.cfg.known(s.store); err != nil {
+		return classify(op, err)
+	}
 	if s.view, err = s.store.View(ctx, s.at.Seq); err != nil {
 		return classify(op, err)
 	}

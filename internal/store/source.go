@@ -138,10 +138,10 @@ func (s *source) Open(ctx context.Context, _ connector.Partition, position conne
 }
 
 // known refuses symbols that the store has never seen: a misspelt one would read as one without rows.
-func (s *source) known() error {
+func (c *SourceConfig) known(s *Store) error {
 	var unknown []string
-	for _, symbol := range s.cfg.Symbols {
-		if s.store.symbols.find(symbol, 0) == 0 {
+	for _, symbol := range c.Symbols {
+		if s.symbols.find(symbol, 0) == 0 {
 			unknown = append(unknown, symbol)
 		}
 	}
@@ -154,12 +154,12 @@ func (s *source) known() error {
 		unknown, more = unknown[:most], fmt.Sprintf(" and %d more", n)
 	}
 	return fmt.Errorf("symbols: %w in %s: %s%s (canonical ones are written 600000.XSHG)",
-		ErrUnknown, s.cfg.Path, strings.Join(unknown, ", "), more)
+		ErrUnknown, c.Path, strings.Join(unknown, ", "), more)
 }
 
 func (s *source) plan() error {
 	s.span.After = s.at.After
-	if err := s.known(); err != nil {
+	if err := s.cfg.known(s.store); err != nil {
 		return err
 	}
 	state := s.view.plan()
