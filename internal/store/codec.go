@@ -56,13 +56,13 @@ func segmentType(f field) batch.Type {
 	return f.Type
 }
 
-// encodeSegment returns the bytes of a segment.
-func encodeSegment(b *segment.Block, compacted bool, s *symbols) ([]byte, error) {
+// encodeSegment appends the bytes of a segment.
+func encodeSegment(dst []byte, b *segment.Block, compacted bool, s *symbols) ([]byte, error) {
 	options := segment.Options{Symbol: s.name}
 	if compacted {
 		options.Compression = segment.Zstd
 	}
-	raw, _, err := segment.Encode(nil, b, options)
+	raw, _, err := segment.Encode(dst, b, options)
 	return raw, err
 }
 

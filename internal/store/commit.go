@@ -290,7 +290,7 @@ func (w *Writer) encode(s *state, d draft, p *plannedCommit) error {
 		}
 		c.New, c.Changed, c.Deleted = c.New+o.counts.New, c.Changed+o.counts.Changed, c.Deleted+o.counts.Deleted
 		restated = append(restated, o.restated...)
-		n, err := w.segment(o.dataset, o.partition, o.rows, p.seq, p.seq, false)
+		n, err := w.segment(o.dataset, o.partition, o.rows, p.seq)
 		p.segments = append(p.segments, n)
 		return err
 	}
@@ -342,14 +342,24 @@ func (w *Writer) name(s *state, p *plannedCommit) {
 
 // segment encodes rows and says where they go.
 func (w *Writer) segment(
-	d *dataset, partition market.Date, b *segment.Block, lo, hi Seq, compacted bool,
+	d *dataset, partition market.Date, b *segment.Block, seq Seq,
 ) (*newSegment, error) {
-	raw, err := encodeSegment(b, compacted, w.store.symbols)
+	raw, err := encodeSegment(nil, b, false, w.store.symbols)
 	if err != nil {
 		return nil, fmt.Errorf("encode segment of %s: %w", d.Name, err)
 	}
+	n := &newSegment{info: w.describe(d, partition, b, raw), block: b, raw: raw}
+	n.info.lo, n.info.hi = seq, seq
+	if b.Len() >= w.store.cfg.fileRows {
+		n.info.file = w.fileName(d, n.info)
+	}
+	return n, nil
+}
+
+// describe returns what the catalog says of a segment.
+func (w *Writer) describe(d *dataset, partition market.Date, b *segment.Block, raw []byte) *segmentInfo {
 	info := &segmentInfo{
-		dataset: d.id, partition: partition, lo: lo, hi: hi, rows: int64(b.Len()),
+		dataset: d.id, partition: partition, rows: int64(b.Len()),
 		bytes: int64(len(raw)), checksum: int64(xxhash.Sum64(raw)),
 	}
 	for _, op := range b.Vectors[d.own(opOffset)].Int32s {
@@ -366,14 +376,16 @@ func (w *Writer) segment(
 			info.from, info.to = min(info.from, date), max(info.to, date)
 		}
 	}
-	if b.Len() >= w.store.cfg.fileRows || compacted {
-		w.number++
-		info.file = strings.Join([]string{
-			d.Name, d.label(partition),
-			fmt.Sprintf("%010d-%010d-%d-%d.parquet", lo, hi, w.token, w.number),
-		}, "/")
-	}
-	return &newSegment{info, b, raw}, nil
+	return info
+}
+
+// fileName returns a name that no file has had.
+func (w *Writer) fileName(d *dataset, info *segmentInfo) string {
+	w.number++
+	return strings.Join([]string{
+		d.Name, d.label(info.partition),
+		fmt.Sprintf("%010d-%010d-%d-%d.parquet", info.lo, info.hi, w.token, w.number),
+	}, "/")
 }
 
 // restatements are the rows of dataset restatement that a commit brings; nil when it has none.
@@ -453,38 +465,52 @@ func (w *Writer) aside(
 
 // writeFiles writes the segments that get a file. Synced: bytes and names.
 func (w *Writer) writeFiles(segments []*newSegment) error {
+	for _, n := range segments {
+		if err := w.writeFile(n); err != nil {
+			return err
+		}
+	}
+	return w.syncNames(segments)
+}
+
+// writeFile writes a segment that gets a file. Synced: its bytes.
+func (w *Writer) writeFile(n *newSegment) error {
+	if n.info.file == "" {
+		return nil
+	}
 	fs := w.store.fs
+	name := filepath.Join(w.store.dir, filepath.FromSlash(n.info.file))
+	if err := fs.MkdirAll(filepath.Dir(name)); err != nil {
+		return fmt.Errorf("make folder of segments: %w", err)
+	}
+	if _, err := fs.Stat(name); err == nil {
+		return fmt.Errorf("write segment %s: it exists already, though no commit names it", n.info.file)
+	}
+	file, err := fs.Create(name)
+	if err != nil {
+		return fmt.Errorf("write segment: %w", err)
+	}
+	_, err = file.Write(n.raw)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("write segment %s: %w (is the disk full? nothing is lost: free space and run again)",
+			n.info.file, err)
+	}
+	return nil
+}
+
+// syncNames makes the names of files durable. Synced.
+func (w *Writer) syncNames(segments []*newSegment) error {
 	folders := map[string]bool{}
 	for _, n := range segments {
-		if n.info.file == "" {
-			continue
-		}
-		name := filepath.Join(w.store.dir, filepath.FromSlash(n.info.file))
-		folder := filepath.Dir(name)
-		if !folders[folder] {
-			if err := fs.MkdirAll(folder); err != nil {
-				return fmt.Errorf("make folder of segments: %w", err)
-			}
-			folders[folder] = true
-		}
-		if _, err := fs.Stat(name); err == nil {
-			return fmt.Errorf("write segment %s: it exists already, though no commit names it", n.info.file)
-		}
-		file, err := fs.Create(name)
-		if err != nil {
-			return fmt.Errorf("write segment: %w", err)
-		}
-		_, err = file.Write(n.raw)
-		if err == nil {
-			err = file.Sync()
-		}
-		if err = errors.Join(err, file.Close()); err != nil {
-			return fmt.Errorf("write segment %s: %w (is the disk full? nothing is lost: free space and run again)",
-				n.info.file, err)
+		if n.info.file != "" {
+			folders[filepath.Dir(filepath.Join(w.store.dir, filepath.FromSlash(n.info.file)))] = true
 		}
 	}
 	for _, folder := range slices.Sorted(maps.Keys(folders)) {
-		if err := fs.SyncDir(folder); err != nil {
+		if err := w.store.fs.SyncDir(folder); err != nil {
 			return fmt.Errorf("sync folder of segments: %w", err)
 		}
 	}

@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
 // When a partition is compacted.
 const (
-	compactSegments = 16     // overlapping segments, when they hold a tenth of the rows
-	compactAlways   = 64     // segments, whatever they hold
-	foldBlobs       = 64     // blobs that follow each other
-	foldRows        = 20_000 // rows of such blobs
-	outputRows      = 1 << 17
+	compactSegments = 16      // overlapping segments, when they hold a tenth of the rows
+	compactAlways   = 64      // segments, whatever they hold
+	foldBlobs       = 64      // blobs that follow each other
+	foldRows        = 20_000  // rows of such blobs
+	outputRows      = 7 << 14 // and up to chunkRows more
 )
 
 // Compaction is what Compact did.
@@ -103,22 +104,27 @@ func (w *Writer) compact(
 	if err != nil {
 		return err
 	}
-	lo, hi := run[0].lo, run[0].hi
+	m := &merging{writer: w, dataset: d, partition: partition, lo: run[0].lo, hi: run[0].hi}
 	for _, info := range run {
-		lo, hi = min(lo, info.lo), max(hi, info.hi)
+		m.lo, m.hi = min(m.lo, info.lo), max(m.hi, info.hi)
 	}
+	hi := m.hi
 	first := s.segments[d.id][partition][0].id == run[0].id
 	drop, err := w.droppable(ctx, first, hi)
 	if err != nil {
 		return err
 	}
-	outputs, dropped, err := w.merged(ctx, d, partition, run, lo, hi, drop)
-	if err != nil {
-		return err
+	err = m.merge(ctx, run, drop)
+	outputs, dropped := m.outputs, false
+	if err == nil {
+		err = w.syncNames(outputs)
 	}
-	if err := w.writeFiles(outputs); err != nil {
+	if err != nil {
 		w.discard(outputs)
 		return err
+	}
+	for _, info := range run {
+		dropped = dropped || drop && info.deletes > 0
 	}
 	err = w.store.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		t := &transaction{ctx: ctx, tx: tx}
@@ -142,25 +148,32 @@ func (w *Writer) compact(
 		}
 		return err
 	}
+	w.compacted(ctx, s, run, m, dropped)
+	total.Partitions++
+	total.Inputs, total.Outputs = total.Inputs+len(run), total.Outputs+len(outputs)
+	for _, n := range outputs {
+		total.Rows, total.Bytes = total.Rows+n.info.rows, total.Bytes+n.info.bytes
+	}
+	return nil
+}
+
+// compacted makes the outputs what readers of this process see.
+func (w *Writer) compacted(ctx context.Context, s *state, run []*segmentInfo, m *merging, dropped bool) {
 	fresh := s.clone()
 	fresh.changes++
 	if dropped {
-		fresh.floor = max(fresh.floor, hi)
+		fresh.floor = max(fresh.floor, m.hi)
 	}
 	for _, info := range run {
 		fresh.remove(info)
 	}
-	for _, n := range outputs {
+	for _, n := range m.outputs {
 		fresh.add(n.info)
-		total.Rows, total.Bytes = total.Rows+n.info.rows, total.Bytes+n.info.bytes
 	}
 	w.store.publish(ctx, fresh, func() {})
 	for _, info := range run {
 		w.store.cache.forget(info)
 	}
-	total.Partitions++
-	total.Inputs, total.Outputs = total.Inputs+len(run), total.Outputs+len(outputs)
-	return nil
 }
 
 // droppable reports whether tombstones may go: only from a run that starts at the oldest segment and
@@ -185,42 +198,70 @@ func (w *Writer) droppable(ctx context.Context, first bool, hi Seq) (bool, error
 	return time.Since(time.Unix(0, committed)) > w.store.cfg.Horizon, explain(err)
 }
 
-// merged reads the run in pieces, and encodes what results.
-func (w *Writer) merged(
-	ctx context.Context, d *dataset, partition market.Date, run []*segmentInfo, lo, hi Seq, drop bool,
-) (outputs []*newSegment, dropped bool, err error) {
+// merging writes what results from a run of segments, a bounded number of rows at a time.
+type merging struct {
+	writer    *Writer
+	dataset   *dataset
+	partition market.Date
+	lo, hi    Seq
+
+	rows    *segment.Block // that wait to become a segment
+	raw     []byte         // of the segment before: memory for the next
+	outputs []*newSegment
+}
+
+// merge reads the run in pieces and writes the outputs. Synced: their bytes. Outputs that were begun are
+// named when it fails.
+func (m *merging) merge(ctx context.Context, run []*segmentInfo, drop bool) error {
+	d := m.dataset
 	read := &walk{
-		view: &View{store: w.store}, dataset: d, deletes: !drop, arena: &arena{}, held: &held{},
+		view: &View{store: m.writer.store}, dataset: d, deletes: !drop, arena: &arena{}, held: &held{},
 	}
 	defer read.held.close()
-	bounds, err := read.bounds(ctx, run, outputRows)
+	bounds, err := read.bounds(ctx, run, chunkRows)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	only := newState()
 	only.byID[d.id] = d
-	only.segments[d.id] = map[market.Date][]*segmentInfo{partition: run}
+	only.segments[d.id] = map[market.Date][]*segmentInfo{m.partition: run}
+	m.rows = d.block(d.width())
 	for _, in := range bounds {
-		runs, err := read.partition(ctx, only, partition, in)
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		runs, err := read.partition(ctx, only, m.partition, in)
 		if err != nil {
-			return nil, false, err
+			return err
 		}
-		if len(runs) == 0 {
-			continue
+		m.rows.AppendRuns(runs)
+		if m.rows.Len() >= outputRows {
+			if err := m.flush(); err != nil {
+				return err
+			}
 		}
-		b := d.block(d.width())
-		b.AppendRuns(runs)
-		n, err := w.segment(d, partition, b, lo, hi, true)
-		if err != nil {
-			return nil, false, err
-		}
-		n.block = nil // outputs are read page by page
-		outputs = append(outputs, n)
 	}
-	for _, info := range run {
-		dropped = dropped || drop && info.deletes > 0
+	return m.flush()
+}
+
+// flush makes a segment of the rows that wait. Synced: its bytes.
+func (m *merging) flush() error {
+	w, d := m.writer, m.dataset
+	if m.rows.Len() == 0 {
+		return nil
 	}
-	return outputs, dropped, nil
+	raw, err := encodeSegment(m.raw[:0], m.rows, true, w.store.symbols)
+	if err != nil {
+		return fmt.Errorf("encode segment of %s: %w", d.Name, err)
+	}
+	n := &newSegment{info: w.describe(d, m.partition, m.rows, raw), raw: raw}
+	n.info.lo, n.info.hi = m.lo, m.hi
+	n.info.file = w.fileName(d, n.info)
+	m.outputs = append(m.outputs, n)
+	err = w.writeFile(n)
+	m.raw, n.raw = raw, nil
+	m.rows.Reset(d.layout, nil)
+	return err
 }
 
 // collect removes what compactions replaced once no cursor, lease, view or horizon needs it.

@@ -29,6 +29,7 @@ type arena struct {
 	blocks  []*segment.Block
 	used    int
 	vectors []segment.Vector // of what is handed out
+	runs    []segment.Run    // of what is read
 }
 
 // block returns a block to read into.
@@ -41,6 +42,14 @@ func (a *arena) block() *segment.Block {
 	}
 	a.used++
 	return a.blocks[a.used-1]
+}
+
+func (a *arena) merge(inputs [][]segment.Run) []segment.Run {
+	if a == nil {
+		return segment.Merge(nil, inputs)
+	}
+	a.runs = segment.Merge(a.runs[:0], inputs)
+	return a.runs
 }
 
 func (v *View) newWalk(s *state, name string, r Range, columns []string) (*walk, error) {
@@ -134,7 +143,7 @@ func (w *walk) partition(ctx context.Context, s *state, p market.Date, in *bound
 	case apart != nil:
 		rows = slices.Concat(inputs...)
 	default:
-		rows = segment.Merge(nil, inputs)
+		rows = w.arena.merge(inputs)
 	}
 	return w.filter(rows, deletes), nil
 }
