@@ -17,8 +17,16 @@ func main() {
 	threads := flag.Int("threads", 2, "worker threads")
 	input := flag.String("input", "", "file to read")
 	output := flag.String("output", "", "file to write")
+	database := flag.String("serve", "", "database file on which to run the statements of standard input")
 	version := flag.Bool("version", false, "print the version of the library and end")
 	flag.Parse()
+	if *database != "" {
+		if err := serve(*database, *threads, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "duckdb:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*job, *threads, *input, *output, *version); err != nil {
 		fmt.Fprintln(os.Stderr, "duckdb:", err)
 		os.Exit(1)
