@@ -173,6 +173,14 @@ type Merger interface {
 	Merge(payloads []any) (any, bool)
 }
 
+// Bounded is a Sink that keeps the rows of an open epoch in memory.
+type Bounded interface {
+	Sink
+	// Full reports, after a Write and once an epoch, that they are many: the checkpoint comes before
+	// its time.
+	Full() bool
+}
+
 // Checker can say whether a source or sink is reachable and permitted, without side effects.
 type Checker interface {
 	Check(ctx context.Context) error

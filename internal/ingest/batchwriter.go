@@ -82,6 +82,12 @@ type batchWriter struct {
 	waiting []connector.Chunk // auto_flush false: of the unit that has not ended
 }
 
+// Full reports that a checkpoint is due.
+func (w *batchWriter) Full() bool {
+	bounded, ok := w.Decider.(connector.Bounded)
+	return ok && bounded.Full()
+}
+
 // Write hands over the rows of a chunk, or keeps them until their unit ends.
 func (w *batchWriter) Write(ctx context.Context, chunk connector.Chunk) error {
 	if w.settings.AutoFlush || chunk.Batch == nil {

@@ -133,6 +133,7 @@ type countingSink struct {
 	listing *listing // nil: no list of instruments is fetched
 	monitor *monitor
 	touched touched
+	rows    int // since the last checkpoint
 }
 
 // Open notes under which run this sync commits.
@@ -147,6 +148,18 @@ func (c *countingSink) Decide(ctx context.Context, epoch connector.Epoch) error 
 	// Where the outcome is not known, the rows may be there as well.
 	c.touched.committed()
 	return err
+}
+
+// epochRows is how many rows are committed at once at most, as they wait in memory.
+const epochRows = 128 << 10
+
+// Full reports that a checkpoint is due, whatever the time.
+func (c *countingSink) Full() bool {
+	if c.rows < epochRows {
+		return false
+	}
+	c.rows = 0
+	return true
 }
 
 // Write writes and counts the units.
@@ -173,6 +186,7 @@ func (c *countingSink) Write(ctx context.Context, chunk connector.Chunk) error {
 	if chunk.Batch == nil {
 		return nil
 	}
+	c.rows += chunk.Batch.Len()
 	c.tally.note(chunk.Table, chunk.Batch)
 	if chunk.Table != market.UnitTable {
 		c.touched.rows(chunk.Table, chunk.Batch)

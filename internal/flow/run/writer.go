@@ -229,6 +229,9 @@ func (w *writer) call(ctx context.Context, chunk connector.Chunk, parts []connec
 		defer w.meter.Busy(time.Now())
 		return w.sink.Write(ctx, chunk)
 	})
+	if b, ok := w.sink.(connector.Bounded); ok && err == nil && b.Full() {
+		w.task.attempt.hurry()
+	}
 	if w.follows == nil {
 		return err
 	}
