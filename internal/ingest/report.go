@@ -58,6 +58,10 @@ type Report struct {
 
 	Performance
 
+	// ProvedBy is the run whose proof was taken over, as nothing was committed since; "": this one's own.
+	ProvedBy string `json:"proved_by,omitempty"`
+	Proof    int    `json:"proof_version"`
+
 	Before int64 `json:"sequence_before"`
 	After  int64 `json:"sequence_after"`
 }
@@ -135,6 +139,7 @@ func (s *Sync) newReport(r Request) *Report {
 		Run:      fmt.Sprintf("sync-%s-%04x", started.UTC().Format("20060102T150405"), started.Nanosecond()&0xffff),
 		Provider: s.Provider.Name, Store: s.Store.Dir(), From: r.Span.From.String(), To: r.Span.To.String(),
 		Freq: r.Freq, Asked: s.asked(r), Started: started, Datasets: []DatasetReport{}, Missing: []Missing{},
+		Proof: proofVersion,
 	}
 }
 

@@ -101,6 +101,9 @@ type job struct {
 	// compared is the store's comparison with what should be there; nil: something was fetched since.
 	compared *proof
 
+	// proved is the report of an earlier run that proved what this one would; nil: there is none.
+	proved *Report
+
 	unlisted []Missing                       // what the list of instruments lacks
 	renamed  map[market.Symbol]market.Symbol // codes that changed
 }
@@ -112,6 +115,10 @@ func (j *job) run(ctx context.Context) error {
 	}
 	// The proof and the report are made even when ctx has ended.
 	ctx = context.WithoutCancel(ctx)
+	if j.proved != nil {
+		j.finish(nil)
+		return j.save(ctx)
+	}
 	j.failure = err
 	if cut := asCap(err); cut != nil {
 		// The run did what can be done: the store is short, and the reasons of what is missing say why.
@@ -139,6 +146,9 @@ func (j *job) fetchAll(ctx context.Context) error {
 		return err
 	}
 	j.monitor.enter("plan")
+	if err := j.findProof(ctx); err != nil || j.proved != nil {
+		return err
+	}
 	scope, err := j.readScope(ctx)
 	if err != nil {
 		j.report.Status = ""
