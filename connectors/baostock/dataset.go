@@ -259,16 +259,16 @@ func fundamentalCalls(u market.Unit, code string) []call {
 		s := &shape{dataset: dataset(market.Fundamental)}
 		for item := range strings.FieldsSeq(statement.items) {
 			name, isAmount := strings.CutSuffix(item, "#")
-			column := "value"
+			cell := binding{name, decimal, "value", ""}
 			if isAmount {
-				column = "amount"
+				cell = binding{name, amount, "amount", "amount_text"}
 			}
 			s.variants = append(s.variants, variant{
 				[]binding{
 					codeBinding,
 					{"pubDate", dateForm, "pub_date", ""},
 					{"statDate", dateForm, "stat_date", ""},
-					{name, decimal, column, ""},
+					cell,
 				},
 				append(symbolOf(u.Symbol), constant{"item", name}),
 			})

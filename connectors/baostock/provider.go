@@ -34,6 +34,11 @@ func Provider() market.Provider {
 	bars.Cost = 1300 * time.Millisecond
 	valuation := bars
 	valuation.Dataset, valuation.Classes = market.Valuation1D, stocks
+	members := offer(market.Constituent, []market.Class{market.Index}, market.Whole|market.BySymbol)
+	for _, index := range indices {
+		symbol, _ := market.ParseSymbol(index.symbol) // it is canonical
+		members.Symbols = append(members.Symbols, symbol)
+	}
 	minutes := offer(market.BarMin, []market.Class{market.Stock, market.ETF}, market.BySymbol)
 	minutes.Freqs = []string{"5m", "15m", "30m", "60m"}
 	return market.Provider{
@@ -43,7 +48,7 @@ func Provider() market.Provider {
 			offer(market.AdjFactor, stocks, market.BySymbol),
 			offer(market.CorpAction, stocks, market.BySymbol),
 			offer(market.Fundamental, stocks, market.BySymbol),
-			offer(market.Constituent, []market.Class{market.Index}, market.Whole|market.BySymbol),
+			members,
 			offer(market.StatusEvent, stocks, market.ByDate),
 			offer(market.CalendarDay, nil, market.Whole),
 			offer(market.Listing, nil, market.Whole|market.BySymbol),

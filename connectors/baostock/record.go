@@ -3,6 +3,7 @@ package baostock
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -19,6 +20,7 @@ const (
 	skipped   form = iota
 	dateForm       // 2024-01-02
 	decimal        // of the column's scale, exactly
+	amount         // decimal; text in the second column where its digits are too many
 	count          // whole number
 	flag           // 0 or 1
 	text           // as it is
@@ -35,7 +37,7 @@ type binding struct {
 	field  string
 	form   form
 	column string // "": it is only checked
-	also   string // a second column for the same date
+	also   string // a second column for the same date or amount
 }
 
 // constant is a text that every row has.
@@ -122,8 +124,10 @@ func (s *shape) layouts(fields []string, c *call, last market.Date) ([]layout, e
 	for n := range list {
 		for other := range list {
 			for _, cell := range list[other].cells {
-				if cell.column >= 0 && !list[n].writes(cell.column) {
-					list[n].nulls = append(list[n].nulls, cell.column)
+				for _, column := range [...]int{cell.column, cell.also} {
+					if column >= 0 && !list[n].writes(column) && !slices.Contains(list[n].nulls, column) {
+						list[n].nulls = append(list[n].nulls, column)
+					}
 				}
 			}
 		}
@@ -134,7 +138,7 @@ func (s *shape) layouts(fields []string, c *call, last market.Date) ([]layout, e
 // writes reports whether a cell goes into the column.
 func (l *layout) writes(column int) bool {
 	for _, cell := range l.cells {
-		if cell.column == column {
+		if cell.column == column || cell.also == column {
 			return true
 		}
 	}
@@ -450,6 +454,8 @@ func (r *recordReader) set(columns []column, value []byte, cell *slot, row int, 
 				cell.field, clip(value), cell.scale)
 		}
 		columns[cell.column].decimals[row] = v
+	case amount:
+		return r.setAmount(columns, value, cell, row)
 	case count:
 		v, ok := batch.ParseDecimal(value, 18, 0)
 		if !ok {
@@ -477,6 +483,21 @@ func (r *recordReader) set(columns []column, value []byte, cell *slot, row int, 
 	default:
 		return r.setName(columns, value, cell, row)
 	}
+	return ""
+}
+
+// setAmount writes a number, or its text where a column of numbers would lose digits of it.
+func (r *recordReader) setAmount(columns []column, value []byte, cell *slot, row int) string {
+	if v, ok := batch.ParseDecimal(value, 18, int32(cell.scale)); ok {
+		columns[cell.column].decimals[row] = v
+		columns[cell.also].null(row)
+		return ""
+	}
+	if _, ok := batch.ParseDecimal(value, 38, 20); !ok {
+		return r.wrong(ruleNumber, "%s: %q is no number", cell.field, clip(value))
+	}
+	columns[cell.column].null(row)
+	columns[cell.also].setText(row, value)
 	return ""
 }
 

@@ -66,7 +66,7 @@ func (j *job) absent(p *proof, u Unit, answer market.Unit, mic market.MIC) map[m
 		}
 	}
 	if !bySession(u.Dataset) {
-		if j.scope.follows(u.Dataset) {
+		if u.Dataset == market.AdjFactor {
 			for _, v := range p.unfactored[u.Symbol].Intersect(u.Interval()) {
 				judge(v, answer.Rows == 0)
 			}

@@ -14,10 +14,7 @@ import (
 // follows reports whether a dataset's news show in the bars: a price that does not go on from the close of
 // the day before is an ex-date. While there is none, nobody has to be asked for factors.
 func (s Scope) follows(dataset string) bool {
-	if dataset != market.AdjFactor {
-		return false
-	}
-	return slices.Contains(s.Datasets, market.Bar1D)
+	return (dataset == market.AdjFactor || dataset == market.CorpAction) && slices.Contains(s.Datasets, market.Bar1D)
 }
 
 // withoutFollowers is the scope in which datasets that follow the bars have no gaps where something of
@@ -108,8 +105,8 @@ func (e *exDates) settle(s Scope, dataset string, missing func(market.Instrument
 // lookBack is how many days before a gap the bar before it is looked for.
 const lookBack = 31
 
-// fetchFactors brings datasets that follow the bars up to date: only symbols with an ex-date are asked,
-// and for all of their history, since an event changes the forward factors of all days before it.
+// fetchFactors brings datasets that follow the bars up to date: only symbols with an ex-date are asked, and
+// for factors of all of their history, since an event changes the forward factors of all days before it.
 func (j *job) fetchFactors(ctx context.Context) error {
 	for _, dataset := range j.scope.Datasets {
 		if !j.scope.follows(dataset) {
@@ -235,16 +232,22 @@ func (s Scope) exactly(dataset string, ask map[string]bool, short Held) []Work {
 	return work
 }
 
-// again is the scope that asks some symbols for all of a dataset, as far back as it is held.
+// again is the scope that asks some symbols for what they lack of a dataset; of factors for all, as far back
+// as they are held.
 func (s Scope) again(dataset string, ask map[string]bool) Scope {
 	var asked []market.Instrument
 	for _, one := range s.Instruments {
 		if symbol := one.Symbol.String(); ask[symbol] {
 			asked = append(asked, one)
-			s.Span.From = min(s.Span.From, s.Held[dataset].of(symbol).Span().From)
+			if dataset == market.AdjFactor {
+				s.Span.From = min(s.Span.From, s.Held[dataset].of(symbol).Span().From)
+			}
 		}
 	}
-	s.Instruments, s.Datasets, s.Held = asked, []string{dataset}, map[string]Held{}
+	s.Instruments, s.Datasets = asked, []string{dataset}
+	if dataset == market.AdjFactor {
+		s.Held = map[string]Held{}
+	}
 	return s
 }
 

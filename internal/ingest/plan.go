@@ -84,7 +84,9 @@ func (s Scope) Plan() Plan {
 		switch {
 		case !ok:
 		case s.byDate(dataset, offer):
-			p.Work = append(p.Work, Work{Units: s.dateUnits(dataset)})
+			if units := s.dateUnits(dataset); len(units) > 0 {
+				p.Work = append(p.Work, Work{Units: units})
+			}
 		case offer.Shapes.Has(market.BySymbol):
 			bySymbol = append(bySymbol, dataset)
 		}
@@ -126,11 +128,12 @@ func (s Scope) Gaps(dataset string, instrument market.Instrument) market.Interva
 	}
 	held := s.Held[dataset].of(instrument.Symbol.String())
 	if !bySession(dataset) {
-		if s.Final < life.To {
-			life.To = s.Final // an event is known when its day is over
-		}
+		life.To = min(life.To, s.known(dataset)) // an event is known when its day is over
 		if life.Empty() {
 			return nil
+		}
+		if s.dated(dataset) {
+			return s.Sessions[instrument.Symbol.MIC].Missing(life, held)
 		}
 		return market.Intervals{life}.Subtract(held...)
 	}
@@ -143,7 +146,7 @@ func (s Scope) Gaps(dataset string, instrument market.Instrument) market.Interva
 // life is the part of the span in which the provider must have rows of an instrument.
 func (s Scope) life(dataset string, instrument market.Instrument) market.Interval {
 	offer, ok := s.Provider.Offer(dataset)
-	if !ok || !offer.Serves(instrument.Symbol.MIC, instrument.Class) {
+	if !ok || !offer.ServesOne(instrument) {
 		return market.Interval{From: 1, To: 0}
 	}
 	life := instrument.Life()
@@ -155,6 +158,20 @@ func (s Scope) life(dataset string, instrument market.Instrument) market.Interva
 		life.From = max(life.From, offer.HistoryStart)
 	}
 	return life
+}
+
+// known returns the last day of which all events are known.
+func (s Scope) known(dataset string) market.Date {
+	if dataset == market.Fundamental {
+		return s.Final - market.SettleQuarter
+	}
+	return s.Final
+}
+
+// dated reports whether a dataset of events can be asked for a date only.
+func (s Scope) dated(dataset string) bool {
+	offer, ok := s.Provider.Offer(dataset)
+	return ok && offer.Shapes.Has(market.ByDate) && !offer.Shapes.Has(market.BySymbol)
 }
 
 // bySession reports whether a dataset has one row for each symbol and open day.
@@ -170,8 +187,11 @@ func (s Scope) symbolUnits(dataset string, instrument market.Instrument) []Unit 
 	}
 	sessions := s.Sessions[instrument.Symbol.MIC]
 	ranges := market.Intervals{gaps.Span()}
-	if bySession(dataset) {
+	switch {
+	case bySession(dataset):
 		ranges = sessions.Join(gaps, s.JoinSessions)
+	case dataset == market.Fundamental:
+		ranges[0].To = max(ranges[0].To, min(s.Span.To, s.Final)) // what is published early is welcome
 	}
 	units := make([]Unit, 0, len(ranges))
 	for _, v := range ranges {
@@ -203,11 +223,11 @@ func (s Scope) freq(dataset string) string {
 
 // byDate reports whether asking dates takes fewer requests than asking symbols.
 func (s Scope) byDate(dataset string, offer market.Offer) bool {
+	if s.dated(dataset) {
+		return true
+	}
 	if !offer.Shapes.Has(market.ByDate) || !bySession(dataset) {
 		return false
-	}
-	if !offer.Shapes.Has(market.BySymbol) {
-		return true
 	}
 	symbols, dates := 0, 0
 	for _, instrument := range s.Instruments {
@@ -245,6 +265,9 @@ func (s Scope) dateUnits(dataset string) []Unit {
 	var units []Unit
 	for day, missing := range s.missingDays(dataset) {
 		v := market.Interval{From: day, To: day}
+		if !bySession(dataset) {
+			missing = 0 // rows are events
+		}
 		units = append(units, Unit{
 			Unit: s.unit(dataset, "", v), Gaps: market.Intervals{v}, Sessions: missing,
 		})

@@ -177,7 +177,7 @@ func (p *proof) events(d *DatasetReport, one market.Instrument) {
 		p.missing = append(p.missing, p.interval(d.Dataset, symbol, gap, open, p.why(d.Dataset, symbol, gap, open)))
 		d.Missing++
 	}
-	if p.scope.follows(d.Dataset) {
+	if d.Dataset == market.AdjFactor {
 		p.exDates(d, one)
 	}
 }

@@ -300,7 +300,7 @@ func (r Request) choose(listed []market.Instrument, members []market.Symbol, pro
 func (r Request) served(one market.Instrument, provider market.Provider) bool {
 	return slices.ContainsFunc(r.Datasets, func(dataset string) bool {
 		offer, ok := provider.Offer(dataset)
-		return ok && offer.Serves(one.Symbol.MIC, one.Class)
+		return ok && offer.ServesOne(one)
 	})
 }
 

@@ -87,11 +87,11 @@ func makeDatasets() []Dataset {
 			optional("split_ratio", ratio), optional("record_date", date),
 			optional("pay_date", date), optional("raw", text),
 		), []string{"symbol", "ex_date", "kind"}, PartitionNone, "ex_date"},
-		// Ratios stand in value, money and numbers of shares in amount: no 18 digits hold the
-		// decimals of the one and the size of the other.
+		// Ratios stand in value, money and numbers of shares in amount. amount_text has an amount that
+		// 18 digits do not hold, as it was served: revenues of a trillion with six decimals.
 		{Fundamental, schema(
 			required("symbol", text), required("stat_date", date), required("pub_date", date),
-			required("item", text), optional("value", ratio), optional("amount", price),
+			required("item", text), optional("value", ratio), optional("amount", ratio), optional("amount_text", text),
 		), []string{"symbol", "stat_date", "pub_date", "item"}, PartitionYear, "pub_date"},
 		{Constituent, schema(
 			required("index_symbol", text), required("symbol", text), required("valid_from", date),

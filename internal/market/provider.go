@@ -44,7 +44,8 @@ type Offer struct {
 	Dataset string
 	Freqs   []string // for datasets with a frequency: 5m, 60m; nil otherwise
 	Markets []MIC
-	Classes []Class // nil: all
+	Classes []Class  // nil: all
+	Symbols []Symbol // nil: all of these markets and classes
 	Shapes  Shape
 
 	// PageCap is how many rows one answer holds at most; 0 is without limit. An answer of exactly
@@ -62,6 +63,10 @@ type Offer struct {
 	Label Label
 	Units Units
 }
+
+// SettleQuarter is how many days after the end of a quarter all of its statements are published: the annual
+// ones by the end of April. Until then a quarter without a statement says nothing.
+const SettleQuarter = 121
 
 // Units are the factors by which the provider's numbers become ours: shares, currency units.
 type Units struct {
@@ -91,4 +96,9 @@ func (p Provider) Offer(dataset string) (Offer, bool) {
 // Serves reports whether the offer holds instruments of the market and class.
 func (o Offer) Serves(mic MIC, class Class) bool {
 	return slices.Contains(o.Markets, mic) && (o.Classes == nil || slices.Contains(o.Classes, class))
+}
+
+// ServesOne reports whether the offer holds an instrument, whatever its dates.
+func (o Offer) ServesOne(one Instrument) bool {
+	return o.Serves(one.Symbol.MIC, one.Class) && (o.Symbols == nil || slices.Contains(o.Symbols, one.Symbol))
 }

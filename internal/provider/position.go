@@ -75,17 +75,24 @@ func (e End) Of(u market.Unit) market.Unit {
 	case e.Rows == 0:
 		u.State = market.StateEmpty
 	}
-	if daily(u.Dataset) && u.To > e.Final {
+	if last := settled(u.Dataset, e.Final); u.To > last {
 		// The rest of the days is not final: it is not covered, whatever was there of it.
-		if u.From > e.Final {
+		if u.From > last {
 			u.State = market.StatePartial
 		}
-		u.To = max(e.Final, u.From)
+		u.To = max(last, u.From)
 	}
 	return u
 }
 
-// daily reports whether the rows of a day become final with its end.
-func daily(name string) bool {
-	return name == market.Valuation1D || datasetOf(name).Schema.Index("final") >= 0
+// settled returns the last day whose rows do not change any more: those of a day become final with its
+// end, statements of a quarter come late.
+func settled(name string, final market.Date) market.Date {
+	switch {
+	case name == market.Fundamental:
+		return final - market.SettleQuarter
+	case name == market.Valuation1D || datasetOf(name).Schema.Index("final") >= 0:
+		return final
+	}
+	return market.MaxDate
 }
