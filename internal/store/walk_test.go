@@ -87,7 +87,7 @@ func TestCompactionWritesWhileItReads(t *testing.T) {
 			}
 		}
 	}
-	if problems, err := s.Verify(t.Context()); err != nil || len(problems) > 0 {
+	if problems, err := s.Verify(t.Context(), nil); err != nil || len(problems) > 0 {
 		t.Errorf("verify: %v %v", problems, err)
 	}
 	rows := 0
