@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/ingest"
 	"github.com/tapeline/tapeline/internal/market"
 )
@@ -106,21 +107,77 @@ func (p *Parts) Verify(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Store.Close()) }()
+	if sample == nil {
+		return r.Run(ctx)
+	}
+	engine, err := OpenEngine(p, stateDir, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	if sample.Provider, err = makeProvider(v.config(), r.Store); err != nil {
+		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
+	}
+	if sample.Provider.Close != nil {
+		defer func() { err = errors.Join(err, sample.Provider.Close()) }()
+	}
+	sample.Start, r.Sample = engine.startFresh, sample
+	return r.Run(ctx)
+}
+
+// config is the settings of whom to ask.
+func (v Verify) config() ingest.Config {
+	c := ingest.Defaults()
+	c.Sync.Endpoint = v.Endpoint
+	if v.Provider != "" {
+		c.Sync.Provider = v.Provider
+	}
+	return c
+}
+
+// Repair describes `tapeline repair` of a store.
+type Repair struct {
+	Verify
+
+	DryRun bool
+}
+
+// Repair asks a provider again for what is doubted. follow shows how its workflows go on.
+func (p *Parts) Repair(
+	ctx context.Context, v Repair, stateDir string, log *slog.Logger, progress func(step string, done, all int64),
+	follow func(w *run.Workflow, progress func() ingest.Progress) (interrupted bool),
+) (report *ingest.RepairReport, err error) {
+	if v.Sample == "" {
+		v.Sample = "0" // a sample is a wish: an endpoint is needed anyway
+	}
+	verify, sample, err := v.request()
+	if err != nil {
+		return nil, err
+	}
+	r := &ingest.Repair{Verify: *verify, DryRun: v.DryRun}
+	r.Progress = progress
+	if r.Store, err = openStore(v.Store, log, false); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Store.Close()) }()
+	engine, err := OpenEngine(p, stateDir, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	provider, err := makeProvider(v.config(), r.Store)
+	if err != nil {
+		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
+	}
+	if provider.Close != nil {
+		defer func() { err = errors.Join(err, provider.Close()) }()
+	}
+	r.Sync = ingest.Sync{
+		Config: v.config(), Provider: provider, Now: time.Now(), Start: engine.startFresh, Follow: follow,
+	}
 	if sample != nil {
-		engine, err := OpenEngine(p, stateDir, log)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, engine.Close()) }()
-		c := ingest.Defaults()
-		c.Sync.Endpoint = v.Endpoint
-		if v.Provider != "" {
-			c.Sync.Provider = v.Provider
-		}
-		if sample.Provider, err = makeProvider(c, r.Store); err != nil {
-			return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
-		}
-		sample.Start, r.Sample = engine.startFresh, sample
+		sample.Provider, sample.Start = provider, engine.startFresh
+		r.Sample = sample
 	}
 	return r.Run(ctx)
 }

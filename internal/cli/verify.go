@@ -40,21 +40,22 @@ func (s *session) verifyCommand() *cobra.Command {
 		},
 	}
 	s.verifyFlags(c, &request)
+	_ = c.MarkFlagRequired("store") // the flag is there
 	c.Flags().BoolVar(&strict, "strict", false, "warnings are findings too")
 	return c
 }
 
 // verifyFlags are the flags that say what is looked at.
 func (s *session) verifyFlags(c *cobra.Command, request *app.Verify) {
-	storeFlag(c, &request.Store)
 	f := c.Flags()
+	f.StringVar(&request.Store, "store", "", "folder of the store")
 	f.StringSliceVar(&request.Symbols, "symbols", nil, "only these instruments")
 	f.StringVar(&request.From, "from", "", "first day")
 	f.StringVar(&request.To, "to", "", "last day")
 	f.StringVar(&request.Provider, "provider", "", "who is asked; default baostock")
 	f.StringVar(&request.Endpoint, "endpoint", "", "host:port of the provider; default its own")
 	f.StringVar(&request.Sample, "sample", "",
-		"symbols to ask for again, up to 365 days of each; all: all days of all; default 20 with --provider or --endpoint")
+		"symbols to ask for again, up to 365 days of each; all: all days of all; default 20 where verify names a provider")
 	f.Uint64Var(&request.Seed, "seed", 0, "of the sample's chance; default another each day")
 }
 

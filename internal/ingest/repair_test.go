@@ -1,0 +1,163 @@
+package ingest_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tapeline/tapeline/internal/ingest"
+	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store"
+)
+
+func (v *fakeVendor) repair(r ingest.Repair) *ingest.RepairReport {
+	v.t.Helper()
+	r.Store = v.store
+	r.Providers = func(string) (market.Provider, error) { return v.provider().Provider, nil }
+	r.Sync = ingest.Sync{Config: v.config, Provider: v.provider(), Now: v.now, Start: v.start}
+	v.asked = nil
+	report, err := r.Run(context.Background())
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return report
+}
+
+func changes(r *ingest.RepairReport) []string {
+	list := []string{}
+	for _, c := range r.Changed {
+		list = append(list, fmt.Sprintf("%s %s %s -> %s %s", c.Dataset, c.Column, c.Old, c.New, c.Rule))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// TestRepairAsksAgain: what breaks a rule or was restated comes from the provider again, nothing else is
+// asked for, and each changed value is logged.
+func TestRepairAsksAgain(t *testing.T) {
+	const one, two = "600001.XSHG", "600002.XSHG"
+	for _, test := range []struct {
+		name    string
+		spoil   func(v *fakeVendor)
+		sample  bool
+		asked   []string
+		changed []string
+	}{
+		{"nothing is wrong", func(*fakeVendor) {}, false, nil, []string{}},
+		{"a row breaks a rule", func(v *fakeVendor) {
+			v.put(one, "2024-03-12", "10", "10", "10.5", "10", "10")
+		}, false, []string{"bar_1d 600001.XSHG 2024-03-12"}, []string{
+			"bar_1d low 10.5000 -> 10.0000 ohlc_order",
+		}},
+		{"the chain is broken", func(v *fakeVendor) {
+			v.put(one, "2024-03-12", "10", "10.1", "10", "10.1", "10")
+		}, false, []string{
+			"bar_1d 600001.XSHG 2024-03-01..2024-03-13", "adj_factor 600001.XSHG 2024-03-01..2024-03-29",
+		}, []string{
+			"bar_1d close 10.1000 -> 10.0000 preclose_chain", "bar_1d high 10.1000 -> 10.0000 preclose_chain",
+		}},
+		{"rows were restated", func(v *fakeVendor) {
+			v.put(one, "2024-03-12", "10", "10.01", "10", "10", "10")
+		}, true, []string{"bar_1d 600001.XSHG 2024-03-01..2024-03-29"}, []string{
+			"bar_1d high 10.0100 -> 10.0000 restated",
+		}},
+		{"a row is gone", func(v *fakeVendor) {
+			v.drop(two, "2024-03-13")
+			v.put(one, "2024-03-12", "10", "10", "10.5", "10", "10")
+		}, false, []string{"bar_1d 600001.XSHG 2024-03-12", "bar_1d 600002.XSHG 2024-03-13"}, []string{
+			"bar_1d low 10.5000 -> 10.0000 ohlc_order",
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := newFakeVendor(t, "2024-04-10T12:00")
+			v.want(ingest.StatusComplete)
+			test.spoil(v)
+			r := ingest.Repair{DryRun: true}
+			if test.sample {
+				r.Sample = &ingest.Sample{Provider: v.provider(), Start: v.start}
+			}
+			planned := v.repair(r)
+			if planned.Before != planned.After || len(planned.Changed) > 0 || planned.Whole() != (test.asked == nil) {
+				t.Errorf("a dry run did something: %s", planned.Text())
+			}
+			r.DryRun = false
+			done := v.repair(r)
+			if !done.Whole() || len(done.Left) > 0 {
+				t.Errorf("left: %s", done.Text())
+			}
+			if diff := cmp.Diff(planned.Doubts, done.Doubts); diff != "" {
+				t.Errorf("doubts (-planned +done):\n%s", diff)
+			}
+			asked := slices.DeleteFunc(v.asked, func(text string) bool { return test.sample && !strings.Contains(text, one) })
+			if test.sample { // the sample asks before and after
+				asked = asked[2 : len(asked)-2]
+			}
+			if diff := cmp.Diff(test.asked, append([]string(nil), asked...)); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.changed, changes(done)); diff != "" {
+				t.Errorf("changed (-want +got):\n%s", diff)
+			}
+			if again := v.repair(r); len(again.Changed) > 0 || again.Before != again.After {
+				t.Errorf("repaired again: %s", again.Text())
+			}
+		})
+	}
+}
+
+// TestRepairLeavesWhatTheProviderInsistsOn: a row that the provider has no more stays, and is named.
+func TestRepairLeavesWhatTheProviderInsistsOn(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.want(ingest.StatusComplete)
+	v.omits[v.day("2024-03-20")] = true
+	report := v.repair(ingest.Repair{Verify: ingest.Verify{Sample: &ingest.Sample{Provider: v.provider(), Start: v.start}}})
+	if report.Whole() || len(report.Refused) != 1 || len(report.Left) != 1 || report.Before != report.After {
+		t.Errorf("got %s", report.Text())
+	}
+	saved := must(v.store.Reports(context.Background(), ingest.RepairKind, 0))
+	var kept ingest.RepairReport
+	if len(saved) != 1 || saved[0].Status != string(ingest.StatusShort) || json.Unmarshal(saved[0].JSON, &kept) != nil ||
+		len(kept.Left) != 1 {
+		t.Errorf("the store keeps %+v", saved)
+	}
+}
+
+// TestRepairGivesDamageUp: a damaged segment is given up; what syncs keep is fetched again, and of the
+// rest it is said that it is lost.
+func TestRepairGivesDamageUp(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.config.Sync.From = "2020-01-01"
+	v.want(ingest.StatusComplete)
+	v.many("2020-01-02", "2020-12-31") // of symbols that no sync keeps
+	w := must(v.store.Lock(context.Background(), "test"))
+	must(w.Compact(context.Background(), true)) // all of the year into one file
+	if err := w.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	v.spoil("2020")
+	report := v.repair(ingest.Repair{})
+	if len(report.Abandoned) == 0 || report.Rows.New != 3*243 {
+		t.Errorf("gave up %q, %d rows came, want the year's 729", report.Abandoned, report.Rows.New)
+	}
+	if report.Whole() || len(report.Left) != 1 || !strings.Contains(report.Left[0].Message, "5 symbols that no sync keeps") {
+		t.Errorf("left %v", report.Left)
+	}
+	found := v.verify(ingest.Verify{})
+	if diff := cmp.Diff([]string{}, short(found)); diff != "" {
+		t.Errorf("afterwards (-want +got):\n%s", diff)
+	}
+	view := must(v.store.View(context.Background(), 0))
+	defer view.Close()
+	for _, symbol := range stocks {
+		if b := must(view.Point(market.Bar1D, symbol, v.day("2020-01-01"), v.day("2020-12-31"), nil)); b.Len() != 243 {
+			t.Errorf("%s has %d rows in 2020, want 243", symbol, b.Len())
+		}
+	}
+	if _, err := v.store.View(context.Background(), store.Seq(1)); err == nil {
+		t.Error("an earlier commit is read without the rows that were given up")
+	}
+}
