@@ -31,11 +31,13 @@ func Describe() market.Provider {
 	}
 	bars := offer(market.Bar1D, market.BySymbol|market.ByDate)
 	bars.HistoryStart = market.DateOf(1990, time.December, 19)
+	factors := offer(market.AdjFactor, market.BySymbol|market.ByDate)
+	factors.Appends = true
 	return market.Provider{
 		Name: Name, Scheme: market.Tushare,
 		Offers: []market.Offer{
 			bars,
-			offer(market.AdjFactor, market.BySymbol|market.ByDate),
+			factors,
 			offer(market.CalendarDay, market.Whole),
 			offer(market.Listing, market.Whole),
 		},

@@ -64,7 +64,7 @@ func makerOf(v provider.Vendor) ingest.Maker {
 		if local(settings.Endpoint) {
 			settings.RequestsPerSecond, settings.RequestsPerDay = 0, 0
 			if settings.Token == "" {
-				settings.Token = "local" // a simulator takes any
+				settings.Token = "simulated-token" // any is good there
 			}
 		}
 		limit(c, &settings.RequestsPerSecond, &settings.RequestsPerDay)

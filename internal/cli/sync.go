@@ -59,7 +59,7 @@ func (s *session) syncCommand() *cobra.Command {
 	f.StringVar(&flags.report, "performance", "", "write the performance report to this file, in the form of performance.monitor.report_format")
 	f.BoolVar(&flags.plan, "plan", false, "print what would be fetched, and fetch nothing")
 	f.StringVar(&flags.sync.Provider, "provider", "", "who is asked; default baostock")
-	f.StringVar(&flags.sync.Endpoint, "endpoint", "", "host:port of the provider; default its own")
+	f.StringVar(&flags.sync.Endpoint, "endpoint", "", "host:port of the provider, or URL where it is asked over HTTP; default its own")
 	f.StringVar(&flags.sync.Store, "store", "", "folder of the store; made when missing")
 	f.StringVar(&flags.sync.Universe, "universe", "", "all, hs300, sz50, zz500, or a file with a symbol a line; default all")
 	f.StringSliceVar(&flags.sync.Symbols, "symbols", nil, "instruments, instead of a universe")

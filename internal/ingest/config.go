@@ -18,7 +18,7 @@ type Config struct {
 // SyncConfig says what is fetched from whom into which store.
 type SyncConfig struct {
 	Provider string   `yaml:"provider" doc:"who is asked"`
-	Endpoint string   `yaml:"endpoint" doc:"host:port of the provider" fallback:"the provider's own"`
+	Endpoint string   `yaml:"endpoint" doc:"host:port of the provider, or URL where it is asked over HTTP" fallback:"the provider's own"`
 	Store    string   `yaml:"store" doc:"folder of the market store"`
 	Universe string   `yaml:"universe" doc:"all, the name of an index (its members), or a file with one symbol a line; symbols goes before it" example:"hs300"`
 	Symbols  []string `yaml:"symbols" doc:"instruments, in the provider's spelling or ours" example:"[sh.600000, 000001.XSHE]"`
@@ -34,8 +34,9 @@ type SyncConfig struct {
 	AutoTune            bool     `yaml:"auto_tune" doc:"accepted, without effect yet"`
 	MemoryLimitGB       float64  `yaml:"memory_limit_gb" min:"0.1" max:"1024" doc:"memory above which garbage is collected at once; a quarter of it bounds the rows in flight"`
 	JoinSessions        int      `yaml:"join_sessions" min:"0" max:"1000" doc:"sessions that are there already and may be fetched again, so that one request fills the gaps before and after them"`
-	RequestsPerSecond   *float64 `yaml:"requests_per_second" min:"0" doc:"most requests in any second; 0 is no limit" fallback:"4; no limit for an endpoint on this machine"`
-	RequestsPerDay      *int64   `yaml:"requests_per_day" min:"0" doc:"most requests in a day of the provider, counted by the store over all runs; 0 is no limit" fallback:"40000; no limit for an endpoint on this machine"`
+	Route               Route    `yaml:"route" enum:"fewest,symbol,date" doc:"shape in which a provider is asked that can be asked by symbol and by date: whatever takes the fewest requests, or always one"`
+	RequestsPerSecond   *float64 `yaml:"requests_per_second" min:"0" doc:"most requests in any second; 0 is no limit" fallback:"the provider's: 4 for baostock, 3 for tushare; no limit for an endpoint on this machine"`
+	RequestsPerDay      *int64   `yaml:"requests_per_day" min:"0" doc:"most requests in a day of the provider, counted by the store over all runs; 0 is no limit" fallback:"the provider's: 40000 for baostock; no limit for an endpoint on this machine"`
 	CommitInterval      int      `yaml:"commit_interval_ms" min:"50" max:"60000" doc:"milliseconds between commits"`
 }
 
@@ -89,7 +90,7 @@ func Defaults() Config {
 			Provider: "baostock", Universe: "all", From: "2015-01-01", Freq: "1d",
 			Datasets:  []string{market.Bar1D, market.AdjFactor, market.CalendarDay, market.Listing},
 			BatchSize: 50, MaxWorkers: 3, EnableParallel: true, AutoTune: true, MemoryLimitGB: 1.5,
-			JoinSessions: 3, CommitInterval: 500,
+			JoinSessions: 3, Route: RouteFewest, CommitInterval: 500,
 		},
 		Performance: PerformanceConfig{
 			ConnectionManager: ConnectionConfig{

@@ -23,7 +23,17 @@ func (j *job) confirm(ctx context.Context, p *proof) error {
 	var forget, covers []store.Cover
 	for _, u := range j.planned {
 		answer, ok := j.answer(u.Unit)
-		if !ok || !answer.State.Covers() || u.Symbol == "" {
+		if !ok || !answer.State.Covers() {
+			continue
+		}
+		if u.Symbol == "" {
+			more := j.absentOn(p, u)
+			for _, cover := range more {
+				p.settle(cover.Dataset, cover.Symbol, cover.Interval, cover.State)
+				covers = append(covers, cover)
+				cover.State = ""
+				forget = append(forget, cover)
+			}
 			continue
 		}
 		symbol, err := market.ParseSymbol(u.Symbol)
@@ -77,11 +87,47 @@ func (j *job) absent(p *proof, u Unit, answer market.Unit, mic market.MIC) map[m
 	none := len(u.Gaps.Intersect(present...)) == 0
 	for _, gap := range u.Gaps {
 		gap.To = min(gap.To, j.scope.Final)
-		for _, v := range j.scope.Sessions[mic].Missing(gap, present) {
+		// What the provider itself says has no row needs no second answer.
+		for _, v := range j.scope.Sessions[mic].Missing(gap, present.Add(j.stated(u.Dataset, u.Symbol)...)) {
 			judge(v, none)
 		}
 	}
 	return states
+}
+
+// absentOn returns what becomes of a day that was asked for as a whole: for each instrument that was listed
+// on it and has no row, though the provider does not say that there is none. The count of rows proves
+// nothing here, as a success may be short: each instrument is looked for.
+func (j *job) absentOn(p *proof, u Unit) []store.Cover {
+	var covers []store.Cover
+	for _, one := range p.scope.Instruments {
+		symbol := one.Symbol.String()
+		if !bySession(u.Dataset) || u.To > p.scope.Final || !p.scope.life(u.Dataset, one).Contains(u.From) {
+			continue
+		}
+		seen := p.inventories[u.Dataset].present[symbol].Add(p.states[u.Dataset][market.StateEmpty][symbol]...)
+		for _, v := range p.scope.Sessions[one.Symbol.MIC].Missing(u.Interval(), seen) {
+			cover := store.Cover{
+				Dataset: u.Dataset, Freq: u.Freq, Source: u.Source, Symbol: symbol, Interval: v, State: market.StatePartial,
+			}
+			asked := u.Unit
+			asked.Symbol = symbol
+			if u.To+settleDays <= j.request.Today && j.before[u.Dataset][symbol].Covers(v) && !p.wasRefused(asked, v) {
+				cover.State = market.StateEmpty
+			}
+			covers = append(covers, cover)
+		}
+	}
+	return covers
+}
+
+// stated returns the days of a symbol of which the provider said in this run that they have no row.
+func (j *job) stated(dataset, symbol string) market.Intervals {
+	var days market.Intervals
+	for _, t := range j.tallies {
+		days = days.Add(t.statedOf(dataset, symbol)...)
+	}
+	return days
 }
 
 // answer returns how a unit ended in this run.

@@ -44,11 +44,17 @@ type exDates struct {
 	found map[string]market.Intervals
 	first map[string]market.Date // first bar seen of a symbol
 	close map[string]any         // of the last bar seen
+	last  map[string]market.Date // the last bar seen
+	// before is the bar before an ex-date, by symbol and ex-date.
+	before map[string]map[market.Date]market.Date
+	// wide are symbols that have to be asked for all days: their event may lie before the ex-date.
+	wide map[string]bool
 }
 
 func newExDates() *exDates {
 	return &exDates{
 		found: map[string]market.Intervals{}, first: map[string]market.Date{}, close: map[string]any{},
+		last: map[string]market.Date{}, before: map[string]map[market.Date]market.Date{}, wide: map[string]bool{},
 	}
 }
 
@@ -65,10 +71,16 @@ func (e *exDates) add(b *batch.Batch) {
 		to := from
 		for ; to < b.Len() && string(symbols.Bytes(b.Row(to))) == symbol; to++ {
 			row := b.Row(to)
+			day := market.Date(dates.Int(row))
 			if known && !befores.IsNull(row) && befores.Value(row) != before {
-				e.found[symbol] = appendDay(e.found[symbol], market.Date(dates.Int(row)))
+				e.found[symbol] = appendDay(e.found[symbol], day)
+				if e.before[symbol] == nil {
+					e.before[symbol] = map[market.Date]market.Date{}
+				}
+				e.before[symbol][day] = e.last[symbol]
 			}
 			before, known = closes.Value(row), true
+			e.last[symbol] = day
 		}
 		e.close[symbol], from = before, to
 	}
@@ -89,8 +101,10 @@ func (e *exDates) settle(s Scope, dataset string, missing func(market.Instrument
 		if first, ok := e.first[symbol]; ok && gaps.Contains(first) && one.Life().From < first {
 			unsure = true
 		}
-		if unsure || len(e.found[symbol].Intersect(gaps...)) > 0 {
+		found := e.found[symbol].Intersect(gaps...)
+		if unsure || len(found) > 0 {
 			ask[symbol] = true
+			e.wide[symbol] = unsure || e.apart(s.Sessions[one.Symbol.MIC], symbol, found)
 			continue
 		}
 		for _, gap := range gaps {
@@ -100,6 +114,18 @@ func (e *exDates) settle(s Scope, dataset string, missing func(market.Instrument
 		}
 	}
 	return ask, covered
+}
+
+// apart reports whether there are sessions without a bar before one of the ex-dates.
+func (e *exDates) apart(open Sessions, symbol string, found market.Intervals) bool {
+	for _, v := range found {
+		for day := v.From; day <= v.To; day++ {
+			if before, ok := e.before[symbol][day]; ok && len(open.In(market.Interval{From: before + 1, To: day - 1})) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // lookBack is how many days before a gap the bar before it is looked for.
@@ -121,7 +147,7 @@ func (j *job) fetchFactors(ctx context.Context) error {
 		if gaps.Empty() {
 			continue
 		}
-		ask, covered, err := j.findEvents(ctx, dataset, gaps)
+		ask, wide, covered, err := j.findEvents(ctx, dataset, gaps)
 		if err != nil {
 			return err
 		}
@@ -132,7 +158,8 @@ func (j *job) fetchFactors(ctx context.Context) error {
 			}
 		}
 		exact := j.scope.exactly(dataset, ask, j.before[dataset])
-		again := j.scope.again(dataset, ask).Plan()
+		again := j.scope.added(dataset, ask, wide).Plan()
+		again.Work = append(again.Work, j.scope.again(dataset, ask).Plan().Work...)
 		again.Work = append(again.Work, exact...)
 		if err := j.fetch(ctx, again); err != nil {
 			return err
@@ -150,29 +177,31 @@ func (s Scope) withHeldOnly(dataset string, one market.Instrument) market.Interv
 }
 
 // findEvents reads the bars of the gaps.
-func (j *job) findEvents(ctx context.Context, dataset string, gaps market.Interval) (ask map[string]bool, covered []store.Cover, err error) {
+func (j *job) findEvents(ctx context.Context, dataset string, gaps market.Interval) (
+	ask, wide map[string]bool, covered []store.Cover, err error,
+) {
 	view, err := j.view(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer func() { err = errors.Join(err, view.Close()) }()
 	bars := j.scope
 	bars.Datasets, bars.Held = []string{market.Bar1D}, map[string]Held{}
 	if _, err := bars.readHeld(view, j.Cache); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	events := newExDates()
 	r := store.Range{Symbols: j.scope.named(), From: gaps.From - lookBack, To: gaps.To}
 	for rows, err := range view.Scan(market.Bar1D, r, []string{"symbol", "date", "close", "preclose"}) {
 		if err != nil {
-			return nil, nil, fmt.Errorf("read %s of the store: %w", market.Bar1D, err)
+			return nil, nil, nil, fmt.Errorf("read %s of the store: %w", market.Bar1D, err)
 		}
 		events.add(rows)
 	}
 	ask, covered = events.settle(j.scope, dataset, func(one market.Instrument) market.Intervals {
 		return bars.Gaps(market.Bar1D, one)
 	})
-	return ask, covered, nil
+	return ask, events.wide, covered, nil
 }
 
 // fetchExDates asks for the factor of each ex-date that the bars show and that has none: of the day alone,
@@ -230,6 +259,21 @@ func (s Scope) exactly(dataset string, ask map[string]bool, short Held) []Work {
 		work = append(work, w)
 	}
 	return work
+}
+
+// added takes out of ask the symbols of which only the missing days have to be asked for, as nothing of the
+// days before changes, and returns the scope that asks for these.
+func (s Scope) added(dataset string, ask, wide map[string]bool) Scope {
+	offer, _ := s.Provider.Offer(dataset)
+	var asked []market.Instrument
+	for _, one := range s.Instruments {
+		if symbol := one.Symbol.String(); offer.Appends && ask[symbol] && !wide[symbol] {
+			asked = append(asked, one)
+			delete(ask, symbol)
+		}
+	}
+	s.Instruments, s.Datasets = asked, []string{dataset}
+	return s
 }
 
 // again is the scope that asks some symbols for what they lack of a dataset; of factors for all, as far back

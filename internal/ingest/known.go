@@ -161,7 +161,7 @@ type inventory struct {
 func takeInventory(view *store.View, dataset string, span market.Interval, symbols []string) (inventory, error) {
 	inv := inventory{present: map[string]market.Intervals{}, provisional: map[string]market.Intervals{}}
 	columns := []string{"symbol", "date"}
-	if dataset == market.Bar1D {
+	if d, ok := market.DatasetByName(dataset); ok && d.Schema.Index("final") >= 0 {
 		columns = append(columns, "final")
 	}
 	r := store.Range{From: span.From, To: span.To, Symbols: symbols}

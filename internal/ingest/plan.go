@@ -24,6 +24,11 @@ type Scope struct {
 	BatchSize int
 	// JoinSessions is how many held sessions may be fetched again to fill two gaps by one request.
 	JoinSessions int
+	// Universe: all instruments of the provider are asked for, or the members of an index.
+	Universe bool
+	Route    Route
+
+	whole map[string]market.Intervals // by dataset: days that are asked for all instruments at once
 }
 
 // Held is which dates of a dataset need no request: by canonical symbol, and "" for the universe.
@@ -81,13 +86,14 @@ func (s Scope) Plan() Plan {
 	var bySymbol []string
 	for _, dataset := range s.Datasets {
 		offer, ok := s.Provider.Offer(dataset)
-		switch {
-		case !ok:
-		case s.byDate(dataset, offer):
-			if units := s.dateUnits(dataset); len(units) > 0 {
-				p.Work = append(p.Work, Work{Units: units})
-			}
-		case offer.Shapes.Has(market.BySymbol):
+		if !ok {
+			continue
+		}
+		if days := s.wholeDays(dataset, offer); len(days) > 0 {
+			p.Work = append(p.Work, s.dateWork(dataset, offer, days)...)
+			s = s.without(dataset, days)
+		}
+		if offer.Shapes.Has(market.BySymbol) {
 			bySymbol = append(bySymbol, dataset)
 		}
 	}
@@ -132,15 +138,16 @@ func (s Scope) Gaps(dataset string, instrument market.Instrument) market.Interva
 		if life.Empty() {
 			return nil
 		}
-		if s.dated(dataset) {
-			return s.Sessions[instrument.Symbol.MIC].Missing(life, held)
+		held = held.Add(s.whole[dataset]...)
+		if offer, _ := s.Provider.Offer(dataset); offer.Shapes.Has(market.ByDate) {
+			return s.Sessions[instrument.Symbol.MIC].Missing(life, held) // on other days nothing happens
 		}
 		return market.Intervals{life}.Subtract(held...)
 	}
 	if s.Final < s.Span.To {
 		held = held.Subtract(market.Interval{From: s.Final + 1, To: market.MaxDate})
 	}
-	return s.Sessions[instrument.Symbol.MIC].Missing(life, held)
+	return s.Sessions[instrument.Symbol.MIC].Missing(life, held.Add(s.whole[dataset]...))
 }
 
 // life is the part of the span in which the provider must have rows of an instrument.
@@ -176,7 +183,7 @@ func (s Scope) dated(dataset string) bool {
 
 // bySession reports whether a dataset has one row for each symbol and open day.
 func bySession(dataset string) bool {
-	return dataset == market.Bar1D || dataset == market.Valuation1D
+	return market.Daily(dataset)
 }
 
 // symbolUnits returns the requests for the gaps of one instrument.
@@ -219,61 +226,6 @@ func (s Scope) freq(dataset string) string {
 		return s.Freq
 	}
 	return ""
-}
-
-// byDate reports whether asking dates takes fewer requests than asking symbols.
-func (s Scope) byDate(dataset string, offer market.Offer) bool {
-	if s.dated(dataset) {
-		return true
-	}
-	if !offer.Shapes.Has(market.ByDate) || !bySession(dataset) {
-		return false
-	}
-	symbols, dates := 0, 0
-	for _, instrument := range s.Instruments {
-		symbols += len(s.symbolUnits(dataset, instrument))
-	}
-	for range s.missingDays(dataset) {
-		dates += max(1, pages(len(s.Instruments), offer.SymbolsPerRequest))
-	}
-	return dates < symbols
-}
-
-// pages returns how many pieces of at most size make n; size 0 is without limit.
-func pages(n, size int) int {
-	if size <= 0 {
-		return 1
-	}
-	return (n + size - 1) / size
-}
-
-// missingDays counts, for each day on which some instrument has a gap, the instruments that do.
-func (s Scope) missingDays(dataset string) map[market.Date]int {
-	days := map[market.Date]int{}
-	for _, instrument := range s.Instruments {
-		for _, gap := range s.Gaps(dataset, instrument) {
-			for _, day := range s.Sessions[instrument.Symbol.MIC].In(gap) {
-				days[day]++
-			}
-		}
-	}
-	return days
-}
-
-// dateUnits returns one request for each day with a gap, oldest first.
-func (s Scope) dateUnits(dataset string) []Unit {
-	var units []Unit
-	for day, missing := range s.missingDays(dataset) {
-		v := market.Interval{From: day, To: day}
-		if !bySession(dataset) {
-			missing = 0 // rows are events
-		}
-		units = append(units, Unit{
-			Unit: s.unit(dataset, "", v), Gaps: market.Intervals{v}, Sessions: missing,
-		})
-	}
-	slices.SortFunc(units, func(a, b Unit) int { return cmp.Compare(a.From, b.From) })
-	return units
 }
 
 // Estimate is what a plan will take, as far as the provider tells.

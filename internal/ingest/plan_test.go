@@ -219,7 +219,7 @@ func TestHolesAreFilledExactly(t *testing.T) {
 
 func TestShapes(t *testing.T) {
 	s, _, _ := holes(t)
-	s.Provider = offered(market.BySymbol | market.ByDate)
+	s.Provider, s.Universe = offered(market.BySymbol|market.ByDate), true
 	units := s.Plan().Units()
 	if len(units) != 5 { // three days of the hole and two new ones, against 110 by symbol
 		t.Fatalf("%d requests, want one for each of 5 dates", len(units))

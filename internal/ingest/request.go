@@ -66,6 +66,12 @@ func (r *Request) datasets(names []string, provider market.Provider) error {
 	for _, o := range provider.Offers {
 		offered = append(offered, o.Dataset)
 	}
+	if usual := Defaults().Sync.Datasets; slices.Equal(names, usual) {
+		// Nobody chose: what is usual, as far as there is something of it.
+		names = slices.DeleteFunc(slices.Clone(offered), func(name string) bool {
+			return !slices.Contains(usual, name) && (!bySession(name) || name == market.Valuation1D)
+		})
+	}
 	for _, name := range names {
 		if slices.Contains(offered, name) {
 			if !slices.Contains(reference, name) && !slices.Contains(r.Datasets, name) {
@@ -270,8 +276,13 @@ func (r Request) choose(listed []market.Instrument, members []market.Symbol, pro
 	}
 	var chosen []market.Instrument
 	var wrong RequestError
+	_, lists := provider.Offer(market.Listing)
 	for _, symbol := range wanted {
 		one, ok := byName[symbol]
+		if !ok && !lists {
+			// Nobody can be asked what it is: it is taken for what the provider serves first.
+			one, ok = market.Instrument{Symbol: symbol, Class: r.class(provider)}, true
+		}
 		switch life := one.Life(); {
 		case !ok:
 			wrong.Reasons = append(wrong.Reasons, fmt.Sprintf(
@@ -294,6 +305,16 @@ func (r Request) choose(listed []market.Instrument, members []market.Symbol, pro
 		return nil, &wrong
 	}
 	return chosen, nil
+}
+
+// class is the first of those that the datasets asked for are served of.
+func (r Request) class(provider market.Provider) market.Class {
+	for _, dataset := range r.Datasets {
+		if offer, ok := provider.Offer(dataset); ok && len(offer.Classes) > 0 {
+			return offer.Classes[0]
+		}
+	}
+	return market.Stock
 }
 
 // served reports whether the provider has one of the datasets for an instrument.

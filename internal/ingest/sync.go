@@ -310,6 +310,7 @@ func (s *Sync) scopeOf(known *known, r Request) (*Scope, error) {
 		Provider: s.Provider.Provider, Instruments: instruments, Sessions: sessions, Span: r.Span,
 		Datasets: r.Datasets, Freq: r.Freq, Final: r.Final, Held: map[string]Held{},
 		BatchSize: s.Config.Sync.BatchSize, JoinSessions: s.Config.Sync.JoinSessions,
+		Universe: r.Symbols == nil, Route: s.Config.Sync.Route,
 	}, nil
 }
 

@@ -211,6 +211,9 @@ type tally struct {
 	mu    sync.Mutex
 	open  map[string]int // symbol to the units still awaited
 	ended map[unitID]market.Unit
+	asked map[unitID]bool
+	// stated is, by dataset and symbol, the days of which the provider said that they have no row.
+	stated map[[2]string]market.Intervals
 
 	listed map[string]bool // symbols in the list of instruments
 	cuts   cuts
@@ -242,11 +245,13 @@ type unitID struct {
 
 func newTally(units []market.Unit) *tally {
 	t := &tally{
+		asked: map[unitID]bool{}, stated: map[[2]string]market.Intervals{},
 		open: map[string]int{}, ended: map[unitID]market.Unit{}, units: len(units), begun: time.Now(),
 		listed: map[string]bool{}, cuts: cuts{expected: map[unitID]Unit{}, newest: map[string]market.Date{}},
 	}
 	for _, u := range units {
 		t.open[u.Symbol]++
+		t.asked[unitID{u.Dataset, u.Symbol, u.From}] = true
 	}
 	return t
 }
@@ -255,11 +260,24 @@ func (t *tally) end(u market.Unit) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	id := unitID{u.Dataset, u.Symbol, u.From}
-	if _, again := t.ended[id]; !again {
+	before, again := t.ended[id]
+	if !t.asked[id] || again && u.State == market.StateEmpty && before.State != market.StateEmpty {
+		key := [2]string{u.Dataset, u.Symbol}
+		t.stated[key] = t.stated[key].Add(u.Interval())
+		return
+	}
+	if !again {
 		t.open[u.Symbol]--
 	}
 	t.cuts.end(id, u)
 	t.ended[id] = u
+}
+
+// statedOf returns the days of a symbol of which the provider said that they have no row.
+func (t *tally) statedOf(dataset, symbol string) market.Intervals {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stated[[2]string{dataset, symbol}]
 }
 
 // note looks at rows on their way into the store.

@@ -53,6 +53,9 @@ type Offer struct {
 	PageCap int
 	// SymbolsPerRequest is how many symbols a ByDate request may name; 0 is the whole universe.
 	SymbolsPerRequest int
+	// Appends says that later rows change nothing of earlier ones, as backward factors do not; a new
+	// event otherwise has all events of its instrument asked for again.
+	Appends bool
 	// HistoryStart is the first date served; 0 when it is each instrument's own.
 	HistoryStart Date
 	// PublishAt is when the rows of a day are final, as time after midnight of that day on the

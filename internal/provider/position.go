@@ -60,6 +60,7 @@ type End struct {
 	Rows    int64       // its records make, bad ones included
 	Refused bool        // the provider refused to answer
 	Partial bool        // it is not known whether that is all
+	Stated  bool        // rows of _unit behind it say which days have none
 	Final   market.Date // rows of later days are not final
 }
 
@@ -72,7 +73,7 @@ func (e End) Of(u market.Unit) market.Unit {
 		u.Rows++
 	case e.Partial:
 		u.State = market.StatePartial
-	case e.Rows == 0:
+	case e.Rows == 0 && !e.Stated:
 		u.State = market.StateEmpty
 	}
 	if last := settled(u.Dataset, e.Final); u.To > last {

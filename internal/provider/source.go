@@ -305,6 +305,7 @@ func (s *source) end() (connector.Chunk, error) {
 	rows := s.current.rows[s.current.stage]
 	u := End{
 		Rows: rows.records, Refused: rows.refused != nil, Partial: rows.partial, Final: rows.last,
+		Stated: len(rows.empty) > 0,
 	}.Of(rows.Unit)
 	b := batch.NewBuilder(market.UnitSchema())
 	market.AppendUnit(b, u)
