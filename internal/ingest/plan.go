@@ -16,7 +16,8 @@ type Scope struct {
 	Span        market.Interval
 	Datasets    []string
 	Freq        string
-	// Final is the last day whose rows are final; later ones are fetched again each time.
+	// Final is the last day whose rows are final. Later ones are held only when a clock that was right
+	// said so: a clock set back must not replace them by what is not final.
 	Final market.Date
 	// Held is what needs no request, by dataset.
 	Held map[string]Held
@@ -143,9 +144,6 @@ func (s Scope) Gaps(dataset string, instrument market.Instrument) market.Interva
 			return s.Sessions[instrument.Symbol.MIC].Missing(life, held) // on other days nothing happens
 		}
 		return market.Intervals{life}.Subtract(held...)
-	}
-	if s.Final < s.Span.To {
-		held = held.Subtract(market.Interval{From: s.Final + 1, To: market.MaxDate})
 	}
 	return s.Sessions[instrument.Symbol.MIC].Missing(life, held.Add(s.whole[dataset]...))
 }

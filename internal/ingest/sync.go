@@ -116,6 +116,7 @@ func (j *job) run(ctx context.Context) error {
 	// The proof and the report are made even when ctx has ended.
 	ctx = context.WithoutCancel(ctx)
 	if j.proved != nil {
+		j.monitor.enter("")
 		j.finish(nil)
 		return j.save(ctx)
 	}
@@ -182,7 +183,7 @@ func (j *job) fetchReference(ctx context.Context) error {
 	}
 	var before known
 	if err == nil {
-		err = before.readInstruments(view, j.Cache)
+		err = errors.Join(before.readInstruments(view, j.Cache), j.checkClock(view))
 	}
 	if err = errors.Join(err, view.Close()); err != nil || len(units) == 0 {
 		return err
@@ -199,6 +200,23 @@ func (j *job) fetchReference(ctx context.Context) error {
 		return nil
 	}
 	return j.proveList(ctx, units[list], before.instruments)
+}
+
+// checkClock warns of a clock that stands before a day on which the store was kept already.
+func (j *job) checkClock(view *store.View) error {
+	for _, freq := range []string{"", provedList} {
+		fetched, err := view.Coverage(market.Listing, freq, j.Provider.Name)
+		if err != nil {
+			return fmt.Errorf("read the coverage of %s: %w", market.Listing, err)
+		}
+		if days := fetched[""]; len(days) > 0 && days.Span().To > j.request.Today {
+			j.report.Warnings = append(j.report.Warnings, fmt.Sprintf(
+				"the clock says %s at the exchange, and the list of instruments was fetched on %s already: "+
+					"set the clock right; later days are not looked at", j.request.Today, days.Span().To))
+			break
+		}
+	}
+	return nil
 }
 
 // referenceUnits plans what plans are made from.

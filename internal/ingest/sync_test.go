@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -390,4 +391,30 @@ func TestInterruptIsNoFailure(t *testing.T) {
 		t.Fatalf("got %v and %+v, want an interrupted sync", err, report)
 	}
 	v.want(ingest.StatusComplete)
+}
+
+// TestClockSetBack: a clock that stands before what the store holds is told of, loses nothing, and a clock
+// that is right again has nothing to do.
+func TestClockSetBack(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	first := v.want(ingest.StatusComplete)
+	v.at("2024-03-15T12:00")
+	report := v.want(ingest.StatusComplete)
+	if len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "the clock says 2024-03-15") ||
+		!strings.Contains(report.Warnings[0], "2024-04-10") {
+		t.Errorf("warnings %v, want the clock's", report.Warnings)
+	}
+	if report.Rows.New+report.Rows.Changed != 0 {
+		t.Errorf("rows %+v under a clock set back", report.Rows)
+	}
+	v.at("2024-04-10T13:00")
+	report = v.want(ingest.StatusComplete)
+	for _, asked := range v.asked {
+		if strings.HasPrefix(asked, market.Bar1D) {
+			t.Errorf("asked again: %s", asked)
+		}
+	}
+	if bars := report.Datasets[0]; bars.Stored != first.Datasets[0].Stored || len(report.Warnings) != 0 {
+		t.Errorf("stored %d, want %d; warnings %v", bars.Stored, first.Datasets[0].Stored, report.Warnings)
+	}
 }
