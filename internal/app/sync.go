@@ -14,6 +14,7 @@ import (
 	"github.com/tapeline/tapeline/internal/flow/plan"
 	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/ingest"
+	"github.com/tapeline/tapeline/internal/obs"
 	"github.com/tapeline/tapeline/internal/store"
 )
 
@@ -40,7 +41,14 @@ func (e *Engine) Sync(
 	if s.Provider.Close != nil {
 		defer func() { err = errors.Join(err, s.Provider.Close()) }()
 	}
-	s.Cache = e.caches.of(s.Store, c.Performance.Cache, log)
+	if c.Sync.AutoTune {
+		measured, err := ingest.ReadMeasured(ctx, s.Store, s.Provider.Name)
+		if err != nil {
+			return nil, err
+		}
+		s.Tuned = ingest.Recommend(obs.ReadMachine(), measured, c).Apply(&s.Config)
+	}
+	s.Cache = e.caches.of(s.Store, s.Config.Performance.Cache, log)
 	return s.Run(ctx)
 }
 
@@ -126,6 +134,22 @@ func SyncTrend(ctx context.Context, dir string, log *slog.Logger) (trend *ingest
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	return ingest.ReadTrend(ctx, s)
+}
+
+// Tune recommends settings, by what earlier syncs of a store measured; dir "" knows of none.
+func Tune(ctx context.Context, c ingest.Config, dir string, log *slog.Logger) (t *ingest.Tuning, err error) {
+	var measured *ingest.Measured
+	if dir != "" {
+		s, err := openStore(dir, log, false)
+		if err != nil {
+			return nil, err
+		}
+		measured, err = ingest.ReadMeasured(ctx, s, c.Sync.Provider)
+		if err = errors.Join(err, s.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return ingest.Recommend(obs.ReadMachine(), measured, c), nil
 }
 
 // openStore opens a market store. Only who wants to write makes one that is not there.

@@ -7,7 +7,8 @@ func (s *session) commands() []*cobra.Command {
 	return []*cobra.Command{
 		s.runCommand(), s.copyCommand(), s.newCommand(), s.lintCommand(), s.explainCommand(), s.connectorsCommand(),
 		s.testCommand(), s.previewCommand(), s.diffCommand(), s.deadCommand(),
-		s.syncCommand(), s.gapsCommand(), s.verifyCommand(), s.repairCommand(), s.snapshotCommand(), s.statusCommand(), s.exportCommand(), s.schemaCommand(),
+		s.syncCommand(), s.gapsCommand(), s.statusCommand(), s.verifyCommand(), s.repairCommand(), s.tuneCommand(),
+		s.exportCommand(), s.snapshotCommand(), s.schemaCommand(),
 		s.historyCommand(), s.docsCommand(), s.demoCommand(), s.simCommand(), s.versionCommand(),
 	}
 }

@@ -1,9 +1,6 @@
 package ingest
 
 import (
-	"reflect"
-	"strings"
-
 	"github.com/tapeline/tapeline/internal/flow/spec"
 	"github.com/tapeline/tapeline/internal/market"
 )
@@ -13,6 +10,8 @@ import (
 type Config struct {
 	Sync        SyncConfig        `yaml:"sync" doc:"what is fetched, and how"`
 	Performance PerformanceConfig `yaml:"performance" doc:"the modules around it"`
+	// Given are the settings of tunable that somebody set: tuning leaves them alone.
+	Given map[string]bool `yaml:"-"`
 }
 
 // SyncConfig says what is fetched from whom into which store.
@@ -30,9 +29,9 @@ type SyncConfig struct {
 	BatchSize           int      `yaml:"batch_size" min:"1" max:"10000" doc:"symbols of one work unit: all datasets of these are fetched before the next ones begin"`
 	MaxWorkers          int      `yaml:"max_workers" min:"1" max:"256" doc:"workers that decode answers; never more sessions with the provider"`
 	EnableParallel      bool     `yaml:"enable_parallel" doc:"false decodes with one worker"`
-	EnableSmartBackfill bool     `yaml:"enable_smart_backfill" doc:"accepted, without effect yet: gaps are always filled"`
-	AutoTune            bool     `yaml:"auto_tune" doc:"accepted, without effect yet"`
-	MemoryLimitGB       float64  `yaml:"memory_limit_gb" min:"0.1" max:"1024" doc:"memory above which garbage is collected at once; a quarter of it bounds the rows in flight"`
+	EnableSmartBackfill bool     `yaml:"enable_smart_backfill" doc:"fetch valuations and fundamentals again where columns of them are NULL and the bars are complete, once; gaps are always filled"`
+	AutoTune            bool     `yaml:"auto_tune" doc:"settings that are left at their defaults become those that tapeline tune recommends"`
+	MemoryLimitGB       float64  `yaml:"memory_limit_gb" min:"0.1" max:"1024" doc:"memory above which garbage is collected at once, then the caches are emptied, batches become smaller and fewer workers decode, until there is room again; a quarter of it bounds the rows in flight"`
 	JoinSessions        int      `yaml:"join_sessions" min:"0" max:"1000" doc:"sessions that are there already and may be fetched again, so that one request fills the gaps before and after them"`
 	Route               Route    `yaml:"route" enum:"fewest,symbol,date" doc:"shape in which a provider is asked that can be asked by symbol and by date: whatever takes the fewest requests, or always one"`
 	RequestsPerSecond   *float64 `yaml:"requests_per_second" min:"0" doc:"most requests in any second; 0 is no limit" fallback:"the provider's: 4 for baostock, 3 for tushare; no limit for an endpoint on this machine"`
@@ -114,34 +113,22 @@ func Defaults() Config {
 const environmentPrefix = "TAPELINE"
 
 // Load reads the settings of the files, later ones over earlier ones, and the environment over them.
-// A setting that has no effect yet and is not the default is a warning.
 func Load(files []string, options spec.Options) (Config, []spec.Problem) {
 	c := Defaults()
 	problems := spec.Config(files, environmentPrefix, &c, options)
-	defaults := Defaults()
-	inert(reflect.ValueOf(c), reflect.ValueOf(defaults), "", func(path string) {
-		problems = append(problems, spec.Problem{
-			File: strings.Join(append(files, "environment"), ", "), Severity: spec.Warning, Path: path,
-			Message: "the setting has no effect yet",
-		})
-	})
-	return c, problems
-}
-
-// inert finds settings without effect that are not the default; their documentation says so.
-func inert(got, defaults reflect.Value, path string, found func(path string)) {
-	for i := range got.NumField() {
-		f := got.Type().Field(i)
-		at := strings.TrimPrefix(path+"."+f.Tag.Get("yaml"), ".")
-		if f.Type.Kind() == reflect.Struct {
-			inert(got.Field(i), defaults.Field(i), at, found)
-			continue
-		}
-		silent := strings.HasPrefix(f.Tag.Get("doc"), "accepted, without effect yet")
-		if silent && !got.Field(i).Equal(defaults.Field(i)) {
-			found(at)
+	const unset = -1 // no setting of tunable may be below 0
+	var probe Config
+	for _, setting := range tunable(&probe) {
+		*setting = unset
+	}
+	spec.Config(files, environmentPrefix, &probe, options) // its problems are those above
+	c.Given = map[string]bool{}
+	for key, setting := range tunable(&probe) {
+		if *setting != unset {
+			c.Given[key] = true
 		}
 	}
+	return c, problems
 }
 
 // Workers returns how many workers decode.

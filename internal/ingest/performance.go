@@ -21,6 +21,9 @@ type Performance struct {
 	Indicators   []Indicator      `json:"indicators"`
 	Cache        *CacheStatistics `json:"cache_statistics,omitempty"`
 	Writer       WriterStatistics `json:"batch_writer_statistics"`
+	Memory       MemoryStatistics `json:"memory_limit_statistics"`
+	Cores        int              `json:"cores"`                   // that the process may use
+	Tuned        []Tuned          `json:"tuned,omitempty"`         // settings that auto_tune changed
 	MonitorError string           `json:"monitor_error,omitempty"` // why it was not measured to the end
 }
 
@@ -261,6 +264,12 @@ func (p *Performance) Text() string {
 	}
 	if len(p.Bottlenecks) > 0 {
 		fmt.Fprintf(&b, "  slowest   %s\n", strings.Join(p.Bottlenecks, ", "))
+	}
+	for _, t := range p.Tuned {
+		fmt.Fprintf(&b, "  tuned     %s: %g (%s)\n", t.Key, t.Value, t.Why)
+	}
+	if m := p.Memory; m.Steps > 0 {
+		fmt.Fprintf(&b, "  memory    the limit of %s was reached: %d steps taken, %d taken back\n", size(m.LimitBytes), m.Steps, m.Restored)
 	}
 	for _, i := range p.Indicators {
 		fmt.Fprintf(&b, "  indicator %s\n", i)

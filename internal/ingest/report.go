@@ -220,6 +220,7 @@ func (j *job) measure() {
 		s.units, s.refused = s.units+answered, s.refused+refused
 	}
 	r.Cache, r.Writer, r.CatalogQueries = s.caches, s.writing, j.Store.Queries()-j.queries
+	r.Memory, r.Tuned, r.Cores = j.governor.statistics(), j.Tuned, machine.Cores
 	r.Phases, r.MonitorError = s.used.phases, s.used.failure
 	r.Bottlenecks = s.bottlenecks()
 	r.Indicators, r.Recommendations = s.indicators(), s.recommendations(r.Bottlenecks)

@@ -28,6 +28,8 @@ type Sync struct {
 	Follow func(w *run.Workflow, progress func() Progress) (interrupted bool)
 	// Log gets what the modules do; nil: nobody reads it.
 	Log *slog.Logger
+	// Tuned are the settings that were changed to suit the machine; the report names them.
+	Tuned []Tuned
 	// Cache is that of the store, for all syncs of the process; nil: one for this sync alone. The
 	// settings may switch it off.
 	Cache *Cache
@@ -75,6 +77,7 @@ func (s *Sync) Run(ctx context.Context) (*Report, error) {
 	}
 	s.Cache.begin(s.Config.Performance.Cache)
 	j.writing = newWriting(s.Config.Performance.BatchWriter, s.Provider.Name, s.logger())
+	j.governor = s.governor(j.writing)
 	j.monitor = newMonitor(s.Config.Performance.Monitor, s.logger(), s.Usage)
 	err = errors.Join(j.run(ctx), writer.Unlock())
 	if j.report.Status == "" {
@@ -87,23 +90,25 @@ func (s *Sync) Run(ctx context.Context) (*Report, error) {
 type job struct {
 	*Sync
 
-	request Request
-	writer  *store.Writer
-	report  *Report
-	monitor *monitor
-	writing *writing
-	queries int64 // of the catalog, before this sync
-	scope   Scope
-	before  map[string]Held // dates of which an answer was short before the run, by dataset
-	tallies []*tally
-	planned []Unit // of datasets
-	failure error  // of a workflow
+	request  Request
+	writer   *store.Writer
+	report   *Report
+	monitor  *monitor
+	writing  *writing
+	governor *governor
+	queries  int64 // of the catalog, before this sync
+	scope    Scope
+	before   map[string]Held // dates of which an answer was short before the run, by dataset
+	tallies  []*tally
+	planned  []Unit // of datasets
+	failure  error  // of a workflow
 	// compared is the store's comparison with what should be there; nil: something was fetched since.
 	compared *proof
 
 	// proved is the report of an earlier run that proved what this one would; nil: there is none.
 	proved *Report
 
+	reopened []store.Cover                   // dates of which columns are fetched again
 	unlisted []Missing                       // what the list of instruments lacks
 	renamed  map[market.Symbol]market.Symbol // codes that changed
 }
@@ -124,6 +129,9 @@ func (j *job) run(ctx context.Context) error {
 	if cut := asCap(err); cut != nil {
 		// The run did what can be done: the store is short, and the reasons of what is missing say why.
 		j.report.Warnings, err = append(j.report.Warnings, cut.Error()), nil
+	}
+	if err == nil {
+		err = j.noteReopened(ctx)
 	}
 	if proveErr := j.prove(ctx); proveErr != nil {
 		err = errors.Join(err, proveErr)
@@ -301,6 +309,11 @@ func (j *job) readScope(ctx context.Context) (*Scope, error) {
 	}
 	if _, err := scope.readHeld(view, j.Cache); err != nil {
 		return nil, err
+	}
+	if j.Config.Sync.EnableSmartBackfill {
+		if err := j.reopen(scope, view); err != nil {
+			return nil, err
+		}
 	}
 	j.before = map[string]Held{}
 	for _, dataset := range scope.Datasets {

@@ -97,7 +97,7 @@ func (j *job) workflow(
 						return nil, fmt.Errorf("sink store does not decide checkpoints")
 					}
 					counting := &countingSink{
-						Decider: decider, tally: t, monitor: j.monitor, touched: touched{cache: j.Cache},
+						Decider: decider, tally: t, monitor: j.monitor, governor: j.governor, touched: touched{cache: j.Cache},
 					}
 					if rename != nil {
 						counting.listing = &listing{rename: rename}
@@ -109,31 +109,36 @@ func (j *job) workflow(
 	}
 }
 
-// source is the provider's, with positions between units where commits are to hold whole ones.
+// source is the provider's, with positions between units where commits are to hold whole ones, and
+// decoded by as many workers as the memory limit lets.
 func (j *job) source(env connector.Env, units []market.Unit) (connector.Source, error) {
-	source, err := j.Provider.Source(env, units)
-	if err != nil || j.Config.Performance.BatchWriter.AutoFlush {
-		return source, err
+	made, err := j.Provider.Source(env, units)
+	if err != nil {
+		return nil, err
 	}
-	whole := &wholeUnits{Source: source}
-	if decoder, ok := source.(connector.Decoder); ok {
+	source := made
+	if !j.Config.Performance.BatchWriter.AutoFlush {
+		source = &wholeUnits{Source: made}
+	}
+	if decoder, ok := made.(connector.Decoder); ok {
 		return struct {
 			connector.Source
 			connector.Decoder
-		}{whole, decoder}, nil
+		}{source, gatedDecoder{decoder, j.governor.gate}}, nil
 	}
-	return whole, nil
+	return source, nil
 }
 
 // countingSink is the store's sink with an eye on the units that end in it.
 type countingSink struct {
 	connector.Decider
 
-	tally   *tally
-	listing *listing // nil: no list of instruments is fetched
-	monitor *monitor
-	touched touched
-	rows    int // since the last checkpoint
+	tally    *tally
+	listing  *listing // nil: no list of instruments is fetched
+	monitor  *monitor
+	governor *governor
+	touched  touched
+	rows     int // since the last checkpoint
 }
 
 // Open notes under which run this sync commits.
@@ -165,6 +170,7 @@ func (c *countingSink) Full() bool {
 // Write writes and counts the units.
 func (c *countingSink) Write(ctx context.Context, chunk connector.Chunk) error {
 	c.monitor.sample()
+	c.governor.check()
 	if c.listing != nil && chunk.Table == market.Listing {
 		c.listing.hold(chunk)
 		return nil
