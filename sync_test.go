@@ -44,12 +44,15 @@ func newKilledSync(t *testing.T) *killedSync {
 	}
 	t.Cleanup(func() { _ = server.Close() })
 	k.child = &child{t: t, env: []string{"TAPELINE_SYNC_COMMIT_INTERVAL_MS=50"}}
-	k.args = []string{
-		"sync", "--endpoint", server.Address(), "--from", "2021-01-01", "--to", "2022-12-31", "--quiet",
-		"--state", t.TempDir(), "--store", "",
-	}
-	k.fresh()
+	k.asks("--endpoint", server.Address())
 	return k
+}
+
+// asks makes the child a sync of an empty store.
+func (k *killedSync) asks(provider ...string) {
+	k.args = append(append([]string{"sync"}, provider...), "--from", "2021-01-01", "--to", "2022-12-31", "--quiet",
+		"--state", k.t.TempDir(), "--store", "")
+	k.fresh()
 }
 
 // fresh gives the sync an empty store.
@@ -142,6 +145,44 @@ func TestKillSync(t *testing.T) {
 	t.Logf("%d kills, each to the undisturbed store; in %d rounds the last sync had less to ask", killed, saved)
 	if saved == 0 {
 		t.Error("no round had committed anything before its kills")
+	}
+}
+
+// TestKillSyncByDate kills a sync that asks for whole days: the store ends as if nobody had.
+func TestKillSyncByDate(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	m, err := sim.Synthetic(11, 40, sim.DateOf(2021, 1, 1), sim.DateOf(2022, 12, 31))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &killedSync{child: &child{t: t, env: []string{
+		"TAPELINE_SYNC_COMMIT_INTERVAL_MS=50", "TAPELINE_SYNC_ROUTE=date",
+	}}}
+	server, err := sim.StartTushare(t.Context(), "127.0.0.1:0", m, sim.WebConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	k.asks("--provider", "tushare", "--endpoint", server.Address())
+	whole := k.finish()
+	want := k.digest()
+	points, killed := 1+crashPoints()/10, 0
+	for round := 0; killed < points; round++ {
+		if round > 20*points {
+			t.Fatalf("only %d of %d kills hit a running process", killed, points)
+		}
+		k.fresh()
+		for k.killAfter(time.Duration(random.Int64N(int64(whole)))) {
+			if killed++; random.IntN(3) == 0 {
+				break
+			}
+		}
+		k.finish()
+		if got := k.digest(); got != want {
+			t.Fatalf("after %d kills the store is\n%swant\n%s", killed, got, want)
+		}
 	}
 }
 

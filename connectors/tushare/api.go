@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -34,9 +35,7 @@ type record struct {
 // page asks for rows from an offset on, and returns them and whether more follow for sure.
 func (a *api) page(ctx context.Context, name, fields string, params map[string]any, offset int) (list []record, more bool, err error) {
 	all := map[string]any{"offset": offset, "limit": pageRows}
-	for key, value := range params {
-		all[key] = value
-	}
+	maps.Copy(all, params)
 	body, err := json.Marshal(question{name, a.client.Settings().Token, all, fields})
 	if err != nil {
 		return nil, false, err

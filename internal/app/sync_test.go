@@ -74,7 +74,7 @@ type syncer struct {
 	config ingest.Config
 }
 
-func newSyncer(t *testing.T, v *vendor, from, to string) *syncer {
+func newSyncer(t *testing.T, v interface{ Address() string }, from, to string) *syncer {
 	t.Helper()
 	parts, err := NewParts()
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -56,19 +55,9 @@ func (v *tushareVendor) take() (asked map[string]int, all int) {
 
 func (v *tushareVendor) syncer(t *testing.T, from, to string, route ingest.Route) *syncer {
 	t.Helper()
-	parts, err := NewParts()
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine, err := OpenEngine(parts, t.TempDir(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = engine.Close() })
-	config := ingest.Defaults()
-	config.Sync.Provider, config.Sync.Endpoint, config.Sync.Store = "tushare", "http://"+v.Address(), filepath.Join(t.TempDir(), "store")
-	config.Sync.From, config.Sync.To, config.Sync.Route = from, to, route
-	return &syncer{t: t, engine: engine, config: config}
+	s := newSyncer(t, v, from, to)
+	s.config.Sync.Provider, s.config.Sync.Endpoint, s.config.Sync.Route = "tushare", "http://"+v.Address(), route
+	return s
 }
 
 // both exports bars and factors.

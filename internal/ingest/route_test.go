@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func routed(t *testing.T, stocks int, offer market.Offer) Scope {
 	}
 	for i := range stocks {
 		s.Instruments = append(s.Instruments, market.Instrument{
-			Symbol: market.Symbol{Code: fmt.Sprint(600000 + i), MIC: market.XSHG}, Class: market.Stock, IPO: 1,
+			Symbol: market.Symbol{Code: strconv.Itoa(600000 + i), MIC: market.XSHG}, Class: market.Stock, IPO: 1,
 		})
 	}
 	return s

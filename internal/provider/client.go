@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -229,9 +230,7 @@ func (c *Client) send(ctx context.Context, r Request) (*Answer, error) {
 	if err != nil {
 		return nil, &connector.Error{Op: method, Class: connector.Permanent, Err: errors.New("the request's URL is not one")}
 	}
-	for name, values := range r.Header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, r.Header)
 	if request.Header.Get("User-Agent") == "" {
 		request.Header.Set("User-Agent", "tapeline")
 	}

@@ -111,13 +111,14 @@ func (v *Vendor) zone() *time.Location {
 
 func zoneOf(p market.Provider) (*time.Location, error) {
 	for _, o := range p.Offers {
-		for _, mic := range o.Markets {
-			calendar, err := market.CalendarOf(mic)
-			if err != nil {
-				return nil, err
-			}
-			return calendar.Zone(), nil
+		if len(o.Markets) == 0 {
+			continue
 		}
+		calendar, err := market.CalendarOf(o.Markets[0])
+		if err != nil {
+			return nil, err
+		}
+		return calendar.Zone(), nil
 	}
 	return nil, fmt.Errorf("provider %s states no market", p.Name)
 }
