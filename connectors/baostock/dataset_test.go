@@ -252,3 +252,26 @@ func TestProvider(t *testing.T) {
 		}
 	}
 }
+
+// TestGBKIsQuarantined: names in GBK instead of UTF-8 are no names; the row goes to quarantine, the others
+// count.
+func TestGBKIsQuarantined(t *testing.T) {
+	f := &fake{t: t, answer: func(_ int, r fakeRequest) []byte {
+		if r.method() != "query_stock_basic" {
+			return nil
+		}
+		return answerFrame(r, []string{"code", "code_name", "ipoDate", "outDate", "type", "status"},
+			`{"record":[["sh.600000","`+"\xc6\xd6\xb7\xa2\xd2\xf8\xd0\xd0"+`","1999-11-10","","1","1"],`+
+				`["sh.600004","白云机场","2003-04-28","","1","1"]]}`)
+	}}
+	cfg := f.config()
+	cfg.Units = []market.Unit{unit("instrument", "", "2024-01-01", "2024-01-31")}
+	rows, _ := told(t, cfg, nil, 100)
+	got := make([]string, len(rows))
+	for i, row := range rows {
+		got[i] = brief(row)
+	}
+	expect(t, got,
+		`instrument {"symbol":"600004.XSHG","name":"白云机场","class":"stock","ipo_date":"2003-04-28","out_date":null,"status":"listed"}`,
+		`_quarantine bad_text`, `_unit 2 ok`)
+}

@@ -43,7 +43,7 @@ func (s *session) page(
 	s.count(func(t *Statistics) { t.Rows += int64(p.records()) })
 	// A service that answers with smaller pages than it was asked for has more behind a full one.
 	p.last = p.records() < min(pageRows, p.answer.perPage)
-	if (q == StockBasic || q == AllStock) && p.answer.perPage < pageRows {
+	if (q == StockBasic || q == AllStock) && (p.answer.perPage < pageRows || p.records()%roundRows == 0) {
 		p.last = p.records() == 0 // a list that is cut is not known to end with a page that is short
 	}
 	if !p.last {
@@ -51,6 +51,10 @@ func (s *session) page(
 	}
 	return p, nil
 }
+
+// roundRows divides the page caps that services have. A list of so many rows may be cut, though the service
+// says that its pages hold more: it once fell from 5,000 to 100 overnight.
+const roundRows = 50
 
 func (p *page) retain() { p.refs.Add(1) }
 

@@ -31,6 +31,36 @@ func simulated(t *testing.T, cfg sim.Config) (*sim.Server, Config) {
 	return server, own
 }
 
+// TestSilentlyCutLists: lists of instruments are whole though the service's pages hold fewer rows than it
+// says.
+func TestSilentlyCutLists(t *testing.T) {
+	m, err := sim.Synthetic(1, 230, sim.DateOf(2024, 1, 1), sim.DateOf(2024, 1, 31))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, most := range []int{100, 10_000} {
+		_, cfg := simulated(t, sim.Config{Market: m, PageCap: most})
+		client, err := NewClient(cfg, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := client.StockBasic(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		traded, err := client.AllStock(t.Context(), market.DateOf(2024, 1, 31))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) < 230 || len(traded) < 225 {
+			t.Errorf("pages of %d rows: %d instruments, %d of them of the day; want 230 and more", most, len(all), len(traded))
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestRealBars reads real bars through the simulated service and holds each value against the file.
 func TestRealBars(t *testing.T) {
 	dir := testenv.Data(t, "ashare_baostock_daily")
