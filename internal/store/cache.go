@@ -76,13 +76,13 @@ func (c *cache) use(ctx context.Context, d *dataset, info *segmentInfo) (r reade
 	return entry.reader, func() { c.release(entry) }, nil
 }
 
-// pass is use by a read that comes by once: what is not in the cache is read page by page, and not
+// pass is use by a read that comes by once: what would be decoded as a whole is read page by page, and not
 // kept.
 func (c *cache) pass(ctx context.Context, d *dataset, info *segmentInfo) (r reader, done func(), err error) {
 	c.mu.Lock()
 	_, known := c.entries[info.key()]
 	c.mu.Unlock()
-	if known || info.file == "" {
+	if known || info.file == "" || info.rows > c.wholeRows {
 		return c.use(ctx, d, info)
 	}
 	entry, err := c.open(d, info)
