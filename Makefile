@@ -5,7 +5,7 @@ FUZZTIME ?= 10m
 TOOLS := bin/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test tidy lint fmt tools fuzz soak bench bench-subset docs cover clean
+.PHONY: help build demo test tidy lint fmt tools fuzz soak bench bench-subset bench-sync docs cover clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: build ## Measure against the peers; print one table of ratios
 
 bench-subset: build ## The part of bench that takes two minutes
 	go run ./bench/run -subset
+
+bench-sync: build ## Measure syncs with and without their modules (bench/sync)
+	go run ./bench/sync
 
 docs: build ## Generate the pages of docs/ that come from the code
 	bin/tapeline docs

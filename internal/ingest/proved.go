@@ -19,7 +19,8 @@ const recentProofs = 10
 // when nothing was committed since: rows change by commits only, so all of it still holds.
 // invariant: a proof is taken over only at the very commit it was made at
 func (j *job) findProof(ctx context.Context) (err error) {
-	if j.request.Span.To > j.request.Final || len(j.unlisted) > 0 {
+	again := j.Config.Sync.EnableSmartBackfill // what is held may have to be asked for again
+	if again || j.request.Span.To > j.request.Final || len(j.unlisted) > 0 {
 		return nil
 	}
 	view, err := j.Store.View(ctx, 0)

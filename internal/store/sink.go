@@ -154,6 +154,9 @@ func (s *sink) datasetOf(ctx context.Context, name string, schema *batch.Schema)
 	if s.own != nil && s.own.Name == name {
 		return s.own, nil
 	}
+	if e := s.draft.edits[name]; e != nil {
+		return e.dataset, nil // nobody else commits before this epoch does
+	}
 	state, err := s.writer.store.refresh(ctx)
 	if err != nil {
 		return nil, err
