@@ -211,20 +211,26 @@ func (s *source) load() error {
 
 func (s *source) bytes(f file) (data []byte, err error) {
 	var r io.ReadCloser
+	size := uint64(0)
 	if f.member != nil {
+		size = f.member.UncompressedSize64
 		r, err = f.member.Open()
 	} else {
-		r, err = s.env.FS.Open(f.name)
+		var info fs.FileInfo
+		if info, err = s.env.FS.Stat(f.name); err == nil {
+			size = uint64(info.Size())
+			r, err = s.env.FS.Open(f.name)
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	// LimitReader hides ReadAt, which some files would be read by.
-	data, err = io.ReadAll(io.LimitReader(r, maxFileBytes+1))
-	if err == nil && len(data) > maxFileBytes {
-		err = fmt.Errorf("it is larger than %d bytes, which no .day file is", maxFileBytes)
+	if size > maxFileBytes {
+		return nil, fmt.Errorf("it is larger than %d bytes, which no .day file is", maxFileBytes)
 	}
+	data = make([]byte, size)
+	_, err = io.ReadFull(r, data)
 	return data, err
 }
 

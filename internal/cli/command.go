@@ -8,7 +8,7 @@ func (s *session) commands() []*cobra.Command {
 		s.runCommand(), s.copyCommand(), s.newCommand(), s.lintCommand(), s.explainCommand(), s.connectorsCommand(),
 		s.testCommand(), s.previewCommand(), s.diffCommand(), s.deadCommand(),
 		s.syncCommand(), s.gapsCommand(), s.statusCommand(), s.verifyCommand(), s.repairCommand(), s.tuneCommand(),
-		s.exportCommand(), s.snapshotCommand(), s.schemaCommand(),
+		s.importCommand(), s.exportCommand(), s.snapshotCommand(), s.schemaCommand(),
 		s.historyCommand(), s.docsCommand(), s.demoCommand(), s.simCommand(), s.versionCommand(),
 	}
 }
