@@ -5,8 +5,10 @@ import (
 	"github.com/tapeline/tapeline/connectors/arrow"
 	"github.com/tapeline/tapeline/connectors/avro"
 	"github.com/tapeline/tapeline/connectors/baostock"
+	"github.com/tapeline/tapeline/connectors/binance"
 	"github.com/tapeline/tapeline/connectors/csv"
 	"github.com/tapeline/tapeline/connectors/discard"
+	"github.com/tapeline/tapeline/connectors/eastmoney"
 	"github.com/tapeline/tapeline/connectors/excel"
 	"github.com/tapeline/tapeline/connectors/generate"
 	"github.com/tapeline/tapeline/connectors/http"
@@ -25,9 +27,10 @@ import (
 // builtin returns the connectors of every binary.
 func builtin() []connector.Connector {
 	return []connector.Connector{
-		arrow.Connector(), avro.Connector(), baostock.Connector(), csv.Connector(), discard.Connector(),
-		excel.Connector(), generate.Connector(), http.Connector(), json.Connector(), lines.Connector(),
-		mysql.Connector(), parquet.Connector(), postgres.Connector(), sqlite.Connector(), stdio.Connector(),
-		store.Connector(), tdx.Connector(), tushare.Vendor().Connector(),
+		arrow.Connector(), avro.Connector(), baostock.Connector(), binance.Vendor().Connector(), csv.Connector(),
+		discard.Connector(), eastmoney.Vendor().Connector(), excel.Connector(), generate.Connector(),
+		http.Connector(), json.Connector(), lines.Connector(), mysql.Connector(), parquet.Connector(),
+		postgres.Connector(), sqlite.Connector(), stdio.Connector(), store.Connector(), tdx.Connector(),
+		tushare.Vendor().Connector(),
 	}
 }

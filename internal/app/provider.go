@@ -13,6 +13,8 @@ import (
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/connectors/baostock"
+	"github.com/tapeline/tapeline/connectors/binance"
+	"github.com/tapeline/tapeline/connectors/eastmoney"
 	"github.com/tapeline/tapeline/connectors/tushare"
 	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/ingest"
@@ -25,6 +27,8 @@ import (
 func providers() ingest.Registry {
 	return ingest.Registry{
 		{Provider: baostock.Provider(), Make: makeBaoStock},
+		makerOf(binance.Vendor()),
+		makerOf(eastmoney.Vendor()),
 		makerOf(tushare.Vendor()),
 	}
 }

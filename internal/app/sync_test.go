@@ -76,6 +76,12 @@ type syncer struct {
 
 func newSyncer(t *testing.T, v interface{ Address() string }, from, to string) *syncer {
 	t.Helper()
+	return syncerOf(t, "baostock", v.Address(), from, to)
+}
+
+// syncerOf returns a syncer that asks a provider at an address.
+func syncerOf(t *testing.T, provider, address, from, to string) *syncer {
+	t.Helper()
 	parts, err := NewParts()
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +92,8 @@ func newSyncer(t *testing.T, v interface{ Address() string }, from, to string) *
 	}
 	t.Cleanup(func() { _ = engine.Close() })
 	config := ingest.Defaults()
-	config.Sync.Endpoint, config.Sync.Store = v.Address(), filepath.Join(t.TempDir(), "store")
+	config.Sync.Provider = provider
+	config.Sync.Endpoint, config.Sync.Store = address, filepath.Join(t.TempDir(), "store")
 	config.Sync.From, config.Sync.To = from, to
 	return &syncer{t: t, engine: engine, config: config}
 }

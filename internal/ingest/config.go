@@ -24,7 +24,7 @@ type SyncConfig struct {
 	From     string   `yaml:"from" doc:"first day"`
 	To       string   `yaml:"to" doc:"last day" fallback:"the last day whose rows are final"`
 	Freq     string   `yaml:"freq" enum:"1d" doc:"length of a bar"`
-	Datasets []string `yaml:"datasets" doc:"what is kept; calendar and instrument are always fetched, as plans need them"`
+	Datasets []string `yaml:"datasets" doc:"what is kept, where the default names bars and factors, or crypto_1d, as far as the provider has them; calendar and instrument are always fetched, as plans need them"`
 
 	BatchSize           int      `yaml:"batch_size" min:"1" max:"10000" doc:"symbols of one work unit: all datasets of these are fetched before the next ones begin"`
 	MaxWorkers          int      `yaml:"max_workers" min:"1" max:"256" doc:"workers that decode answers; never more sessions with the provider"`

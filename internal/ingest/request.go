@@ -40,7 +40,11 @@ func request(c SyncConfig, provider market.Provider, now time.Time) (Request, er
 			wrong.Reasons = append(wrong.Reasons, err.Error())
 		}
 	}
-	note(r.datasets(c.Datasets, provider))
+	datasets := c.Datasets
+	if slices.Equal(datasets, Defaults().Sync.Datasets) {
+		datasets = usual(provider)
+	}
+	note(r.datasets(datasets, provider))
 	zone, err := r.markets(provider)
 	note(err)
 	if err == nil {
@@ -49,7 +53,7 @@ func request(c SyncConfig, provider market.Provider, now time.Time) (Request, er
 	if len(c.Symbols) > 0 {
 		r.Symbols, err = parseSymbols(c.Symbols, "symbols", provider.Scheme)
 	} else {
-		err = r.universe(c.Universe, provider.Scheme)
+		err = r.universe(c.Universe, provider)
 	}
 	note(err)
 	if len(wrong.Reasons) > 0 {
@@ -60,6 +64,17 @@ func request(c SyncConfig, provider market.Provider, now time.Time) (Request, er
 
 // reference are the datasets that plans are made from; they are always fetched.
 var reference = []string{market.CalendarDay, market.Listing}
+
+// usual returns what a sync keeps that names no datasets: bars, and what adjusts them, as far as the
+// provider has them.
+func usual(provider market.Provider) (names []string) {
+	for _, name := range []string{market.Bar1D, market.Crypto1D, market.AdjFactor} {
+		if _, ok := provider.Offer(name); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 func (r *Request) datasets(names []string, provider market.Provider) error {
 	var offered []string
@@ -158,8 +173,12 @@ func (r *Request) within(from market.Date) error {
 }
 
 // universe reads the setting universe: all, an index, or a file.
-func (r *Request) universe(name string, scheme market.Scheme) error {
+func (r *Request) universe(name string, provider market.Provider) error {
 	if name == "all" {
+		if list, ok := provider.Offer(market.Listing); !ok || !list.Shapes.Has(market.Whole) {
+			return fmt.Errorf("universe %q: %s has no list of all it serves; name the symbols, or a file of them",
+				name, provider.Name)
+		}
 		return nil
 	}
 	if index, ok := indices[strings.ToLower(name)]; ok {
@@ -180,7 +199,7 @@ func (r *Request) universe(name string, scheme market.Scheme) error {
 	case len(lines) == 0:
 		return fmt.Errorf("universe: %s names no symbol", name)
 	}
-	r.Symbols, err = parseSymbols(lines, name, scheme)
+	r.Symbols, err = parseSymbols(lines, name, provider.Scheme)
 	return err
 }
 

@@ -256,7 +256,16 @@ func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error
 			further = len(have) > 0 && gap.Span().To > have.Span().To
 		}
 	}
-	if _, ok := s.Provider.Offer(market.Listing); ok {
+	list, listed := s.Provider.Offer(market.Listing)
+	if listed && !list.Shapes.Has(market.Whole) {
+		stale, err := s.stale(view, r)
+		if err != nil {
+			return nil, err
+		}
+		for _, symbol := range stale {
+			unit(market.Listing, symbol, market.Interval{From: r.Today, To: r.Today})
+		}
+	} else if listed {
 		freq := ""
 		if s.provesList(r) {
 			freq = provedList
@@ -273,6 +282,23 @@ func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error
 		unit(market.Constituent, r.Index.String(), market.Interval{From: r.Span.To, To: r.Span.To})
 	}
 	return units, nil
+}
+
+// stale returns the symbols asked for of which a provider without a list of all has to be asked what they
+// are.
+func (s *Sync) stale(view *store.View, r Request) (symbols []string, err error) {
+	var have map[string]market.Intervals
+	if view != nil {
+		if have, err = view.Coverage(market.Listing, "", s.Provider.Name); err != nil {
+			return nil, fmt.Errorf("read the coverage of %s: %w", market.Listing, err)
+		}
+	}
+	for _, symbol := range r.Symbols {
+		if name := symbol.String(); !s.fresh(have[name], r.Today) {
+			symbols = append(symbols, name)
+		}
+	}
+	return symbols, nil
 }
 
 // fresh reports whether the list of instruments was fetched recently enough. Coverage of it is the

@@ -97,7 +97,7 @@ func (v *fakeVendor) start(ctx context.Context, w *plan.Workflow) (*run.Workflow
 }
 
 func (v *fakeVendor) provider() ingest.Provider {
-	offer := market.Offer{Markets: []market.MIC{market.XSHG}, Shapes: market.BySymbol, PublishAt: 18 * time.Hour}
+	offer := market.Offer{Markets: []market.MIC{market.XSHG}, Shapes: market.BySymbol | market.Whole, PublishAt: 18 * time.Hour}
 	p := ingest.Provider{Provider: market.Provider{Name: "fake", Scheme: market.BaoStock}}
 	for _, dataset := range []string{market.Bar1D, market.AdjFactor, market.Listing} {
 		offer.Dataset = dataset

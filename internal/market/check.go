@@ -168,6 +168,15 @@ func (c *checker) atLeast(name string, least int64, rule, problem string) {
 		}
 		return
 	}
+	if column.Type().Kind == batch.Float64 {
+		values := batch.Values[float64](column)
+		for i := range c.b.Len() {
+			if row := c.b.Row(i); !(values[row] >= float64(least)) && !column.IsNull(row) { // NaN is no number
+				c.add(row, rule, fmt.Sprintf("%s %v%s", name, values[row], problem))
+			}
+		}
+		return
+	}
 	values := batch.Values[decimal128.Num](column)
 	for i := range c.b.Len() {
 		if row := c.b.Row(i); values[row].Less(decimal128.FromI64(least)) && !column.IsNull(row) {

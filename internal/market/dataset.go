@@ -36,7 +36,7 @@ type Dataset struct {
 const (
 	PriceScale  = 4 // raw prices and amounts
 	FactorScale = 6 // adjustment factors and ratios
-	CryptoScale = 8 // everything of a crypto currency
+	CryptoScale = 8 // prices of crypto currencies
 )
 
 func required(name string, typ batch.Type) batch.Field {
@@ -111,9 +111,10 @@ func makeDatasets() []Dataset {
 	}, cryptoDatasets()...)
 }
 
-// cryptoDatasets have days of UTC; amount is in the currency of the quote.
+// cryptoDatasets have days of UTC; amount is in the currency of the quote. Sums of 21 digits, as of coins
+// that cost nothing, fit neither 18 digits nor the store's 64 bits: they are the nearest float64.
 func cryptoDatasets() []Dataset {
-	price, sum := batch.DecimalOf(18, CryptoScale), batch.DecimalOf(38, CryptoScale)
+	price, sum := batch.DecimalOf(18, CryptoScale), batch.Of(batch.Float64)
 	schema := func(key ...batch.Field) *batch.Schema {
 		return batch.NewSchema(append(key,
 			required("open", price), required("high", price), required("low", price), required("close", price),

@@ -21,6 +21,7 @@ const (
 	DateForm             // 20240102 or 2024-01-02
 	Decimal              // of the column's scale, exactly, after Times
 	Count                // whole number, after Times
+	Float                // the nearest float64, for sums that no decimal of ours holds
 	Flag                 // 0 or 1
 	TextForm             // as it is
 	Name                 // a symbol in the provider's spelling, of the unit where that names one
@@ -63,7 +64,6 @@ type plan struct {
 	fixed   []value   // by column; what no field writes
 	bound   []bool    // by column: a constant
 	key     []int     // columns of the key
-	day     int       // column with the row's date, -1: none
 	final   int       // -1: none
 }
 
@@ -89,7 +89,7 @@ func planFor(l *Layout) (*plan, error) {
 	if !ok {
 		return nil, fmt.Errorf("layout: dataset %q is not known", l.Dataset)
 	}
-	p := &plan{layout: l, fixed: make([]value, d.Schema.Len()), bound: make([]bool, d.Schema.Len()), day: -1}
+	p := &plan{layout: l, fixed: make([]value, d.Schema.Len()), bound: make([]bool, d.Schema.Len())}
 	p.final = d.Schema.Index("final")
 	for i := range p.fixed {
 		p.fixed[i].null = true
@@ -123,11 +123,6 @@ func planFor(l *Layout) (*plan, error) {
 				return nil, fmt.Errorf("layout of %s: %s: %d is no power of ten", l.Dataset, f.Name, f.Times)
 			}
 			c.shift++
-		}
-		for _, i := range []int{c.column, c.also} {
-			if i >= 0 && d.Schema.Field(i).Type.Kind == batch.Date && p.day < 0 {
-				p.day = i
-			}
 		}
 		p.columns = append(p.columns, c)
 	}

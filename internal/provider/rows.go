@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -163,7 +165,7 @@ func (r *Rows) read(p *plan, cells [][]byte) string {
 	if i := schema.Index("symbol"); i >= 0 && r.row[i].null {
 		return r.wrong(RuleMissing, "there is no symbol")
 	}
-	if p.day >= 0 && bounded(r.Unit.Dataset) && !r.Unit.Interval().Contains(r.date) {
+	if r.date != 0 && bounded(r.Unit.Dataset) && !r.Unit.Interval().Contains(r.date) {
 		return r.wrong(RuleRange, "%s is not within %s", r.date, r.Unit.Interval())
 	}
 	if p.final >= 0 {
@@ -192,6 +194,12 @@ func (r *Rows) cell(p *plan, i int, cell []byte) string {
 			return r.notNumber(f, 0, cell)
 		}
 		v.number = int64(whole.LowBits())
+	case Float:
+		number, err := strconv.ParseFloat(string(cell), 64)
+		if err != nil || len(bytes.Trim(cell, "0123456789.-+eE")) > 0 {
+			return r.wrong(RuleNumber, "%s: %q is no number", f.Name, clip(cell))
+		}
+		v.number = int64(math.Float64bits(number))
 	case Flag:
 		if text := string(cell); text != "0" && text != "1" {
 			return r.wrong(RuleFlag, "%s: %q is neither 0 nor 1", f.Name, clip(cell))

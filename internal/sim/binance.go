@@ -15,10 +15,10 @@ import (
 )
 
 // BinanceKinds are the kinds of requests that a fault script of binance may name.
-func BinanceKinds() []string { return []string{"klines", "info", "file", "checksum"} }
+func BinanceKinds() []string { return []string{"klines", "info", "price", "file", "checksum"} }
 
 // StartBinance serves the k-lines, the list of pairs and the files of Binance spot until ctx ends or
-// Close. Its limit counts weight: 2 for k-lines, 20 for the list of pairs, none for files. Over it stands
+// Close. Its limit counts weight: 2 for k-lines, 20 for the list of pairs, 4 for prices, none for files. Over it stands
 // 429, and from the third time on 418.
 func StartBinance(ctx context.Context, listen string, m *CoinMarket, config WebConfig) (*Web, error) {
 	return startWeb(ctx, listen, binance{m}, config)
@@ -38,6 +38,8 @@ func (binance) kind(r *http.Request) string {
 		return "klines"
 	case at == "/api/v3/exchangeInfo":
 		return "info"
+	case at == "/api/v3/ticker/price":
+		return "price"
 	case strings.HasPrefix(at, "/data/spot/") && strings.HasSuffix(at, ".zip"):
 		return "file"
 	case strings.HasPrefix(at, "/data/spot/") && strings.HasSuffix(at, ".zip.CHECKSUM"):
@@ -47,7 +49,7 @@ func (binance) kind(r *http.Request) string {
 }
 
 func (b binance) cost(r *http.Request) int {
-	return map[string]int{"klines": 2, "info": 20}[b.kind(r)]
+	return map[string]int{"klines": 2, "info": 20, "price": 4}[b.kind(r)]
 }
 
 func (binance) refuse(times int, left time.Duration) webAnswer {
@@ -71,6 +73,8 @@ func (b binance) answer(a *webAsk) webAnswer {
 		out = b.klines(a)
 	case "info":
 		out = b.info(a)
+	case "price":
+		out = b.prices(a)
 	default:
 		return b.file(a)
 	}
@@ -203,6 +207,18 @@ func (b binance) info(a *webAsk) webAnswer {
 	body := fmt.Appendf(nil, `{"timezone":"UTC","serverTime":%d,"rateLimits":[{"rateLimitType":"REQUEST_WEIGHT",`+
 		`"interval":"MINUTE","intervalNum":1,"limit":6000}],"exchangeFilters":[],"symbols":[`, a.now.UnixMilli())
 	return jsonAnswer(append(a.rows.appendJoined(body), `]}`...))
+}
+
+// prices answers the last price of each pair that is traded.
+func (b binance) prices(a *webAsk) webAnswer {
+	for _, c := range b.market.list {
+		if days := b.market.Days(c.Symbol, a.today, a.today); len(days) > 0 {
+			row := fmt.Appendf(nil, `{"symbol":"%s","price":"`, c.Symbol)
+			a.rows.addRaw(append(appendFixed(row, days[0].Close, coinDecimals, coinDecimals), `"}`...))
+		}
+	}
+	a.alter()
+	return jsonAnswer(append(a.rows.appendJoined([]byte{'['}), ']'))
 }
 
 // file answers /data/spot/{monthly,daily}/klines/SYMBOL/INTERVAL/SYMBOL-INTERVAL-DATE.zip and its check sum.

@@ -339,7 +339,7 @@ const garbage = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head
 
 // send writes an answer, with the faults that hit one.
 func (w *Web) send(out http.ResponseWriter, a webAnswer, rules []Rule) {
-	cut := -1
+	cut := false
 	for _, rule := range rules {
 		switch rule.action {
 		case faultDrop:
@@ -351,7 +351,7 @@ func (w *Web) send(out http.ResponseWriter, a webAnswer, rules []Rule) {
 		case faultTruncate:
 			a.body = a.body[:len(a.body)/2]
 		case faultReset:
-			cut = len(a.body) / 2
+			cut = true
 		case faultStall:
 		default:
 			continue
@@ -372,8 +372,8 @@ func (w *Web) send(out http.ResponseWriter, a webAnswer, rules []Rule) {
 		out.Header().Set(name, value)
 	}
 	out.WriteHeader(a.status)
-	if cut >= 0 {
-		w.write(out, a.body[:cut])
+	if cut {
+		w.write(out, a.body[:len(a.body)/2])
 		w.hangUp(out)
 		return
 	}
