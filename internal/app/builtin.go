@@ -20,6 +20,7 @@ import (
 	"github.com/tapeline/tapeline/connectors/sqlite"
 	"github.com/tapeline/tapeline/connectors/stdio"
 	"github.com/tapeline/tapeline/connectors/tdx"
+	"github.com/tapeline/tapeline/connectors/tencent"
 	"github.com/tapeline/tapeline/connectors/tushare"
 	"github.com/tapeline/tapeline/internal/store"
 )
@@ -31,6 +32,6 @@ func builtin() []connector.Connector {
 		discard.Connector(), eastmoney.Vendor().Connector(), excel.Connector(), generate.Connector(),
 		http.Connector(), json.Connector(), lines.Connector(), mysql.Connector(), parquet.Connector(),
 		postgres.Connector(), sqlite.Connector(), stdio.Connector(), store.Connector(), tdx.Connector(),
-		tushare.Vendor().Connector(),
+		tencent.Vendor().Connector(), tushare.Vendor().Connector(),
 	}
 }

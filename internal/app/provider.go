@@ -15,6 +15,7 @@ import (
 	"github.com/tapeline/tapeline/connectors/baostock"
 	"github.com/tapeline/tapeline/connectors/binance"
 	"github.com/tapeline/tapeline/connectors/eastmoney"
+	"github.com/tapeline/tapeline/connectors/tencent"
 	"github.com/tapeline/tapeline/connectors/tushare"
 	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/ingest"
@@ -29,6 +30,7 @@ func providers() ingest.Registry {
 		{Provider: baostock.Provider(), Make: makeBaoStock},
 		makerOf(binance.Vendor()),
 		makerOf(eastmoney.Vendor()),
+		makerOf(tencent.Vendor()),
 		makerOf(tushare.Vendor()),
 	}
 }

@@ -197,3 +197,37 @@ func TestSyncBinance(t *testing.T) {
 	s.settled(w, "klines")
 	same(t, s.rows(market.Crypto1D, "symbol", "date", "open", "high", "low", "close", "volume", "amount", "trades", "final"), want)
 }
+
+// TestSyncTencent: the store is the simulator's market of the symbols that are named, also under faults; the
+// service has no list, so all of them cannot be asked for.
+func TestSyncTencent(t *testing.T) {
+	m := chineseMarket(t, 8)
+	want := chinese(t, m, []sim.Kind{sim.Stock}, func(s sim.Security, b sim.Bar, price func(int64) string) string {
+		return strings.Join([]string{
+			ours(t, s.Code), b.Date.String(), price(b.Open), price(b.High), price(b.Low), price(b.Close), "",
+			market.FormatFixed((b.Volume+50)/100*100, 0), "", "1",
+		}, " ")
+	})
+	faults, err := sim.ParseWebFaults("every 5 on kline: reset\nat 2 on kline: short\nat 3 on kline: duplicate\nat 2 on quote: garbage", sim.TencentKinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := sim.StartTencent(t.Context(), "127.0.0.1:0", m, sim.WebConfig{Faults: faults})
+	w = started(t, w, err)
+	s := syncerOf(t, "tencent", w.Address(), "2023-01-01", "2024-06-28")
+	if _, err := s.run(); err == nil || !strings.Contains(err.Error(), "tencent has no list of all it serves") {
+		t.Errorf("universe all: %v", err)
+	}
+	for _, row := range want {
+		if symbol, _, _ := strings.Cut(row, " "); !slices.Contains(s.config.Sync.Symbols, symbol) {
+			s.config.Sync.Symbols = append(s.config.Sync.Symbols, symbol)
+		}
+	}
+	report, err := s.run()
+	if err != nil || report.Status != ingest.StatusShort {
+		t.Fatalf("%v\n%s", err, text(report))
+	}
+	w.SetFaults(nil)
+	s.settled(w, "kline")
+	same(t, s.rows(market.Bar1D, "symbol", "date", "open", "high", "low", "close", "preclose", "volume", "amount", "final"), want)
+}
