@@ -362,11 +362,10 @@ func (r *recordReader) slow(
 	switch {
 	case next < 0:
 		return next, r.wrong(ruleNoRecord, "%q is no value", clip(record[at:]))
+	case !ok:
+		return next, r.wrong(ruleText, "%s: %q is no text", cell.field, clip(record[at:next]))
 	case cell.form == skipped:
 		return next, ""
-	}
-	if !ok {
-		return next, r.wrong(ruleText, "%s: %q is no text", cell.field, clip(record[at:next]))
 	}
 	if null || len(value) == 0 {
 		if !cell.nullable {
