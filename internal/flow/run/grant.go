@@ -11,9 +11,10 @@ import (
 
 const (
 	defaultMemoryBytes = 256 << 20
-	// collected is how much larger than what is alive the heap grows before it is collected. Rows
-	// get the part of the memory limit that keeps the heap below the whole.
-	collected = 2
+	// collected is how much larger than what is alive the heap grows: to twice that before it is
+	// collected, and on while a busy machine collects it. Rows get the part of the memory limit that
+	// keeps the heap below the whole.
+	collected = 3
 	// batchShare is how many batches the memory for rows holds at least.
 	batchShare = 8
 )
