@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -81,7 +82,7 @@ func TestFractionsAreNotRounded(t *testing.T) {
 			t.Errorf("%s: want %d rows refused: %v", ddl, want, err)
 		}
 		s.Checkpoint(epoch)
-		f.Expect("SELECT COUNT(*) FROM moments", fmt.Sprint(4-want))
+		f.Expect("SELECT COUNT(*) FROM moments", strconv.Itoa(4-want))
 	}
 }
 

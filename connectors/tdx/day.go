@@ -2,6 +2,7 @@ package tdx
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"path"
@@ -86,7 +87,7 @@ func decode(shown string, symbol market.Symbol, digits int, data []byte) *day {
 }
 
 func (d *day) refuse(shown string, record int, reason string, raw []byte) {
-	text := fmt.Sprintf("%x", raw)
+	text := hex.EncodeToString(raw)
 	if len(raw) == recordBytes {
 		word := func(at int) uint32 { return binary.LittleEndian.Uint32(raw[at:]) }
 		text = fmt.Sprintf("date=%d open=%d high=%d low=%d close=%d amount=%g volume=%d", word(0), word(4), word(8),

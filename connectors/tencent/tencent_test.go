@@ -3,7 +3,6 @@ package tencent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -170,7 +169,7 @@ func FuzzKlines(f *testing.F) {
 			records++
 		}
 		if !strings.HasSuffix(got[len(got)-1], ", failed") && len(got) != records+1 {
-			t.Fatal(fmt.Sprintf("%d records make %s", records, got))
+			t.Fatalf("%d records make %s", records, got)
 		}
 	})
 }

@@ -69,7 +69,7 @@ func TestSmartBackfill(t *testing.T) {
 	lines := bytes.Split(want, []byte("\n"))
 	symbols := []string{string(lines[1][:11]), string(lines[len(lines)-2][:11])}
 
-	lost := market.Interval{From: market.Date(sim.DateOf(2022, 3, 1)), To: market.Date(sim.DateOf(2022, 3, 10))}
+	lost := market.Interval{From: sim.DateOf(2022, 3, 1), To: sim.DateOf(2022, 3, 10)}
 	s.blank(symbols, lost)
 	v.take()
 	s.want(ingest.StatusComplete)

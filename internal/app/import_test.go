@@ -330,17 +330,19 @@ func TestImportPriority(t *testing.T) {
 	i := newImporter(t)
 	i.provider("10", "2024-01-02", "2024-01-03")
 	bars := func(price string) string {
-		text := "symbol,date,open,high,low,close\n"
+		var text strings.Builder
+		text.WriteString("symbol,date,open,high,low,close\n")
 		for _, day := range []string{"2024-01-02", "2024-01-03", "2024-01-04"} {
-			text += fmt.Sprintf("sh.600000,%s,%s,%s,%s,%s\n", day, price, price, price, price)
+			fmt.Fprintf(&text, "sh.600000,%s,%s,%s,%s,%s\n", day, price, price, price, price)
 		}
-		return text
+		return text.String()
 	}
-	closes := func() (out string) {
+	closes := func() string {
+		var out []string
 		for _, r := range i.rows(market.Bar1D) {
-			out += strings.TrimSuffix(r[5], ".0000") + " "
+			out = append(out, strings.TrimSuffix(r[5], ".0000"))
 		}
-		return strings.TrimSpace(out)
+		return strings.Join(out, " ")
 	}
 	request := Import{Format: "csv", Paths: []string{i.file("a.csv", bars("11"))}}
 	if r := i.run(request); r.Kept != 2 || r.New != 1 || r.Changed != 0 || closes() != "10 10 11" {

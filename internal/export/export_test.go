@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -137,7 +138,7 @@ func (v *vendor) commit() touched {
 		}
 	}
 	for _, row := range slices.Concat(bars, gone) {
-		out.years[fmt.Sprint(row["date"].(market.Date).Year())] = true
+		out.years[strconv.Itoa(row["date"].(market.Date).Year())] = true
 		out.bars[row["symbol"].(string)] = true
 	}
 	c.Puts[market.Bar1D] = []*batch.Batch{rows(v.t, market.Bar1D, bars)}

@@ -108,7 +108,7 @@ func (x *folder) load(ctx context.Context) (*manifest, error) {
 	}
 	var old manifest
 	if err := json.Unmarshal(text, &old); err != nil || old.Format == 0 {
-		return nil, fmt.Errorf("%s is no manifest of an export (%v): name an empty folder", path, err)
+		return nil, fmt.Errorf("%s is no manifest of an export (%w): name an empty folder", path, err)
 	}
 	if old.Format > manifestFormat {
 		return nil, fmt.Errorf("%s has format %d, this program knows %d: use the newer program", path, old.Format, manifestFormat)

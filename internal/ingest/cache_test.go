@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func TestCacheMatchesAList(t *testing.T) {
 	for step := range steps {
 		*now = now.Add(time.Duration(random.IntN(3000)) * time.Millisecond)
 		kind := cacheKind(random.IntN(3))
-		key := cacheKey{kind, "", fmt.Sprint(random.IntN(60))}
+		key := cacheKey{kind, "", strconv.Itoa(random.IntN(60))}
 		switch random.IntN(40) {
 		case 0:
 			c.changed(market.Bar1D, map[string]bool{key.symbol: true})
@@ -155,7 +156,7 @@ func TestCacheIsSqueezed(t *testing.T) {
 	settings.MaxSizeMB = 1
 	c, _, _ := newTestCache(t, settings)
 	for i := range 100 {
-		c.put(cacheKey{cachedDays, market.Bar1D, fmt.Sprint(i)}, i, 10_000)
+		c.put(cacheKey{cachedDays, market.Bar1D, strconv.Itoa(i)}, i, 10_000)
 	}
 	c.squeeze(0.25)
 	if s := c.statistics(); s.Bytes > 1<<18 || s.Bytes < 1<<17 {

@@ -124,10 +124,10 @@ func (p *repairing) read(found *Verification) {
 		p.report.Counts = append(p.report.Counts, fmt.Sprintf("%s %d", rule, found.Counts[rule]))
 	}
 	for _, f := range found.Findings {
-		switch {
-		case f.Rule == RuleDamage:
+		switch f.Rule {
+		case RuleDamage:
 			p.readDamage(f)
-		case f.Rule == RuleVanished:
+		case RuleVanished:
 			p.report.Refused = append(p.report.Refused, f)
 		default:
 			p.readRow(f)

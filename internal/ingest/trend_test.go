@@ -1,14 +1,14 @@
 package ingest
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // trendReport is a report of a sync of 1,000 records in so many seconds.
 func trendReport(n int, seconds float64) Report {
-	r := Report{Run: fmt.Sprint(n), Provider: "fake", Symbols: 10, Status: StatusComplete}
+	r := Report{Run: strconv.Itoa(n), Provider: "fake", Symbols: 10, Status: StatusComplete}
 	r.TotalRecords, r.TotalDuration, r.OverallThroughput = 1000, seconds, 1000/seconds
 	r.Phases = []Phase{
 		{Name: "fetch", Records: 1000, Duration: seconds / 2, Share: 0.5}, {Name: "plan", Duration: seconds / 2, Share: 0.5},

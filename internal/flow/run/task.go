@@ -162,7 +162,7 @@ func (t *task) accept(ctx context.Context, it *item) error {
 		return nil
 	case it.failure != nil:
 		t.attempt.post(ctx, &event{task: t, failure: it.failure})
-		return nil
+		return nil //nolint:nilerr // the failure is the source's; the workflow decides what it ends
 	case it.barrier != nil:
 		if t.aligned == nil {
 			t.aligned = make(map[int]bool, len(t.inputs))

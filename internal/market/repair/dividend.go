@@ -151,7 +151,8 @@ func (s *Series) small() {
 	noise := max(deviation(falls), 1e-4)
 	evidence := 0.0
 	for _, p := range few {
-		evidence += (math.Pow(p.fall-p.share, 2) - math.Pow(p.fall-100*p.share, 2)) / (2 * noise * noise)
+		off, offScaled := p.fall-p.share, p.fall-100*p.share
+		evidence += (off*off - offScaled*offScaled) / (2 * noise * noise)
 	}
 	if evidence < likelier {
 		return
