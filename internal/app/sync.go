@@ -18,12 +18,17 @@ import (
 	"github.com/tapeline/tapeline/internal/store"
 )
 
+// syncGCPercent is how far the heap of a sync grows beyond what is alive. The rows of a full market are
+// garbage as soon as they are written, and half of the usual growth is enough to keep up with a provider.
+const syncGCPercent = 50
+
 // Sync brings the store of the settings up to date. follow shows how each of its workflows goes on.
 func (e *Engine) Sync(
 	ctx context.Context, c ingest.Config, log *slog.Logger,
 	follow func(w *run.Workflow, progress func() ingest.Progress) (interrupted bool),
 ) (report *ingest.Report, err error) {
 	debug.SetMemoryLimit(int64(c.Sync.MemoryLimitGB * 1e9))
+	debug.SetGCPercent(syncGCPercent)
 	s := &ingest.Sync{Config: c, Now: time.Now(), Follow: follow, Start: e.startFresh, Log: log}
 	if s.Provider, err = makeProvider(c, nil); err != nil {
 		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
