@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
 	"github.com/tapeline/tapeline/internal/store"
 )
@@ -201,6 +202,9 @@ func (p *repairing) do(ctx context.Context, found *Verification) error {
 		p.report.Left = found.Findings
 		return nil
 	}
+	if err := p.reachable(ctx); err != nil {
+		return fmt.Errorf("nothing was changed, as provider %s cannot be asked: %w", p.Sync.Provider.Name, err)
+	}
 	if err := p.forget(ctx); err != nil {
 		return err
 	}
@@ -213,6 +217,19 @@ func (p *repairing) do(ctx context.Context, found *Verification) error {
 	}
 	p.report.After, p.report.Left = left.Sequence, append(p.lost, left.Findings...)
 	return p.readChanged(ctx)
+}
+
+// reachable asks whether the provider answers, where it can say: what is given up has to come again.
+func (p *repairing) reachable(ctx context.Context) (err error) {
+	source, err := p.Sync.Provider.Source(connector.Env{Log: p.Sync.logger()}, []market.Unit{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	if c, ok := source.(connector.Checker); ok {
+		return c.Check(ctx)
+	}
+	return nil
 }
 
 // forget takes what is doubted out of coverage, and then gives damaged segments up: stopped in

@@ -3,12 +3,14 @@ package ingest_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/ingest"
 	"github.com/tapeline/tapeline/internal/market"
 	"github.com/tapeline/tapeline/internal/store"
@@ -159,5 +161,29 @@ func TestRepairGivesDamageUp(t *testing.T) {
 	}
 	if _, err := v.store.View(context.Background(), store.Seq(1)); err == nil {
 		t.Error("an earlier commit is read without the rows that were given up")
+	}
+}
+
+// deadSource is of a provider that does not answer.
+type deadSource struct{ fakeSource }
+
+func (*deadSource) Check(context.Context) error { return errors.New("connection refused") }
+
+// TestRepairNeedsTheProvider: what cannot be asked for again is not given up.
+func TestRepairNeedsTheProvider(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.want(ingest.StatusComplete)
+	v.put("600001.XSHG", "2024-03-12", "10", "10", "10.5", "10", "10")
+	dead := v.provider()
+	dead.Source = func(connector.Env, []market.Unit) (connector.Source, error) { return &deadSource{}, nil }
+	r := ingest.Repair{Sync: ingest.Sync{Config: v.config, Provider: dead, Now: v.now, Start: v.start}}
+	r.Store = v.store
+	r.Providers = func(string) (market.Provider, error) { return dead.Provider, nil }
+	if _, err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Fatalf("got %v", err)
+	}
+	v.asked = nil
+	if v.want(ingest.StatusComplete); len(v.asked) > 0 {
+		t.Errorf("the sync after it asks for %v: coverage was taken back", v.asked)
 	}
 }
