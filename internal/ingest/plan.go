@@ -81,7 +81,8 @@ func (p Plan) Requests() []market.Unit {
 }
 
 // Plan returns the requests that fill all gaps. Each dataset is asked in the shape that takes the
-// fewest requests.
+// fewest requests. Instruments follow each other as the store numbers them: what one commit writes then
+// lies apart from what the others wrote, and needs no comparison with it.
 func (s Scope) Plan() Plan {
 	var p Plan
 	var bySymbol []string
@@ -98,12 +99,8 @@ func (s Scope) Plan() Plan {
 			bySymbol = append(bySymbol, dataset)
 		}
 	}
-	instruments := slices.Clone(s.Instruments)
-	slices.SortFunc(instruments, func(a, b market.Instrument) int {
-		return cmp.Compare(a.Symbol.String(), b.Symbol.String())
-	})
 	var w Work
-	for _, instrument := range instruments {
+	for _, instrument := range s.Instruments {
 		var units []Unit
 		for _, dataset := range bySymbol {
 			units = append(units, s.symbolUnits(dataset, instrument)...)

@@ -173,6 +173,43 @@ func TestWorkUnits(t *testing.T) {
 	})
 }
 
+// TestOrderOfTheList asks for instruments in any order: they are chosen, and planned, as they are listed.
+func TestOrderOfTheList(t *testing.T) {
+	span := market.Interval{From: day(t, "2024-01-01"), To: day(t, "2024-01-31")}
+	var listed []market.Instrument
+	for _, code := range []int{7, 3, 9, 1} {
+		listed = append(listed, instrument(code))
+	}
+	request := Request{Datasets: []string{market.Bar1D}, Span: span}
+	for _, asked := range [][]int{nil, {1, 3, 7, 9}, {9, 1}} {
+		want := []string{"600007.XSHG", "600003.XSHG", "600009.XSHG", "600001.XSHG"}
+		if request.Symbols = nil; asked != nil {
+			for _, code := range asked {
+				request.Symbols = append(request.Symbols, instrument(code).Symbol)
+			}
+			want = slices.DeleteFunc(want, func(name string) bool {
+				return !slices.ContainsFunc(request.Symbols, func(s market.Symbol) bool { return s.String() == name })
+			})
+		}
+		chosen, err := request.choose(listed, nil, offered(market.BySymbol))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Scope{
+			Provider: offered(market.BySymbol), Sessions: map[market.MIC]Sessions{market.XSHG: week(span)},
+			Span: span, Final: span.To, Datasets: request.Datasets, Freq: "1d", BatchSize: 3,
+			Instruments: chosen, Held: map[string]Held{market.Bar1D: {}},
+		}
+		var got []string
+		for _, u := range s.Plan().Units() {
+			got = append(got, u.Symbol)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("asked for %v (-want +got):\n%s", asked, diff)
+		}
+	}
+}
+
 // holes is a market of 100 symbols over two years whose history is complete but for three middle
 // sessions of every tenth symbol, and two new days.
 func holes(t *testing.T) (Scope, market.Interval, market.Interval) {

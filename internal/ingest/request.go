@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -275,11 +276,13 @@ func parseSymbol(text string, scheme market.Scheme) (market.Symbol, error) {
 	return market.Symbol{}, err
 }
 
-// choose returns the instruments that the request means, out of those the provider lists.
+// choose returns the instruments that the request means, out of those the provider lists, in the order
+// of that list.
 func (r Request) choose(listed []market.Instrument, members []market.Symbol, provider market.Provider) ([]market.Instrument, error) {
 	byName := make(map[market.Symbol]market.Instrument, len(listed))
-	for _, one := range listed {
-		byName[one.Symbol] = one
+	place := make(map[market.Symbol]int, len(listed))
+	for i, one := range listed {
+		byName[one.Symbol], place[one.Symbol] = one, i
 		for _, alias := range one.Aliases {
 			byName[alias.Symbol] = one
 		}
@@ -323,6 +326,9 @@ func (r Request) choose(listed []market.Instrument, members []market.Symbol, pro
 	if len(wrong.Reasons) > 0 {
 		return nil, &wrong
 	}
+	slices.SortStableFunc(chosen, func(a, b market.Instrument) int {
+		return cmp.Compare(place[a.Symbol], place[b.Symbol])
+	})
 	return chosen, nil
 }
 
