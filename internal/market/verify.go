@@ -229,27 +229,48 @@ func (h *history) checkChain(c *checker, row int, d Date, preclose int64) {
 }
 
 // limited reports whether the price limit applies: not in the first sessions of a listing. When it is
-// not known when that was, the first rows count as such.
+// not known when that was, the first rows count as such, as many as any board leaves free.
 func (h *history) limited(d Date) bool {
-	const free = 5
 	if h.Instrument == nil || h.Instrument.IPO == 0 || h.Calendar == nil {
-		return h.rows >= free
+		return h.rows >= reformFree
 	}
 	age, err := h.Calendar.Count(h.Instrument.IPO, d)
-	return err != nil || age > free
+	return err != nil || age > freeSessions(h.symbol, h.Instrument.IPO)
 }
 
 // Dates on which price limits changed.
 var (
 	limitsBegin = DateOf(1996, 12, 16)
 	chiNext20   = DateOf(2020, 8, 24) // ChiNext went from 10 to 20 %
+	mainReform  = DateOf(2023, 4, 10) // first listings of the main board without limits for five days
 	stReform    = DateOf(2025, 7, 1)  // from here on the wider limit is assumed for ST shares
 )
 
-// LimitPercent returns how far a Chinese share may move from its preclose in a day, in percent; 0 when
-// no limit is known: other markets and classes, and the time before limits.
-func LimitPercent(s Symbol, d Date, st bool) int64 {
-	if !s.MIC.china() || d < limitsBegin {
+// reformFree is how many sessions a listing has no limit where it is made by registration.
+const reformFree = 5
+
+// freeSessions returns how many sessions a listing begins with that have no price limit, or a wider one.
+func freeSessions(s Symbol, ipo Date) int {
+	switch b := boardOf(s); {
+	case b == starBoard, b == chiNext && ipo >= chiNext20, b == mainBoard && ipo >= mainReform:
+		return reformFree
+	}
+	return 1
+}
+
+// board is a part of a Chinese exchange with rules of its own.
+type board uint8
+
+const (
+	mainBoard board = iota + 1
+	starBoard
+	chiNext
+	bjBoard
+)
+
+// boardOf returns the board of a share, 0 for what is none.
+func boardOf(s Symbol) board {
+	if !s.MIC.china() {
 		return 0
 	}
 	if mic, ok := chinaMarket(s.Code, Stock); !ok || mic != s.MIC {
@@ -257,10 +278,27 @@ func LimitPercent(s Symbol, d Date, st bool) int64 {
 	}
 	switch prefix := s.Code[:2]; {
 	case s.MIC == BJSE:
+		return bjBoard
+	case prefix == "68":
+		return starBoard
+	case prefix == "30":
+		return chiNext
+	}
+	return mainBoard
+}
+
+// LimitPercent returns how far a Chinese share may move from its preclose in a day, in percent; 0 when
+// no limit is known: other markets and classes, and the time before limits.
+func LimitPercent(s Symbol, d Date, st bool) int64 {
+	b := boardOf(s)
+	switch {
+	case b == 0, d < limitsBegin:
+		return 0
+	case b == bjBoard:
 		return 30
-	case prefix == "68", prefix == "30" && d >= chiNext20:
+	case b == starBoard, b == chiNext && d >= chiNext20:
 		return 20
-	case st && d < stReform:
+	case b == mainBoard && st && d < stReform: // no other board has a narrower limit for ST
 		return 5
 	}
 	return 10

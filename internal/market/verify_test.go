@@ -141,6 +141,55 @@ func TestVerifyYoung(t *testing.T) {
 	}
 }
 
+// TestVerifyFirstSessions: how many sessions of a listing are without limit depends on board and date.
+func TestVerifyFirstSessions(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		symbol, ipo string
+		free        int
+	}{
+		{"600001.XSHG", "2019-03-04", 1},
+		{"601001.XSHG", "2023-04-07", 1},
+		{"601001.XSHG", "2023-04-10", 5},
+		{"001001.XSHE", "2023-04-10", 5},
+		{"300001.XSHE", "2020-08-21", 1},
+		{"300999.XSHE", "2020-08-24", 5},
+		{"688001.XSHG", "2019-07-22", 5},
+		{"430001.BJSE", "2023-04-10", 1},
+	} {
+		symbol, err := ParseSymbol(c.symbol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calendar, err := CalendarOf(symbol.MIC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ipo, err := ParseDate(c.ipo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open, err := calendar.Open(ipo, ipo+20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows []cells
+		for _, d := range open[:8] {
+			row := bar(d.String(), "10.00", "20.00")
+			row["symbol"] = c.symbol
+			rows = append(rows, row)
+		}
+		var want []string
+		for row := c.free; row < len(rows); row++ {
+			want = append(want, fmt.Sprint(row, " limit_band"))
+		}
+		about := func(Symbol) Reference { return Reference{Calendar: calendar, Instrument: &Instrument{IPO: ipo}} }
+		if diff := cmp.Diff(want, verifyRows(t, about, rows...)); diff != "" {
+			t.Errorf("%s of %s (-want +got):\n%s", c.symbol, c.ipo, diff)
+		}
+	}
+}
+
 func TestVerifyKeys(t *testing.T) {
 	t.Parallel()
 	d, _ := DatasetByName(AdjFactor)
@@ -178,13 +227,22 @@ func TestLimitPercent(t *testing.T) {
 		{"600000.XSHG", "1996-12-16", false, 10},
 		{"688981.XSHG", "2024-01-02", true, 20},
 		{"300750.XSHE", "2020-08-21", false, 10},
-		{"300750.XSHE", "2020-08-21", true, 5},
+		{"300750.XSHE", "2020-08-21", true, 10},
+		{"300750.XSHE", "2020-08-24", true, 20},
+		{"301001.XSHE", "2025-01-02", true, 20},
 		{"300750.XSHE", "2020-08-24", false, 20},
 		{"430047.BJSE", "2024-01-02", false, 30},
 		{"000001.XSHG", "2024-01-02", false, 0},
 		{"000001.XSHE", "2024-01-02", false, 10},
 		{"510300.XSHG", "2024-01-02", false, 0},
 		{"AAPL.USA", "2024-01-02", false, 0},
+		{"000004.XSHE", "2020-08-24", true, 5},
+		{"002001.XSHE", "2025-06-30", true, 5},
+		{"002001.XSHE", "2025-07-01", true, 10},
+		{"900901.XSHG", "2024-01-02", true, 5},
+		{"200011.XSHE", "2024-01-02", false, 10},
+		{"689009.XSHG", "2020-10-29", false, 20},
+		{"920002.BJSE", "2024-05-30", true, 30},
 		{"600000.XSHG", "2026-01-05", true, 10},
 	} {
 		s, err := ParseSymbol(c.symbol)
