@@ -94,3 +94,19 @@ func TestSmartBackfill(t *testing.T) {
 		t.Errorf("what was fetched again once is asked for again: %d requests", asked[askBars])
 	}
 }
+
+// TestSmartBackfillStatements: statements of which a number is NULL are asked for again by their quarters, once.
+func TestSmartBackfillStatements(t *testing.T) {
+	v := startVendor(t, sim.Config{Market: synthetic(t, 3), Seed: 3})
+	s := newSyncer(t, v, "2022-01-01", "2022-06-30")
+	s.config.Sync.Datasets = append(s.config.Sync.Datasets, market.Fundamental)
+	s.want(ingest.StatusComplete)
+	quarters := v.take()[askProfit]
+	s.config.Sync.EnableSmartBackfill = true
+	for run, want := range []bool{true, false} {
+		s.want(ingest.StatusComplete)
+		if asked := v.take()[askProfit]; want != (asked > 0) || asked > quarters {
+			t.Errorf("sync %d asked for %d of %d quarters again", run+1, asked, quarters)
+		}
+	}
+}

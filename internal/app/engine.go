@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/catalog"
@@ -23,6 +24,7 @@ type Engine struct {
 	Parts   *Parts
 	Catalog *catalog.Catalog
 	Metrics *obs.Registry
+	Now     func() time.Time // the clock of syncs; nil: that of the machine
 	cluster *run.Cluster
 	leases  *leases
 	dir     string
@@ -42,6 +44,13 @@ func OpenEngine(parts *Parts, dir string, log *slog.Logger) (*Engine, error) {
 		Lookup: parts.lookup, Metrics: metrics,
 	})
 	return &Engine{Parts: parts, Catalog: c, Metrics: metrics, cluster: cluster, leases: held, dir: dir}, nil
+}
+
+func (e *Engine) now() time.Time {
+	if e.Now != nil {
+		return e.Now()
+	}
+	return time.Now()
 }
 
 // Close closes the catalog; no workflow may run any more.

@@ -41,21 +41,23 @@ func Provider(name string) (market.Provider, error) {
 	return m.Provider, err
 }
 
-// makeProvider makes a provider as settings want it. budgets keeps what is spent; nil forgets it.
-func makeProvider(c ingest.Config, budgets *store.Store) (ingest.Provider, error) {
+// makeProvider makes a provider as settings want it. budgets keeps what is spent; nil forgets it. now is the
+// clock, nil that of the machine.
+func makeProvider(c ingest.Config, budgets *store.Store, now func() time.Time) (ingest.Provider, error) {
 	m, err := providers().Find(c.Sync.Provider)
 	if err != nil {
 		return ingest.Provider{}, err
 	}
-	if budgets == nil {
-		return m.Make(c, nil)
+	around := ingest.Around{Now: now}
+	if budgets != nil {
+		around.Budgets = budget{budgets}
 	}
-	return m.Make(c, budget{budgets})
+	return m.Make(c, around)
 }
 
 // makerOf makes a provider over HTTP.
 func makerOf(v provider.Vendor) ingest.Maker {
-	return ingest.Maker{Provider: v.Provider, Make: func(c ingest.Config, budgets provider.BudgetStore) (ingest.Provider, error) {
+	return ingest.Maker{Provider: v.Provider, Make: func(c ingest.Config, around ingest.Around) (ingest.Provider, error) {
 		settings := v.Defaults()
 		if endpoint := c.Sync.Endpoint; endpoint != "" {
 			settings.Endpoint = endpoint
@@ -63,7 +65,7 @@ func makerOf(v provider.Vendor) ingest.Maker {
 				settings.Endpoint = "http://" + endpoint
 			}
 		}
-		settings.Budgets = budgets
+		settings.Budgets, settings.Now = around.Budgets, around.Now
 		if v.TokenEnv != "" {
 			settings.Token = os.Getenv(v.TokenEnv)
 		}
@@ -125,7 +127,7 @@ func limit(c ingest.Config, perSecond *float64, perDay *int64) {
 	}
 }
 
-func makeBaoStock(c ingest.Config, budgets provider.BudgetStore) (ingest.Provider, error) {
+func makeBaoStock(c ingest.Config, around ingest.Around) (ingest.Provider, error) {
 	if c.Sync.Endpoint != "" {
 		if _, _, err := net.SplitHostPort(c.Sync.Endpoint); err != nil {
 			return ingest.Provider{}, fmt.Errorf("endpoint %q is not host:port: %w", c.Sync.Endpoint, err)
@@ -135,7 +137,7 @@ func makeBaoStock(c ingest.Config, budgets provider.BudgetStore) (ingest.Provide
 	description := baostock.Provider()
 	description.Budget.RequestsPerSecond = settings.RequestsPerSecond
 	description.Budget.RequestsPerDay = settings.RequestsPerDay
-	settings.Budgets = budgets
+	settings.Budgets, settings.Now = around.Budgets, around.Now
 	spent := &traffic{}
 	settings.Report = spent.add
 	described, client := baostock.ConnectorAndClients()

@@ -29,8 +29,8 @@ func (e *Engine) Sync(
 ) (report *ingest.Report, err error) {
 	debug.SetMemoryLimit(int64(c.Sync.MemoryLimitGB * 1e9))
 	debug.SetGCPercent(syncGCPercent)
-	s := &ingest.Sync{Config: c, Now: time.Now(), Follow: follow, Start: e.startFresh, Log: log}
-	if s.Provider, err = makeProvider(c, nil); err != nil {
+	s := &ingest.Sync{Config: c, Now: e.now(), Follow: follow, Start: e.startFresh, Log: log}
+	if s.Provider, err = makeProvider(c, nil, e.Now); err != nil {
 		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
 	}
 	if err := s.Check(); err != nil {
@@ -40,7 +40,7 @@ func (e *Engine) Sync(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Store.Close()) }()
-	if s.Provider, err = makeProvider(c, s.Store); err != nil {
+	if s.Provider, err = makeProvider(c, s.Store, e.Now); err != nil {
 		return nil, err
 	}
 	if s.Provider.Close != nil {
@@ -97,7 +97,7 @@ func (e *Engine) startFresh(ctx context.Context, w *plan.Workflow) (*run.Workflo
 // PreviewSync says what Sync would do; it writes nothing.
 func PreviewSync(ctx context.Context, c ingest.Config, log *slog.Logger) (p *ingest.Preview, err error) {
 	s := &ingest.Sync{Config: c, Now: time.Now()}
-	if s.Provider, err = makeProvider(c, nil); err != nil {
+	if s.Provider, err = makeProvider(c, nil, nil); err != nil {
 		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
 	}
 	switch s.Store, err = openStore(c.Sync.Store, log, false); {

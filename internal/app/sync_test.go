@@ -34,6 +34,7 @@ type vendor struct {
 
 	mu    sync.Mutex
 	asked map[string]int // by type
+	calls []string       // method and arguments of each request
 }
 
 func startVendor(t *testing.T, config sim.Config) *vendor {
@@ -43,6 +44,7 @@ func startVendor(t *testing.T, config sim.Config) *vendor {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.asked[r.Type]++
+		v.calls = append(v.calls, r.Method+" "+strings.Join(r.Args, " "))
 	}
 	server, err := sim.Start(t.Context(), "127.0.0.1:0", config)
 	if err != nil {
@@ -65,6 +67,7 @@ func (v *vendor) take() map[string]int {
 const (
 	askBars    = "95"
 	askFactors = "15"
+	askProfit  = "17"
 )
 
 // syncer runs syncs of one store.

@@ -115,7 +115,7 @@ func (p *Parts) Verify(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	if sample.Provider, err = makeProvider(v.config(), r.Store); err != nil {
+	if sample.Provider, err = makeProvider(v.config(), r.Store, nil); err != nil {
 		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
 	}
 	if sample.Provider.Close != nil {
@@ -165,7 +165,7 @@ func (p *Parts) Repair(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	provider, err := makeProvider(v.config(), r.Store)
+	provider, err := makeProvider(v.config(), r.Store, nil)
 	if err != nil {
 		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}
 	}

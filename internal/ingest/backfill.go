@@ -60,12 +60,15 @@ func (j *job) reopen(scope *Scope, view *store.View) error {
 func incomplete(view *store.View, dataset string, scope Scope) (map[string]market.Intervals, error) {
 	d, _ := market.DatasetByName(dataset)
 	found := map[string]market.Intervals{}
-	r := store.Range{Symbols: scope.named(), From: scope.Span.From, To: scope.Span.To}
+	r, asked := store.Range{Symbols: scope.named(), From: scope.Span.From, To: scope.Span.To}, d.Time
+	if dataset == market.Fundamental {
+		r.To, asked = market.MaxDate, "stat_date" // a statement is asked for by its quarter, and published later
+	}
 	for rows, err := range view.Scan(dataset, r, nil) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s of the store: %w", dataset, err)
 		}
-		symbols, dates := rows.Column(rows.Schema().Index("symbol")), rows.Column(rows.Schema().Index(d.Time))
+		symbols, dates := rows.Column(rows.Schema().Index("symbol")), rows.Column(rows.Schema().Index(asked))
 		for i := range rows.Len() {
 			if row := rows.Row(i); lacks(dataset, rows, row) {
 				symbol := string(symbols.Bytes(row))

@@ -30,6 +30,7 @@ type Scope struct {
 	Route    Route
 
 	whole map[string]market.Intervals // by dataset: days that are asked for all instruments at once
+	asked Held                        // days on which statements of unsettled quarters were asked for
 }
 
 // Held is which dates of a dataset need no request: by canonical symbol, and "" for the universe.
@@ -137,6 +138,9 @@ func (s Scope) Gaps(dataset string, instrument market.Instrument) market.Interva
 			return nil
 		}
 		held = held.Add(s.whole[dataset]...)
+		if dataset == market.Fundamental {
+			return quarterEnds(life).Missing(life, held) // on other days nothing ends
+		}
 		if offer, _ := s.Provider.Offer(dataset); offer.Shapes.Has(market.ByDate) {
 			return s.Sessions[instrument.Symbol.MIC].Missing(life, held) // on other days nothing happens
 		}
@@ -184,16 +188,16 @@ func bySession(dataset string) bool {
 // symbolUnits returns the requests for the gaps of one instrument.
 func (s Scope) symbolUnits(dataset string, instrument market.Instrument) []Unit {
 	gaps := s.Gaps(dataset, instrument)
-	if len(gaps) == 0 {
-		return nil
-	}
 	sessions := s.Sessions[instrument.Symbol.MIC]
-	ranges := market.Intervals{gaps.Span()}
+	var ranges market.Intervals
 	switch {
+	case dataset == market.Fundamental:
+		ranges = s.quarters(instrument, gaps)
+	case len(gaps) == 0:
 	case bySession(dataset):
 		ranges = sessions.Join(gaps, s.JoinSessions)
-	case dataset == market.Fundamental:
-		ranges[0].To = max(ranges[0].To, min(s.Span.To, s.Final)) // what is published early is welcome
+	default:
+		ranges = market.Intervals{gaps.Span()}
 	}
 	units := make([]Unit, 0, len(ranges))
 	for _, v := range ranges {

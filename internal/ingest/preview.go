@@ -88,6 +88,9 @@ func (s *Sync) Preview(ctx context.Context, dir string) (p *Preview, err error) 
 		if _, err := scope.readHeld(view, nil); err != nil {
 			return nil, err
 		}
+		if err := scope.readAsked(view); err != nil {
+			return nil, err
+		}
 	}
 	p.plan(*scope)
 	return p, nil

@@ -47,7 +47,7 @@ func (j *job) findProof(ctx context.Context) (err error) {
 
 // proves reports whether a complete run proved all that is asked, at a commit.
 func (r *Report) proves(ask Ask, at store.Seq) bool {
-	if r.Proof != proofVersion || store.Seq(r.After) != at || !reflect.DeepEqual(r.Asked, ask) {
+	if r.Proof != proofVersion || store.Seq(r.After) != at || !reflect.DeepEqual(r.Asked, ask) || r.mayCome() {
 		return false
 	}
 	for _, d := range r.Datasets {

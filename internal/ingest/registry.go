@@ -3,6 +3,7 @@ package ingest
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/market"
@@ -13,8 +14,14 @@ import (
 type Maker struct {
 	market.Provider
 
-	// Make returns the provider as the settings want it. budgets keeps what is spent; nil forgets it.
-	Make func(c Config, budgets provider.BudgetStore) (Provider, error)
+	// Make returns the provider as the settings want it.
+	Make func(c Config, around Around) (Provider, error)
+}
+
+// Around is what a provider finds where it is made.
+type Around struct {
+	Budgets provider.BudgetStore // keeps what is spent; nil forgets it
+	Now     func() time.Time     // nil: time.Now
 }
 
 // Registry is the providers a sync may ask.

@@ -37,6 +37,7 @@ type Report struct {
 	From     string    `json:"from"`
 	To       string    `json:"to"`
 	Freq     string    `json:"freq"`
+	Final    string    `json:"final"` // the last day whose rows were final
 	Asked    Ask       `json:"asked"`
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
@@ -138,7 +139,7 @@ func (s *Sync) newReport(r Request) *Report {
 	return &Report{
 		Run:      fmt.Sprintf("sync-%s-%04x", started.UTC().Format("20060102T150405"), started.Nanosecond()&0xffff),
 		Provider: s.Provider.Name, Store: s.Store.Dir(), From: r.Span.From.String(), To: r.Span.To.String(),
-		Freq: r.Freq, Asked: s.asked(r), Started: started, Datasets: []DatasetReport{}, Missing: []Missing{},
+		Freq: r.Freq, Final: r.Final.String(), Asked: s.asked(r), Started: started, Datasets: []DatasetReport{}, Missing: []Missing{},
 		Proof: proofVersion,
 	}
 }

@@ -131,7 +131,7 @@ func (j *job) run(ctx context.Context) error {
 		j.report.Warnings, err = append(j.report.Warnings, cut.Error()), nil
 	}
 	if err == nil {
-		err = j.noteReopened(ctx)
+		err = errors.Join(j.noteReopened(ctx), j.noteEarly(ctx))
 	}
 	if proveErr := j.prove(ctx); proveErr != nil {
 		err = errors.Join(err, proveErr)
@@ -334,6 +334,9 @@ func (j *job) readScope(ctx context.Context) (*Scope, error) {
 		return nil, err
 	}
 	if _, err := scope.readHeld(view, j.Cache); err != nil {
+		return nil, err
+	}
+	if err := scope.readAsked(view); err != nil {
 		return nil, err
 	}
 	if j.Config.Sync.EnableSmartBackfill {

@@ -67,10 +67,6 @@ type Offer struct {
 	Units Units
 }
 
-// SettleQuarter is how many days after the end of a quarter all of its statements are published: the annual
-// ones by the end of April. Until then a quarter without a statement says nothing.
-const SettleQuarter = 121
-
 // Units are the factors by which the provider's numbers become ours: shares, currency units.
 type Units struct {
 	Volume  int64 // shares per unit of volume: 1, or 100 for lots; 0 means 1
