@@ -215,11 +215,7 @@ var _ provider.BudgetStore = budget{}
 
 // Take spends requests of a day.
 func (b budget) Take(ctx context.Context, provider string, day market.Date, n, limit int64) (used int64, ok bool, err error) {
-	if ok, err = b.store.Take(ctx, provider, day.String(), n, limit); err != nil {
-		return 0, false, err
-	}
-	used, _, err = b.store.Budget(ctx, provider, day.String())
-	return used, ok, err
+	return b.store.Take(ctx, provider, day.String(), n, limit)
 }
 
 // Ban closes the provider until a time.

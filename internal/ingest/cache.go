@@ -26,9 +26,8 @@ type Cache struct {
 	bytes    int64
 	room     int64 // bytes that may be used
 	seq      int64 // commit of the store up to which the entries are known to hold
-	own      map[string]bool
-	loading  bool // lookups fill the cache ahead of their use
-	failures int  // since the sync began
+	loading  bool  // lookups fill the cache ahead of their use
+	failures int   // since the sync began
 	stats    CacheStatistics
 }
 
@@ -78,7 +77,7 @@ func NewCache(settings CacheConfig, log *slog.Logger) *Cache {
 	if !settings.Enable {
 		return nil
 	}
-	c := &Cache{settings: settings, log: log, now: time.Now, own: map[string]bool{}}
+	c := &Cache{settings: settings, log: log, now: time.Now}
 	c.room = c.most()
 	c.clear()
 	return c

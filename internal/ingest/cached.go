@@ -3,7 +3,6 @@ package ingest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -23,22 +22,28 @@ func kindOf(dataset string) (cacheKind, bool) {
 	return 0, false
 }
 
-// follow brings the entries up to the commit of a view: what others committed since is forgotten. Commits
-// of this sync have told it themselves.
-func (c *Cache) follow(ctx context.Context, s *store.Store, view *store.View) error {
+// follow brings the entries up to the newest commit: what others committed since the last sync is
+// forgotten. From then on only this sync commits, as it holds the writer's lock.
+func (c *Cache) follow(ctx context.Context, s *store.Store) (err error) {
 	if c == nil {
 		return nil
+	}
+	view, err := s.View(ctx, 0)
+	if err != nil {
+		return err
+	}
+	to := int64(view.Seq())
+	if err := view.Close(); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	before := c.seq
 	c.mu.Unlock()
-	to := int64(view.Seq())
 	if to == before {
 		return nil
 	}
 	var entries []store.Entry
 	if before > 0 && before < to {
-		var err error
 		if entries, err = s.Journal(ctx, store.Seq(before), 0); err != nil {
 			return fmt.Errorf("read the journal: %w", err)
 		}
@@ -52,9 +57,6 @@ func (c *Cache) follow(ctx context.Context, s *store.Store, view *store.View) er
 		for _, entry := range entries {
 			for _, change := range entry.Changed {
 				kind, whole := kindOf(change.Dataset)
-				if c.own[entry.Run] {
-					continue
-				}
 				c.drop(func(key cacheKey) bool {
 					return whole && key.kind == kind || key.dataset == change.Dataset
 				})
@@ -65,29 +67,21 @@ func (c *Cache) follow(ctx context.Context, s *store.Store, view *store.View) er
 	return nil
 }
 
-// commits makes a run known as one whose commits are told to the cache.
-func (c *Cache) commits(run string) {
-	c.guard("run", func() error {
-		const most = 1000 // of them need to be known: a commit is followed by the next view
-		if len(c.own) >= most {
-			clear(c.own)
-			c.seq = 0
-		}
-		c.own[run] = true
+// reached notes the newest commit at the end of a sync. What its sinks committed they told by touched;
+// its other commits change coverage, which is not cached.
+func (c *Cache) reached(seq store.Seq) {
+	c.guard("reach", func() error {
+		c.seq = int64(seq)
 		return nil
 	})
 }
 
-// view opens the store as it is now, and brings the cache up to it.
-func (j *job) view(ctx context.Context) (*store.View, error) {
-	view, err := j.Store.View(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := j.Cache.follow(ctx, j.Store, view); err != nil {
-		return nil, errors.Join(err, view.Close())
-	}
-	return view, nil
+// forget drops all entries.
+func (c *Cache) forget() {
+	c.guard("forget", func() error {
+		c.drop(func(cacheKey) bool { return true })
+		return nil
+	})
 }
 
 // preloadKnown fills the cache with calendars and instruments.

@@ -180,7 +180,7 @@ func (s Scope) withHeldOnly(dataset string, one market.Instrument) market.Interv
 func (j *job) findEvents(ctx context.Context, dataset string, gaps market.Interval) (
 	ask, wide map[string]bool, covered []store.Cover, err error,
 ) {
-	view, err := j.view(ctx)
+	view, err := j.Store.View(ctx, 0)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -83,7 +83,7 @@ func (j *job) findLost(t *tally, before []market.Instrument) {
 func (j *job) findUnlisted(ctx context.Context) error {
 	r := j.request
 	r.Index = market.Symbol{}
-	view, err := j.view(ctx)
+	view, err := j.Store.View(ctx, 0)
 	if err != nil {
 		return err
 	}

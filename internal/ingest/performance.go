@@ -17,6 +17,8 @@ type Performance struct {
 
 	// CatalogQueries counts what the store's catalog was asked, transactions as one each.
 	CatalogQueries int64 `json:"catalog_queries"`
+	// StoreReads counts how often rows of the store were read: points, dates and scans, each as one.
+	StoreReads int64 `json:"store_reads"`
 
 	Indicators   []Indicator      `json:"indicators"`
 	Cache        *CacheStatistics `json:"cache_statistics,omitempty"`

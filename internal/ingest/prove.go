@@ -42,7 +42,7 @@ func (j *job) compare(ctx context.Context) (p *proof, err error) {
 	if j.compared != nil {
 		return j.compared, nil
 	}
-	view, err := j.view(ctx)
+	view, err := j.Store.View(ctx, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -146,6 +146,7 @@ func (j *job) rename(ctx context.Context, before, listed []market.Instrument) er
 		if err := j.writer.Rename(ctx, c.from.String(), c.to.String(), until); err != nil {
 			return err
 		}
+		j.Cache.forget() // days are remembered by code
 		j.renamed[c.from] = c.to
 		j.report.Warnings = append(j.report.Warnings, fmt.Sprintf(
 			"%s is %s now: its history goes on under the new code, the old one names it up to %s", c.from, c.to, until))

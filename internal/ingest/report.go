@@ -220,7 +220,8 @@ func (j *job) measure() {
 		answered, refused := t.answered()
 		s.units, s.refused = s.units+answered, s.refused+refused
 	}
-	r.Cache, r.Writer, r.CatalogQueries = s.caches, s.writing, j.Store.Queries()-j.queries
+	r.Cache, r.Writer = s.caches, s.writing
+	r.CatalogQueries, r.StoreReads = j.Store.Queries()-j.queries, j.Store.Reads()-j.reads
 	r.Memory, r.Tuned, r.Cores = j.governor.statistics(), j.Tuned, machine.Cores
 	r.Phases, r.MonitorError = s.used.phases, s.used.failure
 	r.Bottlenecks = s.bottlenecks()

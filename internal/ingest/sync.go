@@ -60,13 +60,13 @@ func (s *Sync) Run(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	queries := s.Store.Queries()
+	queries, reads := s.Store.Queries(), s.Store.Reads()
 	writer, err := s.Store.Lock(ctx, "tapeline sync "+s.Provider.Name)
 	if err != nil {
 		return nil, err
 	}
 	j := &job{
-		Sync: s, request: request, writer: writer, report: s.newReport(request), queries: queries,
+		Sync: s, request: request, writer: writer, report: s.newReport(request), queries: queries, reads: reads,
 		renamed: map[market.Symbol]market.Symbol{},
 	}
 	switch settings := s.Config.Performance.Cache; {
@@ -79,7 +79,10 @@ func (s *Sync) Run(ctx context.Context) (*Report, error) {
 	j.writing = newWriting(s.Config.Performance.BatchWriter, s.Provider.Name, s.logger())
 	j.governor = s.governor(j.writing)
 	j.monitor = newMonitor(s.Config.Performance.Monitor, s.logger(), s.Usage)
-	err = errors.Join(j.run(ctx), writer.Unlock())
+	if err = s.Cache.follow(ctx, s.Store); err == nil {
+		err = j.run(ctx)
+	}
+	err = errors.Join(err, j.remember(context.WithoutCancel(ctx)), writer.Unlock())
 	if j.report.Status == "" {
 		return nil, err // the request turned out to be impossible
 	}
@@ -97,6 +100,7 @@ type job struct {
 	writing  *writing
 	governor *governor
 	queries  int64 // of the catalog, before this sync
+	reads    int64 // of rows, before it
 	scope    Scope
 	before   map[string]Held // dates of which an answer was short before the run, by dataset
 	tallies  []*tally
@@ -111,6 +115,16 @@ type job struct {
 	reopened []store.Cover                   // dates of which columns are fetched again
 	unlisted []Missing                       // what the list of instruments lacks
 	renamed  map[market.Symbol]market.Symbol // codes that changed
+}
+
+// remember tells the cache up to which commit it holds.
+func (j *job) remember(ctx context.Context) error {
+	view, err := j.Store.View(ctx, 0)
+	if err != nil {
+		return err
+	}
+	j.Cache.reached(view.Seq())
+	return view.Close()
 }
 
 func (j *job) run(ctx context.Context) error {
@@ -179,7 +193,7 @@ func (j *job) fetchAll(ctx context.Context) error {
 
 // fetchReference brings calendar, instruments and members of an index up to date.
 func (j *job) fetchReference(ctx context.Context) error {
-	view, err := j.view(ctx)
+	view, err := j.Store.View(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -315,7 +329,7 @@ func (s *Sync) fresh(fetched market.Intervals, today market.Date) bool {
 
 // readScope reads what the plan depends on.
 func (j *job) readScope(ctx context.Context) (*Scope, error) {
-	view, err := j.view(ctx)
+	view, err := j.Store.View(ctx, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -141,12 +141,6 @@ type countingSink struct {
 	rows     int // since the last checkpoint
 }
 
-// Open notes under which run this sync commits.
-func (c *countingSink) Open(ctx context.Context, task connector.Task) error {
-	c.touched.cache.commits(task.Run)
-	return c.Decider.Open(ctx, task)
-}
-
 // Decide commits, and tells the cache whose rows changed.
 func (c *countingSink) Decide(ctx context.Context, epoch connector.Epoch) error {
 	err := c.Decider.Decide(ctx, epoch)

@@ -541,7 +541,7 @@ func (w *Writer) published(ctx context.Context, s *state, p *plannedCommit) {
 	for key, groups := range p.covers {
 		w.store.covers.add(key, groups)
 	}
-	w.store.publish(ctx, fresh, func() {
+	w.store.publish(fresh, func() {
 		for _, o := range p.outcomes {
 			w.store.last.drop(o.dataset, o.rows)
 		}

@@ -170,7 +170,7 @@ func (w *Writer) compacted(ctx context.Context, s *state, run []*segmentInfo, m 
 	for _, n := range m.outputs {
 		fresh.add(n.info)
 	}
-	w.store.publish(ctx, fresh, func() {})
+	w.store.publish(fresh, func() {})
 	for _, info := range run {
 		w.store.cache.forget(info)
 	}
@@ -300,7 +300,7 @@ func (w *Writer) collect(ctx context.Context, total *Compaction) error {
 	fresh := s.clone()
 	fresh.changes++
 	fresh.horizon = max(fresh.horizon, horizon)
-	w.store.publish(ctx, fresh, func() {})
+	w.store.publish(fresh, func() {})
 	folders := map[string]bool{}
 	for _, info := range gone {
 		total.Collected++

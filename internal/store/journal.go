@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -129,22 +128,22 @@ func (s *Store) DropCursor(ctx context.Context, name string) error {
 	})
 }
 
-// Take spends n requests of a provider's window (such as "2024-01-02"); false, spending nothing: more
-// than limit would be used (0: no limit), or the provider is banned. Synced.
-func (s *Store) Take(ctx context.Context, provider, window string, n, limit int64) (bool, error) {
-	taken := false
-	err := s.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
+// Take spends n requests of a provider's window (such as "2024-01-02"), and returns what is used then;
+// false, spending nothing: more than limit would be used (0: no limit), or the provider is banned. Synced.
+func (s *Store) Take(ctx context.Context, provider, window string, n, limit int64) (used int64, taken bool, err error) {
+	err = s.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) (err error) {
 		taken = false // the transaction may be repeated
-		used, until, err := budget(ctx, tx, provider, window)
+		var until time.Time
+		used, until, err = budget(ctx, tx, provider, window)
 		if err != nil || until.After(time.Now()) || limit > 0 && used+n > limit {
 			return err
 		}
-		taken = true
+		used, taken = used+n, true
 		_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO budget (provider, window, used) VALUES (?, ?, ?)`,
-			provider, window, used+n)
+			provider, window, used)
 		return err
 	})
-	return taken && err == nil, err
+	return used, taken && err == nil, err
 }
 
 // Ban closes a provider until the given time; the zero time opens it. Synced.
@@ -164,14 +163,8 @@ func (s *Store) Budget(ctx context.Context, provider, window string) (int64, tim
 
 func budget(ctx context.Context, q querier, provider, window string) (int64, time.Time, error) {
 	var used, until int64
-	err := q.QueryRowContext(ctx, `SELECT used FROM budget WHERE provider = ? AND window = ?`,
-		provider, window).Scan(&used)
-	if err == nil || errors.Is(err, sql.ErrNoRows) {
-		err = q.QueryRowContext(ctx, `SELECT until FROM ban WHERE provider = ?`, provider).Scan(&until)
-	}
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
+	err := q.QueryRowContext(ctx, `SELECT coalesce((SELECT used FROM budget WHERE provider = ? AND window = ?), 0),
+		coalesce((SELECT until FROM ban WHERE provider = ?), 0)`, provider, window, provider).Scan(&used, &until)
 	return used, moment(until), err
 }
 
@@ -209,7 +202,7 @@ func (w *Writer) Alias(ctx context.Context, symbol, code string, valid market.In
 		return t.err
 	})
 	if err == nil {
-		_, err = s.refresh(ctx)
+		err = s.reopen(ctx)
 	}
 	return err
 }

@@ -32,18 +32,18 @@ func TestReportsCursorsBudgets(t *testing.T) {
 		t.Errorf("cursors %+v", cursors)
 	}
 	must(t, s.DropCursor(ctx, "m"))
-	for i, want := range []bool{true, true, false} {
-		if got, err := s.Take(ctx, "p", "2024-01-02", 2, 5); err != nil || got != want {
-			t.Errorf("take %d: %t, %v", i, got, err)
+	for i, want := range []int64{2, 4, 4} {
+		if used, ok, err := s.Take(ctx, "p", "2024-01-02", 2, 5); err != nil || ok != (i < 2) || used != want {
+			t.Errorf("take %d: %t, %d used, %v", i, ok, used, err)
 		}
 	}
-	if got, err := s.Take(ctx, "p", "2024-01-03", 100, 0); err != nil || !got {
-		t.Errorf("take without limit: %t, %v", got, err)
+	if used, ok, err := s.Take(ctx, "p", "2024-01-03", 100, 0); err != nil || !ok || used != 100 {
+		t.Errorf("take without limit: %t, %d used, %v", ok, used, err)
 	}
 	until := time.Now().Add(time.Hour)
 	must(t, s.Ban(ctx, "p", until))
-	if got, err := s.Take(ctx, "p", "2024-01-02", 1, 5); err != nil || got {
-		t.Errorf("take while banned: %t, %v", got, err)
+	if used, ok, err := s.Take(ctx, "p", "2024-01-02", 1, 5); err != nil || ok || used != 4 {
+		t.Errorf("take while banned: %t, %d used, %v", ok, used, err)
 	}
 	used, banned, err := s.Budget(ctx, "p", "2024-01-02")
 	if err != nil || used != 4 || !banned.Equal(until) {

@@ -83,18 +83,46 @@ func (s *Store) lockedBy(name string) error {
 	return e
 }
 
-// begin fences earlier holders and sweeps.
+// begin fences earlier holders, reads what they committed last, and sweeps.
 func (w *Writer) begin(ctx context.Context) error {
-	err := w.store.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		return tx.QueryRowContext(ctx, `UPDATE meta SET token = token + 1 RETURNING token`).Scan(&w.token)
+	s := w.store
+	var changes int64
+	err := s.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		return tx.QueryRowContext(ctx, `UPDATE meta SET token = token + 1 RETURNING token, changes`).
+			Scan(&w.token, &changes)
 	})
+	if err == nil {
+		err = s.lead(ctx, w, changes)
+	}
+	if err == nil {
+		err = w.sweep(ctx)
+	}
 	if err != nil {
-		return err
+		s.resign(w)
 	}
-	if _, err := w.store.refresh(ctx); err != nil {
-		return err
+	return err
+}
+
+// lead makes a writer the one that publishes the newest state, which so far has so many changes.
+func (s *Store) lead(ctx context.Context, w *Writer, changes int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if changes != s.state.changes {
+		if err := s.reload(ctx); err != nil {
+			return err
+		}
 	}
-	return w.sweep(ctx)
+	s.writer = w
+	return nil
+}
+
+// resign makes others the ones that may change the catalog.
+func (s *Store) resign(w *Writer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writer == w {
+		s.writer = nil
+	}
 }
 
 // Unlock releases the lock.
@@ -105,6 +133,7 @@ func (w *Writer) Unlock() error {
 		return nil
 	}
 	w.closed = true
+	w.store.resign(w)
 	return w.file.Close()
 }
 

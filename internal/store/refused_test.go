@@ -108,11 +108,13 @@ func TestRefusedCommits(t *testing.T) {
 	if err != nil || seq != 1 {
 		t.Errorf("rows of a symbol that has none replaced: commit %d, %v", seq, err)
 	}
+	must(t, w.Unlock()) // what follows is the work of another program
 	_, err = s.catalog.db.ExecContext(ctx, `INSERT INTO dataset (id, name, definition) VALUES (9, ?, ?)`,
 		market.Valuation1D, `{"columns":[{"name":"symbol","type":"string"}],"key":["symbol"],"partition":"none"}`)
 	must(t, err)
 	_, err = s.catalog.db.ExecContext(ctx, `UPDATE meta SET changes = changes + 1`)
 	must(t, err)
+	w = lock(t, s)
 	_, err = w.Commit(ctx, Changes{Puts: batches(market.Valuation1D, only("symbol"))})
 	wants(t, "a dataset of other columns", err, "other columns")
 	if got := closes(t, view(t, s, 0), Range{}); len(got) != 1 {

@@ -70,7 +70,7 @@ func (w *Writer) Rename(ctx context.Context, symbol, code string, until market.D
 		return t.err
 	})
 	if err == nil {
-		_, err = s.refresh(ctx)
+		err = s.reopen(ctx)
 	}
 	return err
 }

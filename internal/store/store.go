@@ -30,10 +30,12 @@ type Store struct {
 	covers  *coverage
 	last    *lastRows
 	closed  atomic.Bool
+	reads   atomic.Int64
 
 	mu      sync.Mutex
 	state   *state
-	version int64 // of the catalog file when state was read
+	version int64   // of the catalog file when state was read
+	writer  *Writer // that holds the lock; nil: none of this process
 	views   map[*View]bool
 }
 
@@ -131,16 +133,24 @@ func (s *Store) Close() error {
 // Queries returns how often this process asked the catalog: queries, and transactions as one each.
 func (s *Store) Queries() int64 { return s.catalog.db.queries.Load() }
 
+// Reads returns how often this process read rows: points, dates and scans, each as one.
+func (s *Store) Reads() int64 { return s.reads.Load() }
+
 // Dir returns the folder.
 func (s *Store) Dir() string { return s.dir }
 
-// refresh returns the newest state, reading the catalog when another process changed it.
+// refresh returns the newest state, reading the catalog when another process changed it. While this
+// process holds the writer lock nobody else does: the writer publishes what it commits, and nothing is
+// asked. A writer that was fenced off reads as of its last commit, and its commits are refused.
 func (s *Store) refresh(ctx context.Context) (*state, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.writer != nil {
+		return s.state, nil
+	}
 	version, err := s.catalog.version(ctx)
 	if err != nil {
 		return nil, err
@@ -196,16 +206,11 @@ func (s *Store) snapshot(ctx context.Context, f func(tx *sql.Tx) error) error {
 }
 
 // publish makes the outcome of the writer's own transaction the newest state.
-func (s *Store) publish(ctx context.Context, fresh *state, then func()) {
+func (s *Store) publish(fresh *state, then func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state = fresh
 	then()
-	// The own write counts as a foreign one for the watching connection. Nobody else writes segments
-	// while this process holds the lock, so nothing is missed.
-	if version, err := s.catalog.version(ctx); err == nil {
-		s.version = version
-	}
 }
 
 // dataset returns a dataset the state names, or one the vocabulary does.

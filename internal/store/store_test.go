@@ -196,3 +196,45 @@ func TestCommitAndRead(t *testing.T) {
 		t.Errorf("verify: %v", problems)
 	}
 }
+
+// TestWriterAsksNothing: whoever holds the lock is the only one who changes what readers plan from, so
+// that its views and plans cost no query; without the lock the work of others is seen.
+func TestWriterAsksNothing(t *testing.T) {
+	t.Parallel()
+	ctx, dir := t.Context(), t.TempDir()
+	mine, others := open(t, dir, Config{}), open(t, dir, Config{})
+	w, err := mine.Lock(ctx, "test")
+	must(t, err)
+	commit := func(w *Writer, date string) {
+		t.Helper()
+		_, err := w.Commit(ctx, put(bars(t, bar{pufa, day(date), 1, true})))
+		must(t, err)
+	}
+	see := func(s *Store, want int) {
+		t.Helper()
+		v, err := s.View(ctx, 0)
+		must(t, err)
+		if got := closes(t, v, Range{}); len(got) != want {
+			t.Errorf("%d rows are seen, want %d: %q", len(got), want, got)
+		}
+		must(t, v.Close())
+	}
+	commit(w, "2024-01-02")
+	before, reads := mine.Queries(), mine.Reads()
+	see(mine, 1)
+	if n := mine.Queries() - before; n != 0 || mine.Reads() != reads+1 {
+		t.Errorf("a view of the writer took %d queries and %d reads, want 0 and 1", n, mine.Reads()-reads)
+	}
+	commit(w, "2024-01-03")
+	if n := mine.Queries() - before; n != 1 {
+		t.Errorf("a commit took %d queries, want its transaction", n)
+	}
+	see(others, 2)
+	must(t, w.Unlock())
+	o := lock(t, others)
+	commit(o, "2024-01-04")
+	see(mine, 3)
+	must(t, o.Unlock())
+	commit(lock(t, mine), "2024-01-05")
+	see(mine, 4)
+}

@@ -53,6 +53,7 @@ func (a *arena) merge(inputs [][]segment.Run) []segment.Run {
 }
 
 func (v *View) newWalk(s *state, name string, r Range, columns []string) (*walk, error) {
+	v.store.reads.Add(1)
 	d, err := v.store.dataset(s, name)
 	if err != nil {
 		return nil, err
