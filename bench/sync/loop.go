@@ -36,6 +36,24 @@ func levelNow() (level, error) {
 	return l, nil
 }
 
+// grewFrom returns what grew by more than a process that is at work moves anyway.
+func (l level) grewFrom(first level) error {
+	const growth, slack, few = 1.2, 16 << 20, 5
+	switch {
+	case float64(l.memory) > growth*float64(first.memory)+slack:
+		return fmt.Errorf("memory grew from %d to %d MB", first.memory>>20, l.memory>>20)
+	case l.goroutines > first.goroutines+few:
+		return fmt.Errorf("goroutines grew from %d to %d", first.goroutines, l.goroutines)
+	case l.files > first.files+few:
+		return fmt.Errorf("open files grew from %d to %d", first.files, l.files)
+	}
+	return nil
+}
+
+// loopEvery is how often a day is added: half an hour has hundreds of increments, and leaves the machine
+// to others in between.
+const loopEvery = time.Second
+
 // loop syncs one day after the other for so long, from the beginning again when the days are over, and
 // fails when memory, goroutines or open files grow: the last level is compared with that after a fifth of
 // the time.
@@ -63,12 +81,14 @@ func (b *bench) loop(long time.Duration) (err error) {
 	syncs, stores := 0, 0
 	day := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	end := time.Date(2023, 12, 29, 0, 0, 0, 0, time.UTC)
-	shown := time.Now()
+	shown := time.Time{}
+	ticks := time.NewTicker(loopEvery)
+	defer ticks.Stop()
 	fmt.Fprintln(b.out, "| after | syncs | RSS MB | goroutines | open files |\n|---|---|---|---|---|")
 	show := func() {
 		fmt.Fprintf(b.out, "| %s | %d | %d | %d | %d |\n", minutes(time.Since(begun)), syncs, last.memory>>20, last.goroutines, last.files)
 	}
-	for time.Since(begun) < long {
+	for ; time.Since(begun) < long; <-ticks.C {
 		if day = day.AddDate(0, 0, 1); day.After(end) {
 			stores++
 			day = time.Date(2023, 1, 10, 0, 0, 0, 0, time.UTC)
@@ -96,14 +116,8 @@ func (b *bench) loop(long time.Duration) (err error) {
 		}
 	}
 	show()
-	const growth, slack = 1.2, 16 << 20
-	switch {
-	case float64(last.memory) > growth*float64(first.memory)+slack:
-		return fmt.Errorf("memory grew from %d to %d MB", first.memory>>20, last.memory>>20)
-	case last.goroutines > first.goroutines+5:
-		return fmt.Errorf("goroutines grew from %d to %d", first.goroutines, last.goroutines)
-	case last.files > first.files+5:
-		return fmt.Errorf("open files grew from %d to %d", first.files, last.files)
+	if err := last.grewFrom(first); err != nil {
+		return err
 	}
 	fmt.Fprintf(b.out, "\nFlat over %d syncs: %d to %d MB, %d to %d goroutines, %d to %d open files.\n", syncs, first.memory>>20,
 		last.memory>>20, first.goroutines, last.goroutines, first.files, last.files)

@@ -56,9 +56,11 @@ type sample struct {
 	commits   int64
 	queries   int64
 	increment int64 // queries of the catalog in the increment
+	reads     int64 // of the store's rows in the increment
 	cpu       float64
 	rss       int64
 	hits      float64 // in the increment, 0 to 1; 0 without a cache
+	alone     float64 // rows a second, each handed over alone; 0: in batches
 }
 
 func (s sample) rate() float64 { return float64(s.rows) / max(s.seconds, 1e-9) }
@@ -69,11 +71,16 @@ type report struct {
 	Seconds  float64 `json:"total_duration"`
 	Records  int64   `json:"total_records"`
 	Queries  int64   `json:"catalog_queries"`
+	Reads    int64   `json:"store_reads"`
 	Before   int64   `json:"sequence_before"`
 	After    int64   `json:"sequence_after"`
 	Provider struct {
 		Logins int64 `json:"logins"`
 	} `json:"provider_statistics"`
+	Writer struct {
+		Alone   int64   `json:"rows_alone"`
+		Seconds float64 `json:"rows_alone_seconds"`
+	} `json:"batch_writer_statistics"`
 	Cache *struct {
 		Hits   int64 `json:"hits"`
 		Misses int64 `json:"misses"`
@@ -152,7 +159,8 @@ func (b *bench) measure(s *simulator, env []string) (sample, error) {
 	}
 	m := sample{
 		rows: first.Records, seconds: first.Seconds, logins: first.Provider.Logins, commits: first.After - first.Before,
-		queries: first.Queries, increment: second.Queries,
+		queries: first.Queries, increment: second.Queries, reads: second.Reads,
+		alone: float64(first.Writer.Alone) / max(first.Writer.Seconds, 1e-9),
 		cpu: (process.UserTime() + process.SystemTime()).Seconds(),
 	}
 	if usage, ok := process.SysUsage().(*syscall.Rusage); ok {
