@@ -2,6 +2,7 @@ package tdx
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -198,7 +199,7 @@ func (s *source) load() error {
 	f := s.files[0]
 	data, err := s.bytes(f)
 	if err != nil {
-		return &connector.Error{Op: "read " + f.name, Class: connector.Permanent, Err: err}
+		return permanent("read "+f.name, err, "copy or download it again")
 	}
 	digits := s.cfg.PriceDigits
 	if digits == 0 {
@@ -229,9 +230,10 @@ func (s *source) bytes(f file) (data []byte, err error) {
 	if size > maxFileBytes {
 		return nil, fmt.Errorf("it is larger than %d bytes, which no .day file is", maxFileBytes)
 	}
-	data = make([]byte, size)
-	_, err = io.ReadFull(r, data)
-	return data, err
+	// To its end, where a zip compares the checksum of a member.
+	b := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	_, err = b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 // Read returns rows of one file.

@@ -2,6 +2,7 @@ package tdx
 
 import (
 	"archive/zip"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -151,6 +152,36 @@ func TestZip(t *testing.T) {
 	s, _ := newSource(connector.Env{FS: vfs.OS{}}, &Config{Path: packed})
 	if err := s.Open(t.Context(), connector.Partition{}, nil); err == nil || !strings.Contains(err.Error(), "hsjday.zip") {
 		t.Errorf("a zip that is cut off: got %v", err)
+	}
+}
+
+// A member of a zip whose bytes are not those that were packed is refused, not read.
+func TestDamagedZip(t *testing.T) {
+	packed := filepath.Join(t.TempDir(), "hsjday.zip")
+	data := days(20240102, 5)
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	member, err := w.CreateHeader(&zip.FileHeader{Name: "sh600000.day", Method: zip.Store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := member.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.Bytes()[bytes.Index(b.Bytes(), data)+4]++ // a price
+	if err := os.WriteFile(packed, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := newSource(connector.Env{FS: vfs.OS{}}, &Config{Path: packed})
+	if err := s.Open(t.Context(), connector.Partition{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Read(t.Context()); !errors.Is(err, zip.ErrChecksum) || !strings.Contains(err.Error(), "hsjday.zip") {
+		t.Errorf("got %v, want a wrong checksum of hsjday.zip", err)
 	}
 }
 
