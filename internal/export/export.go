@@ -2,8 +2,11 @@ package export
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -34,6 +37,7 @@ type Request struct {
 	To      market.Date // 0: until ever
 	AsOf    store.Seq   // 0: the newest
 	Adjust  market.Adjustment
+	Once    bool // no later export goes on in the folder, so the store need not keep deletes for one
 
 	// Sink makes a sink of the format that replaces one file.
 	Sink func(path string) (connector.Sink, error)
@@ -89,6 +93,9 @@ func Run(ctx context.Context, r Request) (report *Report, err error) {
 			report.Seconds = time.Since(begun).Seconds()
 		}
 	}()
+	if err := x.view.Known(r.Symbols); err != nil {
+		return nil, err
+	}
 	if x.layout, err = newLayout(x.view, r); err != nil {
 		return nil, err
 	}
@@ -200,7 +207,7 @@ func (x *folder) complete(ctx context.Context, written bool) error {
 	if err := x.layout.describe(m); err != nil {
 		return err
 	}
-	if err := m.save(x.fs, x.Out); err != nil || seq == 0 {
+	if err := m.save(x.fs, x.Out); err != nil || seq == 0 || x.Once {
 		return err
 	}
 	dir, err := filepath.Abs(x.Out)
@@ -223,13 +230,17 @@ func (x *folder) count() {
 	}
 }
 
-// remove deletes a part, and its folder where that is empty then.
+// remove deletes a part, unless that is gone already, and its folder where that is empty then. Synced.
 func (x *folder) remove(path string) error {
-	if err := x.fs.Remove(path); err != nil {
+	if err := x.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove %s, whose rows are all gone: %w", path, err)
 	}
-	if dir := filepath.Dir(path); dir != filepath.Clean(x.Out) {
-		_ = x.fs.Remove(dir) // it stays where it is not empty
+	dir := filepath.Dir(path)
+	if dir != filepath.Clean(x.Out) && x.fs.Remove(dir) == nil { // it stays where it is not empty
+		dir = filepath.Dir(dir)
+	}
+	if err := x.fs.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s, whose rows are all gone: %w", path, err)
 	}
 	return nil
 }
@@ -238,6 +249,7 @@ func (x *folder) remove(path string) error {
 // that are missing, and those that somebody else has altered.
 func (x *folder) changed(ctx context.Context) ([]string, error) {
 	m := x.manifest
+	x.renamed()
 	since := map[store.Seq]map[string]bool{}
 	touched := func(seq store.Seq) (map[string]bool, error) {
 		if set, ok := since[seq]; ok {
@@ -267,6 +279,26 @@ func (x *folder) changed(ctx context.Context) ([]string, error) {
 		}
 	}
 	return slices.Sorted(maps.Keys(todo)), nil
+}
+
+// renamed has every part written again when instruments have other codes than when the folder was
+// written: all their rows are read back under the new ones, and no commit says so.
+func (x *folder) renamed() {
+	codes := ""
+	if aliases := x.view.Aliases(); len(aliases) > 0 {
+		sum := sha256.Sum256(fmt.Append(nil, aliases))
+		codes = hex.EncodeToString(sum[:])
+	}
+	m := x.manifest
+	if m.Codes != codes && len(m.Parts) > 0 {
+		x.report.Full = "instruments have other codes now"
+		m.Sequence = 0
+		for name, p := range m.Parts {
+			p.Sequence = 0
+			m.Parts[name] = p
+		}
+	}
+	m.Codes = codes
 }
 
 // stands reports whether a part's file is there as it was written.

@@ -73,6 +73,18 @@ func symbols() []string {
 	return []string{"600005.XSHG", "600000.XSHG", "000001.XSHE", "000300.XSHG", "300001.XSHE", "BTCUSDT.BINANCE"}
 }
 
+// everySymbol commits a bar of each symbol.
+func (v *vendor) everySymbol() {
+	var bars []map[string]any
+	for _, symbol := range symbols() {
+		bars = append(bars, v.bar(symbol, v.day()))
+	}
+	_, err := v.writer.Commit(v.t.Context(), store.Changes{Run: "r", Source: "test", Puts: map[string][]*batch.Batch{
+		market.Bar1D: {rows(v.t, market.Bar1D, bars)},
+	}})
+	must(v.t, err)
+}
+
 // rows builds rows of a dataset; cells by column, others are NULL or zero.
 func rows(t testing.TB, dataset string, list []map[string]any) *batch.Batch {
 	t.Helper()
@@ -270,6 +282,7 @@ func TestIncrementalEqualsFull(t *testing.T) {
 	}
 	for seed := range seeds {
 		v := newVendor(t, seed)
+		v.everySymbol()
 		base := t.TempDir()
 		for n := range commits {
 			v.commit()
@@ -377,7 +390,7 @@ func TestAsOf(t *testing.T) {
 // Folders of others stay as they are.
 func TestForeignFolderIsRefused(t *testing.T) {
 	v := newVendor(t, 5)
-	v.commit()
+	v.everySymbol()
 	r := requests(v.store)["whole"]
 	r.Out = t.TempDir()
 	precious := filepath.Join(r.Out, "precious.txt")
@@ -390,7 +403,7 @@ func TestForeignFolderIsRefused(t *testing.T) {
 	}
 	refused("a folder with files", "holds files (precious.txt) and no manifest.json", r)
 	must(t, os.WriteFile(filepath.Join(r.Out, export.ManifestName), []byte(`{"version":"1"}`), 0o600))
-	refused("another manifest", "is no manifest of an export", r)
+	refused("another manifest", "is no manifest of an export: it says nothing of one", r)
 	if text, err := os.ReadFile(precious); err != nil || string(text) != "mine" {
 		t.Errorf("got %q, %v", text, err)
 	}
@@ -411,6 +424,70 @@ func TestForeignFolderIsRefused(t *testing.T) {
 	}
 	if report := run(t, r); report.Written != 1 {
 		t.Errorf("%d files were written, want the one that was gone", report.Written)
+	}
+}
+
+// A misspelt symbol is not one without rows.
+func TestUnknownSymbolIsRefused(t *testing.T) {
+	v := newVendor(t, 8)
+	v.commit()
+	for name, r := range requests(v.store) {
+		r.Symbols, r.Out = []string{"600000.XSHG", "699999.XSHG"}, filepath.Join(t.TempDir(), "out")
+		_, err := export.Run(t.Context(), r)
+		if err == nil || !strings.Contains(err.Error(), "no such symbol") || !strings.Contains(err.Error(), "699999.XSHG") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A renamed instrument has its new code in all rows of a folder, and its file the new name.
+func TestRenamedInstrument(t *testing.T) {
+	v := newVendor(t, 9)
+	for range 12 {
+		v.commit()
+	}
+	folders := requests(v.store)
+	delete(folders, "some") // asks for the code by name
+	base := t.TempDir()
+	for name, r := range folders {
+		r.Out = filepath.Join(base, name)
+		run(t, r)
+	}
+	must(t, v.writer.Rename(t.Context(), "300001.XSHE", "302132.XSHE", market.DateOf(2021, 3, 1)))
+	for name, r := range folders {
+		r.Out = filepath.Join(base, name)
+		interrupt(t, r, 2)
+		run(t, r)
+		full := r
+		full.Out = filepath.Join(t.TempDir(), "full")
+		run(t, full)
+		sameFiles(t, name, files(t, r.Out), files(t, full.Out))
+		if again := run(t, r); again.Written+again.Removed > 0 || again.Full != "" {
+			t.Errorf("%s: an export of nothing new wrote: %+v", name, again)
+		}
+	}
+}
+
+// A part whose rows are all gone may be gone itself, as when an export was killed while it removed it.
+func TestRemovedPart(t *testing.T) {
+	v := newVendor(t, 10)
+	bar := v.bar("600000.XSHG", market.DateOf(2019, 6, 3))
+	commit := func(c store.Changes) {
+		t.Helper()
+		c.Run, c.Source = "r", "test"
+		_, err := v.writer.Commit(t.Context(), c)
+		must(t, err)
+	}
+	table := rows(t, market.Bar1D, []map[string]any{bar})
+	commit(store.Changes{Puts: map[string][]*batch.Batch{market.Bar1D: {table}}})
+	r := requests(v.store)["whole"]
+	r.Out = filepath.Join(t.TempDir(), "out")
+	run(t, r)
+	keys := batch.New(batch.NewSchema(table.Schema().Fields()[:2]...), table.Columns()[:2], table.Rows())
+	commit(store.Changes{Deletes: map[string][]*batch.Batch{market.Bar1D: {keys}}})
+	must(t, os.RemoveAll(filepath.Join(r.Out, "year=2019")))
+	if report := run(t, r); report.Removed != 1 || report.Parts != 0 {
+		t.Errorf("got %+v, want the part gone", report)
 	}
 }
 

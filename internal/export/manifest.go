@@ -41,8 +41,9 @@ type dateRange struct {
 type state struct {
 	Format   int       `json:"format"`
 	Request  asked     `json:"request"`
-	Sequence store.Seq `json:"sequence"` // the commit of the last export that was completed
-	Complete bool      `json:"complete"` // every part shows it; otherwise each says its own
+	Sequence store.Seq `json:"sequence"`        // the commit of the last export that was completed
+	Complete bool      `json:"complete"`        // every part shows it; otherwise each says its own
+	Codes    string    `json:"codes,omitempty"` // sum of the codes that instruments have beside their first
 	Commits  []commit  `json:"commits"`
 	Parts    parts     `json:"parts"`
 }
@@ -108,7 +109,10 @@ func (x *folder) load(ctx context.Context) (*manifest, error) {
 	}
 	var old manifest
 	if err := json.Unmarshal(text, &old); err != nil || old.Format == 0 {
-		return nil, fmt.Errorf("%s is no manifest of an export (%w): name an empty folder", path, err)
+		if err == nil {
+			err = errors.New("it says nothing of one")
+		}
+		return nil, fmt.Errorf("%s is no manifest of an export: %w (name an empty folder)", path, err)
 	}
 	if old.Format > manifestFormat {
 		return nil, fmt.Errorf("%s has format %d, this program knows %d: use the newer program", path, old.Format, manifestFormat)

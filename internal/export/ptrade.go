@@ -162,8 +162,11 @@ func (p *ptrade) part(name string) (content, error) {
 		stocksDir + "/": p.stock, exrightsDir + "/": p.exrights, valuationDir + "/": p.valuation,
 		fundamentalsDir + "/": p.fundamentals,
 	}[folder]
-	if maker == nil || symbol == "" {
+	if maker == nil {
 		return content{}, fmt.Errorf("the manifest lists it, though this export has no such part: name another folder")
+	}
+	if symbol == "" { // the instrument has another code now, and another file
+		return content{rows: func(func(*batch.Batch, error) bool) {}}, nil
 	}
 	return whole(func() (*batch.Batch, error) { return maker(symbol) }, false)
 }

@@ -104,46 +104,81 @@ func (s Snapshot) Run(ctx context.Context) (m *SnapshotManifest, err error) {
 	if m.Sequence == 0 {
 		return nil, fmt.Errorf("%s holds no commit yet", s.Store.Dir())
 	}
-	if err := (vfs.OS{}).MkdirAll(aside); err != nil {
+	if err := makeAside(aside); err != nil {
 		return nil, err
 	}
-	if err := s.fill(ctx, view, aside, m); err != nil {
+	err = m.save(aside) // which tells what the folder is, should this be interrupted
+	if err == nil {
+		err = s.fill(ctx, view, aside, m)
+	}
+	if err == nil {
+		m.Seconds = time.Since(begun).Seconds()
+		err = m.save(aside)
+	}
+	if err == nil {
+		err = publish(aside, out)
+	}
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(aside))
 	}
-	m.Seconds = time.Since(begun).Seconds()
-	if err := m.save(aside); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(aside))
-	}
-	return m, publish(aside, out)
+	return m, nil
 }
 
-// vacant refuses a place that is taken: a snapshot before gives way by force, anything else never.
-func (s Snapshot) vacant(out, aside string) error {
-	if _, err := os.Stat(aside); err == nil {
-		if !s.Force {
-			return fmt.Errorf("%s is there: another snapshot is being made, or was interrupted (remove it, or --force)", aside)
-		}
-		if err := os.RemoveAll(aside); err != nil {
-			return err
-		}
-	}
-	entries, err := os.ReadDir(out)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && len(entries) == 0:
-		return nil
-	case err != nil:
+// makeAside makes the folder that is filled, of which nobody else has the name.
+func makeAside(aside string) error {
+	if err := (vfs.OS{}).MkdirAll(filepath.Dir(aside)); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(out, ManifestName))
-	var old SnapshotManifest
-	if err != nil || json.Unmarshal(text, &old) != nil || old.Format == 0 {
-		return fmt.Errorf("%s holds files (%s) and is no snapshot: name another folder", out, entries[0].Name())
+	const perm = 0o755
+	err := os.Mkdir(aside, perm)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there: another snapshot is being made", aside)
 	}
-	if !s.Force {
-		return fmt.Errorf("%s holds the snapshot of commit %d already: name another folder, or --force to replace it",
-			out, old.Sequence)
+	return err
+}
+
+// vacant refuses a place that is taken: a snapshot before, and what an interrupted one left, give way by
+// force, anything else never.
+func (s Snapshot) vacant(out, aside string) error {
+	old := replacedName(out)
+	if _, err := os.Stat(aside); err == nil && !s.Force {
+		return fmt.Errorf("%s is there: another snapshot is being made, or was interrupted (remove it, or --force)", aside)
 	}
-	return nil
+	for _, dir := range []string{out, old, aside} {
+		m, err := readSnapshot(dir)
+		switch {
+		case err != nil:
+			return err
+		case m == nil || s.Force:
+		case dir == out:
+			return fmt.Errorf("%s holds the snapshot of commit %d already: name another folder, or --force to replace it",
+				dir, m.Sequence)
+		default:
+			return fmt.Errorf("%s holds the snapshot of commit %d, whose replacement was interrupted: rename it to %s, "+
+				"or --force to replace it", dir, m.Sequence, out)
+		}
+	}
+	return os.RemoveAll(aside)
+}
+
+// replacedName is the name of a snapshot while another takes its place.
+func replacedName(out string) string { return out + ".old" }
+
+// readSnapshot reads what a folder says of the snapshot in it; nil: the folder is empty or not there.
+func readSnapshot(dir string) (*SnapshotManifest, error) {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && len(entries) == 0:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(dir, ManifestName))
+	var m SnapshotManifest
+	if err != nil || json.Unmarshal(text, &m) != nil || m.Format == 0 {
+		return nil, fmt.Errorf("%s holds files (%s) and is no snapshot: name another folder", dir, entries[0].Name())
+	}
+	return &m, nil
 }
 
 // fill writes all datasets as of the view's commit.
@@ -170,7 +205,8 @@ func (s Snapshot) fill(ctx context.Context, view *store.View, aside string, m *S
 func (s Snapshot) dataset(ctx context.Context, view *store.View, aside, name string) (*SnapshotDataset, error) {
 	dir := filepath.Join(aside, name)
 	r := Request{
-		Store: s.Store, Out: dir, Layout: Hive, Dataset: name, Format: "parquet", AsOf: view.Seq(), Sink: s.Sink, Log: s.Log,
+		Store: s.Store, Out: dir, Layout: Hive, Dataset: name, Format: "parquet", AsOf: view.Seq(), Once: true,
+		Sink: s.Sink, Log: s.Log,
 	}
 	if s.Progress != nil {
 		r.Progress = func(done, files int) { s.Progress(name, done, files) }
@@ -296,19 +332,20 @@ func (m *SnapshotManifest) save(dir string) error {
 
 // publish moves the finished folder to its place. Synced.
 func publish(aside, out string) error {
-	old := out + ".old"
-	err := os.Rename(out, old)
-	replaced := err == nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Rename(aside, out); err != nil {
-		return err
-	}
-	if replaced {
+	old := replacedName(out)
+	if _, err := os.Stat(out); err == nil {
 		if err := os.RemoveAll(old); err != nil {
 			return err
 		}
+		if err := os.Rename(out, old); err != nil {
+			return err
+		}
 	}
-	return vfs.OS{}.SyncDir(filepath.Dir(out))
+	if err := os.Rename(aside, out); err != nil {
+		return errors.Join(err, os.Rename(old, out))
+	}
+	if err := (vfs.OS{}).SyncDir(filepath.Dir(out)); err != nil {
+		return err
+	}
+	return os.RemoveAll(old)
 }

@@ -220,3 +220,64 @@ func TestSnapshotTakesItsPlaceAsAWhole(t *testing.T) {
 		t.Errorf("left are %v", entries)
 	}
 }
+
+// TestSnapshotAfterOneThatWasKilled: whatever the moment, what is left gives way by force, and only to it.
+func TestSnapshotAfterOneThatWasKilled(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, 4)
+	v.commit()
+	for at, leave := range map[string]func(out string) error{
+		"begun":            func(out string) error { return os.Mkdir(out+".part", 0o755) },
+		"filled":           func(out string) error { return os.Rename(out, out+".part") },
+		"between renames":  func(out string) error { return os.Rename(out, out+".old") },
+		"before the sweep": func(out string) error { return os.CopyFS(out+".old", os.DirFS(out)) },
+	} {
+		dir := t.TempDir()
+		s := snapshotOf(v.store, filepath.Join(dir, "snapshot"))
+		_, err := s.Run(t.Context())
+		must(t, err)
+		must(t, leave(s.Out))
+		if _, err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "--force") {
+			t.Errorf("%s: without force: %v", at, err)
+		}
+		s.Force = true
+		for range 2 {
+			_, err = s.Run(t.Context())
+			must(t, err)
+			entries, err := os.ReadDir(dir)
+			must(t, err)
+			if len(entries) != 1 {
+				t.Errorf("%s: left are %v", at, entries)
+			}
+		}
+	}
+	out := filepath.Join(t.TempDir(), "snapshot")
+	for _, suffix := range []string{".part", ".old"} {
+		precious := filepath.Join(out+suffix, "precious.txt")
+		must(t, os.Mkdir(out+suffix, 0o755))
+		must(t, os.WriteFile(precious, nil, 0o600))
+		s := snapshotOf(v.store, out)
+		s.Force = true
+		if _, err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "is no snapshot") {
+			t.Errorf("a folder of others at %s: %v", suffix, err)
+		}
+		if _, err := os.Stat(precious); err != nil {
+			t.Error(err)
+		}
+		must(t, os.RemoveAll(out+suffix))
+	}
+}
+
+// TestSnapshotKeepsNothingWaiting: the store may forget deletes, as nobody goes on from a snapshot.
+func TestSnapshotKeepsNothingWaiting(t *testing.T) {
+	t.Parallel()
+	v := newVendor(t, 5)
+	v.commit()
+	_, err := snapshotOf(v.store, filepath.Join(t.TempDir(), "snapshot")).Run(t.Context())
+	must(t, err)
+	cursors, err := v.store.Cursors(t.Context())
+	must(t, err)
+	if len(cursors) > 0 {
+		t.Errorf("the store waits for %v", cursors)
+	}
+}

@@ -89,10 +89,10 @@ func (s *orderedSource) Open(ctx context.Context, _ connector.Partition, positio
 	if s.store, err = Open(s.cfg.Path, Config{Existing: true}); err != nil {
 		return classify(op, err)
 	}
-	if err = s.cfg.known(s.store); err != nil {
+	if s.view, err = s.store.View(ctx, s.at.Seq); err != nil {
 		return classify(op, err)
 	}
-	if s.view, err = s.store.View(ctx, s.at.Seq); err != nil {
+	if err = s.view.Known(s.cfg.Symbols); err != nil {
 		return classify(op, err)
 	}
 	if s.at.Seq = s.view.Seq(); s.view.lease == 0 {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -137,29 +136,9 @@ func (s *source) Open(ctx context.Context, _ connector.Partition, position conne
 	return classify(op, s.plan())
 }
 
-// known refuses symbols that the store has never seen: a misspelt one would read as one without rows.
-func (c *SourceConfig) known(s *Store) error {
-	var unknown []string
-	for _, symbol := range c.Symbols {
-		if s.symbols.find(symbol, 0) == 0 {
-			unknown = append(unknown, symbol)
-		}
-	}
-	if len(unknown) == 0 {
-		return nil
-	}
-	const most = 10
-	more := ""
-	if n := len(unknown) - most; n > 0 {
-		unknown, more = unknown[:most], fmt.Sprintf(" and %d more", n)
-	}
-	return fmt.Errorf("symbols: %w in %s: %s%s (canonical ones are written 600000.XSHG)",
-		ErrUnknown, c.Path, strings.Join(unknown, ", "), more)
-}
-
 func (s *source) plan() error {
 	s.span.After = s.at.After
-	if err := s.cfg.known(s.store); err != nil {
+	if err := s.view.Known(s.cfg.Symbols); err != nil {
 		return err
 	}
 	state := s.view.plan()

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -206,4 +207,24 @@ func (v *View) Symbols() []string {
 	all := v.store.symbols.all()
 	slices.Sort(all)
 	return all
+}
+
+// Known refuses symbols that the store has never seen: a misspelt one would read as one without rows.
+func (v *View) Known(symbols []string) error {
+	var unknown []string
+	for _, symbol := range symbols {
+		if v.store.symbols.find(symbol, 0) == 0 {
+			unknown = append(unknown, symbol)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	const most = 10
+	more := ""
+	if n := len(unknown) - most; n > 0 {
+		unknown, more = unknown[:most], fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("symbols: %w in %s: %s%s (canonical ones are written 600000.XSHG)",
+		ErrUnknown, v.store.dir, strings.Join(unknown, ", "), more)
 }
