@@ -35,7 +35,11 @@ func (x *folder) touched(ctx context.Context, since store.Seq) (map[string]bool,
 		set[name] = true
 	}
 	for _, dataset := range x.layout.datasets() {
-		for b, err := range x.view.Scan(dataset.name, x.span(), dataset.columns) {
+		span := store.Range{}
+		if dataset.name == x.Dataset { // of others not all are kept by symbol or day
+			span = x.span()
+		}
+		for b, err := range x.view.Scan(dataset.name, span, dataset.columns) {
 			if err != nil {
 				return nil, err
 			}

@@ -268,9 +268,11 @@ func requests(s *store.Store) map[string]export.Request {
 	some.Format, some.Sink = "parquet", fileSinks("parquet")
 	some.Symbols, some.From, some.To = []string{"600000.XSHG", "000001.XSHE"}, market.DateOf(2020, 3, 1), market.DateOf(2021, 6, 30)
 	ptrade := export.Request{Store: s, Layout: export.PTrade, Format: "parquet", Sink: fileSinks("parquet")}
+	few := ptrade
+	few.Symbols, few.From, few.To = some.Symbols, some.From, some.To
 	factors := whole
 	factors.Dataset = market.AdjFactor
-	return map[string]export.Request{"whole": whole, "adjusted": adjusted, "some": some, "ptrade": ptrade, "factors": factors}
+	return map[string]export.Request{"whole": whole, "adjusted": adjusted, "some": some, "ptrade": ptrade, "few": few, "factors": factors}
 }
 
 // TestIncrementalEqualsFull drives folders through random commits; now and then several commits lie
@@ -447,7 +449,8 @@ func TestRenamedInstrument(t *testing.T) {
 		v.commit()
 	}
 	folders := requests(v.store)
-	delete(folders, "some") // asks for the code by name
+	delete(folders, "some") // asks for codes by name
+	delete(folders, "few")
 	base := t.TempDir()
 	for name, r := range folders {
 		r.Out = filepath.Join(base, name)
