@@ -125,7 +125,7 @@ type statement struct {
 // wholeQuarters finds the statements that have as many items as the longest of the instrument in the year
 // before, or, where there is none, of any instrument.
 func (j *job) wholeQuarters(ctx context.Context, asked map[string]market.Intervals) (_ map[statement]bool, err error) {
-	view, err := j.view(ctx)
+	view, err := j.Store.View(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
