@@ -136,11 +136,8 @@ func (s *spans) page(ctx context.Context, now span, rows *provider.Rows) error {
 			return err
 		}
 		n++
-		for at := range record.Elements() {
-			if start, ok := at.Int(); ok {
-				last = max(last, start)
-			}
-			break
+		if start, ok := record.First().Int(); ok {
+			last = max(last, start)
 		}
 	}
 	s.from = last + 1

@@ -14,7 +14,9 @@ import (
 // follows reports whether a dataset's news show in the bars: a price that does not go on from the close of
 // the day before is an ex-date. While there is none, nobody has to be asked for factors.
 func (s Scope) follows(dataset string) bool {
-	return (dataset == market.AdjFactor || dataset == market.CorpAction) && slices.Contains(s.Datasets, market.Bar1D)
+	offer, _ := s.Provider.Offer(dataset)
+	return (dataset == market.AdjFactor || dataset == market.CorpAction) && !offer.WithBars &&
+		slices.Contains(s.Datasets, market.Bar1D)
 }
 
 // withoutFollowers is the scope in which datasets that follow the bars have no gaps where something of

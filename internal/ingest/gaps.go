@@ -97,15 +97,15 @@ func FindGaps(ctx context.Context, s *store.Store, providers func(name string) (
 // prove compares the store with one ask.
 func (a Ask) prove(view *store.View, provider market.Provider, span market.Interval) (_ *proof, err error) {
 	r := Request{Datasets: a.Datasets, Span: span, Final: span.To, Freq: a.Freq}
-	if _, err := r.markets(provider); err != nil {
-		return nil, err
-	}
 	for _, text := range a.Symbols {
 		symbol, err := market.ParseSymbol(text)
 		if err != nil {
 			return nil, err
 		}
 		r.Symbols = append(r.Symbols, symbol)
+	}
+	if _, err := r.markets(provider); err != nil {
+		return nil, err
 	}
 	if a.Index != "" {
 		if r.Index, err = market.ParseSymbol(a.Index); err != nil {

@@ -238,11 +238,13 @@ type Estimate struct {
 func (p Plan) Estimate(provider market.Provider) Estimate {
 	var e Estimate
 	var last Unit
+	var before market.Offer
 	for _, u := range p.Units() {
 		offer, _ := provider.Offer(u.Dataset)
-		// Bars and valuations of the same dates come in one answer.
-		same := u.Symbol == last.Symbol && u.Interval() == last.Interval() && bySession(u.Dataset) && bySession(last.Dataset)
-		last = u
+		// Bars and valuations of the same dates come in one answer, and events with them.
+		same := u.Symbol == last.Symbol && (offer.WithBars || before.WithBars ||
+			u.Interval() == last.Interval() && bySession(u.Dataset) && bySession(last.Dataset))
+		last, before = u, offer
 		if same && u.Symbol != "" {
 			e.Sessions += u.Sessions
 			continue

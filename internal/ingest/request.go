@@ -46,17 +46,18 @@ func request(c SyncConfig, provider market.Provider, now time.Time) (Request, er
 		datasets = usual(provider)
 	}
 	note(r.datasets(datasets, provider))
+	var unnamed error
+	if len(c.Symbols) > 0 {
+		r.Symbols, unnamed = parseSymbols(c.Symbols, "symbols", provider.Scheme)
+	} else {
+		unnamed = r.universe(c.Universe, provider)
+	}
 	zone, err := r.markets(provider)
 	note(err)
 	if err == nil {
 		note(r.span(c, provider, now.In(zone)))
 	}
-	if len(c.Symbols) > 0 {
-		r.Symbols, err = parseSymbols(c.Symbols, "symbols", provider.Scheme)
-	} else {
-		err = r.universe(c.Universe, provider)
-	}
-	note(err)
+	note(unnamed)
 	if len(wrong.Reasons) > 0 {
 		return r, &wrong
 	}
@@ -104,14 +105,24 @@ func (r *Request) datasets(names []string, provider market.Provider) error {
 	return nil
 }
 
-// markets finds whose calendars count, and the clock by which the provider publishes.
+// markets finds whose calendars count, those of the symbols that are named, and the clock by which the
+// provider publishes.
 func (r *Request) markets(provider market.Provider) (*time.Location, error) {
+	var all []market.MIC
 	for _, o := range provider.Offers {
 		for _, mic := range o.Markets {
-			if !slices.Contains(r.Markets, mic) {
-				r.Markets = append(r.Markets, mic)
+			if !slices.Contains(all, mic) {
+				all = append(all, mic)
 			}
 		}
+	}
+	for _, mic := range all {
+		if slices.ContainsFunc(r.Symbols, func(s market.Symbol) bool { return s.MIC == mic }) {
+			r.Markets = append(r.Markets, mic)
+		}
+	}
+	if len(r.Markets) == 0 { // none is named, or none of the provider's
+		r.Markets = all
 	}
 	if len(r.Markets) == 0 {
 		return nil, fmt.Errorf("provider %s states no market", provider.Name)

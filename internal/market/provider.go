@@ -56,6 +56,9 @@ type Offer struct {
 	// Appends says that later rows change nothing of earlier ones, as backward factors do not; a new
 	// event otherwise has all events of its instrument asked for again.
 	Appends bool
+	// WithBars says that these events come in the answers for daily bars of the same dates: both are asked
+	// for together, and nobody has to see from prices whether there was an event.
+	WithBars bool
 	// HistoryStart is the first date served; 0 when it is each instrument's own.
 	HistoryStart Date
 	// PublishAt is when the rows of a day are final, as time after midnight of that day on the

@@ -67,6 +67,16 @@ func (v Value) Elements() iter.Seq[Value] {
 	}
 }
 
+// First returns the first element of an array; nil when there is none.
+func (v Value) First() Value {
+	var first Value
+	v.children('[')(func(_, element Value) bool {
+		first = element
+		return false
+	})
+	return first
+}
+
 // Cells appends the texts of an array's elements, as Text returns them, to dst.
 func (v Value) Cells(dst [][]byte) [][]byte {
 	for element := range v.Elements() {

@@ -195,7 +195,7 @@ func (s *source) begin() error {
 	c := &reading{inquiry: inquiry}
 	for _, u := range s.units[s.group : s.group+n] {
 		c.rows = append(c.rows, &Rows{
-			Unit: u, vendor: s.vendor, last: s.vendor.finalDay(u.Dataset, s.client.settings.Now()),
+			Unit: u, vendor: s.vendor, last: s.vendor.finalDay(u, s.client.settings.Now()),
 		})
 	}
 	s.current = c

@@ -123,10 +123,16 @@ func zoneOf(p market.Provider) (*time.Location, error) {
 	return nil, fmt.Errorf("provider %s states no market", p.Name)
 }
 
-// finalDay is the last day whose rows are final now.
-func (v *Vendor) finalDay(dataset string, now time.Time) market.Date {
-	offer, _ := v.Provider.Offer(dataset)
-	return FinalDay(now.In(v.zone()), offer.PublishAt)
+// finalDay is the last day whose rows of a unit are final now, on the clock of its exchange.
+func (v *Vendor) finalDay(u market.Unit, now time.Time) market.Date {
+	zone := v.zone()
+	if symbol, err := market.ParseSymbol(u.Symbol); err == nil {
+		if calendar, err := market.CalendarOf(symbol.MIC); err == nil {
+			zone = calendar.Zone()
+		}
+	}
+	offer, _ := v.Provider.Offer(u.Dataset)
+	return FinalDay(now.In(zone), offer.PublishAt)
 }
 
 // FinalDay returns the last day whose rows are published, now on the exchange's clock.
