@@ -22,6 +22,7 @@ import (
 	"github.com/tapeline/tapeline/connectors/tdx"
 	"github.com/tapeline/tapeline/connectors/tencent"
 	"github.com/tapeline/tapeline/connectors/tushare"
+	"github.com/tapeline/tapeline/connectors/yahoo"
 	"github.com/tapeline/tapeline/internal/store"
 )
 
@@ -32,6 +33,6 @@ func builtin() []connector.Connector {
 		discard.Connector(), eastmoney.Vendor().Connector(), excel.Connector(), generate.Connector(),
 		http.Connector(), json.Connector(), lines.Connector(), mysql.Connector(), parquet.Connector(),
 		postgres.Connector(), sqlite.Connector(), stdio.Connector(), store.Connector(), tdx.Connector(),
-		tencent.Vendor().Connector(), tushare.Vendor().Connector(),
+		tencent.Vendor().Connector(), tushare.Vendor().Connector(), yahoo.Vendor().Connector(),
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/tapeline/tapeline/connectors/eastmoney"
 	"github.com/tapeline/tapeline/connectors/tencent"
 	"github.com/tapeline/tapeline/connectors/tushare"
+	"github.com/tapeline/tapeline/connectors/yahoo"
 	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/ingest"
 	"github.com/tapeline/tapeline/internal/market"
@@ -32,6 +33,7 @@ func providers() ingest.Registry {
 		makerOf(eastmoney.Vendor()),
 		makerOf(tencent.Vendor()),
 		makerOf(tushare.Vendor()),
+		makerOf(yahoo.Vendor()),
 	}
 }
 

@@ -231,3 +231,63 @@ func TestSyncTencent(t *testing.T) {
 	s.settled(w, "kline")
 	same(t, s.rows(market.Bar1D, "symbol", "date", "open", "high", "low", "close", "preclose", "volume", "amount", "final"), want)
 }
+
+// TestSyncYahoo: the store has the simulator's shares as they were traded, with their factors, also under faults;
+// one question a symbol brings a new day with its events, and a day without events nothing more.
+func TestSyncYahoo(t *testing.T) {
+	from, to := sim.DateOf(2022, 1, 3), sim.DateOf(2024, 6, 28)
+	m, err := sim.SyntheticUS(4, 8, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bars, factors, symbols []string
+	for _, s := range m.Securities() {
+		symbol := strings.ReplaceAll(s.Code, "-", ".") + ".USA"
+		symbols = append(symbols, symbol)
+		reverse, of := market.MinDate, int64(1) // one share of so many, so that volumes before come rounded
+		for _, a := range m.Actions(s.Code) {
+			factors = append(factors, symbol+" "+a.Ex.String()+" "+market.FormatFixed(a.Back, 6))
+			if a.Split[0] == 1 {
+				reverse, of = a.Ex, a.Split[1]
+			}
+		}
+		for _, b := range m.Bars(nil, s.Code, from, to) {
+			price := func(v int64) string { return market.FormatFixed(v, 4) }
+			volume := b.Volume
+			if b.Date < reverse {
+				volume = (volume + of/2) / of * of
+			}
+			bars = append(bars, strings.Join([]string{
+				symbol, b.Date.String(), price(b.Open), price(b.High), price(b.Low), price(b.Close), strconv.FormatInt(volume, 10), "", "1", "1",
+			}, " "))
+		}
+	}
+	slices.Sort(bars)
+	slices.Sort(factors)
+	faults, err := sim.ParseWebFaults("at 3: reset\nat 11: garbage\nat 13: duplicate\nat 14: missing\nat 15: short\nat 16: null\nat 17: unsorted", sim.YahooKinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := sim.StartYahoo(t.Context(), "127.0.0.1:0", m, sim.WebConfig{Faults: faults})
+	w = started(t, w, err)
+	s := syncerOf(t, "yahoo", w.Address(), from.String(), (to - 1).String())
+	s.config.Sync.Symbols = symbols
+	report, err := s.run()
+	if err != nil || report.Status != ingest.StatusShort || report.Rows.Quarantined == 0 {
+		t.Fatalf("%v\n%s", err, text(report))
+	}
+	w.SetFaults(nil)
+	s.settled(w, "chart")
+	// A new day takes one question a symbol.
+	before := w.Stats().ByKind["chart"]
+	s.config.Sync.To = to.String()
+	if last := s.want(ingest.StatusComplete); int(last.Rows.New) != len(symbols) {
+		t.Errorf("a new day:\n%s", last.Text())
+	}
+	if n := int(w.Stats().ByKind["chart"] - before); n != len(symbols) {
+		t.Errorf("a new day of %d symbols was asked for %d times", len(symbols), n)
+	}
+	got := s.rows(market.Bar1D, "symbol", "date", "open", "high", "low", "close", "volume", "preclose", "trade_status", "final")
+	same(t, got, bars)
+	same(t, s.rows(market.AdjFactor, "symbol", "ex_date", "back_factor"), factors)
+}

@@ -110,7 +110,11 @@ func (m *american) walk(s *share) {
 			if action.Split[0] > 0 {
 				b.Preclose = divide(b.Preclose*action.Split[1], action.Split[0])
 			}
-			back = divide(back*close, b.Preclose)
+			was, is := close*100, close*100-action.Cash
+			if action.Split[0] > 0 {
+				was, is = was*action.Split[0], is*action.Split[1]
+			}
+			back = divide(back*was, is)
 			action.Back = back
 			s.actions = append(s.actions, action)
 		}

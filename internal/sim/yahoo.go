@@ -156,7 +156,7 @@ func (w *yahooWriter) write(s *Security, from, to int64) webAnswer {
 		`"fullExchangeName":"NasdaqGS","instrumentType":"EQUITY","firstTradeDate":%d,"regularMarketTime":%d,`+
 		`"hasPrePostMarketData":true,"gmtoffset":%d,"timezone":"EDT","exchangeTimezoneName":"America/New_York",`+
 		`"longName":"%s","shortName":"%s","priceHint":2,"dataGranularity":"1d","range":""}`,
-		s.Code, w.at(s.IPO, yahooOpens), w.at(w.today, min(w.now.Sub(w.today.Time()), yahooEnds)), offset, s.Name, s.Name)
+		s.Code, w.at(s.IPO, yahooOpens), w.lastTrade(s), offset, s.Name, s.Name)
 	if len(columns[0]) > 0 {
 		body = fmt.Appendf(body, `,"timestamp":[%s]`, strings.Join(columns[0], ","))
 	}
@@ -168,6 +168,20 @@ func (w *yahooWriter) write(s *Security, from, to int64) webAnswer {
 	return jsonAnswer(fmt.Appendf(body, `,"indicators":{"quote":[{"volume":[%s],"open":[%s],"low":[%s],"close":[%s],`+
 		`"high":[%s]}],"adjclose":[{"adjclose":[%s]}]}}],"error":null}}`,
 		list(5), list(1), list(3), list(4), list(2), list(6)))
+}
+
+// lastTrade is the second of the last trade.
+func (w *yahooWriter) lastTrade(s *Security) int64 {
+	clock := w.now.Sub(w.today.Time())
+	sessions := w.market.Calendar().Open(s.IPO, w.today)
+	last := sessions[len(sessions)-1]
+	if last == w.today && clock < yahooOpens && len(sessions) > 1 {
+		last = sessions[len(sessions)-2]
+	}
+	if last == w.today {
+		return w.at(last, min(max(clock, yahooOpens), yahooEnds))
+	}
+	return w.at(last, yahooEnds)
 }
 
 // events writes the dividends and splits of the range.
