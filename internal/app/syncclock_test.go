@@ -159,3 +159,33 @@ func (s *syncer) statements() map[string]bool {
 	}
 	return found
 }
+
+// TestSyncWithClockSetBackInDay: under a clock that says that today is not over, today is asked for again where
+// some instruments lack it; that takes nothing away from what is final of the others.
+// invariant: a row that is not final never replaces one that is
+func TestSyncWithClockSetBackInDay(t *testing.T) {
+	v := startTushare(t, synthetic(t, 8), sim.WebConfig{})
+	s := v.syncer(t, "2022-06-01", "2022-06-15", ingest.RouteByDate)
+	zone := time.FixedZone("CST", 8*3600)
+	clock := func(hour int) { s.engine.Now = func() time.Time { return time.Date(2022, 6, 15, hour, 0, 0, 0, zone) } }
+	clock(22)
+	s.want(ingest.StatusComplete)
+	want, all := s.export(market.Bar1D), s.finals("2022-06-15")
+	lost := s.lose(market.Interval{From: market.DateOf(2022, 6, 13), To: market.DateOf(2022, 6, 15)}, false)
+	clock(12)
+	report := s.want(ingest.StatusComplete)
+	got := s.finals("2022-06-15")
+	if got["1"] != all["1"]-len(lost) || got["0"] != len(lost) || report.Datasets[0].Provisional != len(lost) {
+		t.Errorf("bars of the day by final: %v after %v, %d lost\n%s", got, all, len(lost), report.Text())
+	}
+	clock(23)
+	s.want(ingest.StatusComplete)
+	if !bytes.Equal(sorted(s.export(market.Bar1D)), sorted(want)) {
+		t.Error("under the right clock the bars are not what they were")
+	}
+	v.take()
+	s.want(ingest.StatusComplete)
+	if asked, _ := v.take(); asked["daily"] != 0 {
+		t.Errorf("asked again: %v", asked)
+	}
+}

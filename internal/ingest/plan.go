@@ -201,7 +201,8 @@ func (s Scope) symbolUnits(dataset string, instrument market.Instrument) []Unit 
 	}
 	units := make([]Unit, 0, len(ranges))
 	for _, v := range ranges {
-		if next := sessions.after(v.To); bySession(dataset) && next != 0 && next == instrument.Out && s.Span.Contains(next) {
+		// The day itself is no gap, so that what is not final on it would stay so.
+		if next := sessions.after(v.To); bySession(dataset) && next != 0 && next == instrument.Out && next <= min(s.Span.To, s.Final) {
 			v.To = next
 		}
 		u := Unit{Unit: s.unit(dataset, instrument.Symbol.String(), v), Gaps: gaps.Intersect(v)}

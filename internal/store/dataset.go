@@ -48,6 +48,7 @@ type dataset struct {
 	fields  []field
 	keys    int  // the first fields are the key
 	timeAt  int  // block column of the date or instant; -1: none
+	finalAt int  // block column that says whether a bar is final; -1: none
 	strict  bool // symbols have to be canonical
 	microAt bool // the time is an instant in microseconds
 	layout  *segment.Schema
@@ -109,7 +110,7 @@ func kindOf(t batch.Type) (kind, bool) {
 
 // newDataset lays a dataset out and says what the store cannot hold.
 func newDataset(m market.Dataset) (*dataset, error) {
-	d := &dataset{Dataset: m, timeAt: -1}
+	d := &dataset{Dataset: m, timeAt: -1, finalAt: -1}
 	if len(m.Key) == 0 {
 		return nil, fmt.Errorf("dataset %s: it has no key; name its key columns", m.Name)
 	}
@@ -151,6 +152,9 @@ func newDataset(m market.Dataset) (*dataset, error) {
 		}
 		if name == m.Time {
 			d.timeAt, d.microAt = i, f.Type.Kind == batch.Timestamp
+		}
+		if name == "final" && f.kind == kindBool {
+			d.finalAt = i
 		}
 		d.fields = append(d.fields, f)
 	}

@@ -180,14 +180,24 @@ func (e *edits) removes(d *dataset, stored *segment.Block, row int) bool {
 	return false
 }
 
-// differ reports whether two rows of one key hold different values.
+// differ reports whether a row has other values than the stored one of its key, and counts. A bar that is
+// final stays: it is a clock set back that calls the same day unfinished.
+// invariant: a row that is not final never replaces one that is
 func (d *dataset) differ(a *segment.Block, i int, b *segment.Block, j int) bool {
+	if d.isFinal(b, j) && !d.isFinal(a, i) {
+		return false
+	}
 	for k := d.keys; k < len(d.fields); k++ {
 		if !a.Equal(k, i, b, j) {
 			return true
 		}
 	}
 	return false
+}
+
+// isFinal reports whether a row says that it does not change any more.
+func (d *dataset) isFinal(b *segment.Block, row int) bool {
+	return d.finalAt >= 0 && b.Vectors[d.finalAt].Bits.Get(row)
 }
 
 // ownValues are the store's own columns of rows of one commit.
@@ -221,10 +231,8 @@ func (d *dataset) tombstones(stored *segment.Block, rows []int32, own ownValues)
 // restate records what changes in a row, unless the stored one was not final.
 func (o *outcome) restate(s *symbols, puts *segment.Block, i int, stored *segment.Block, j int) {
 	d := o.dataset
-	for k, f := range d.fields {
-		if f.Name == "final" && f.kind == kindBool && !stored.Vectors[k].Bits.Get(j) {
-			return
-		}
+	if d.finalAt >= 0 && !d.isFinal(stored, j) {
+		return
 	}
 	key := []byte(nil)
 	for k := range d.keys {
