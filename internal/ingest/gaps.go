@@ -33,29 +33,61 @@ type Gaps struct {
 	ConfirmedEmpty []Missing       `json:"confirmed_empty,omitempty"`
 }
 
-// remembered is how many reports are looked through for what was asked.
-const remembered = 200
-
-// asks returns the different things that syncs were asked for, newest first.
+// asks returns what syncs were asked to keep, the latest first. Those that differ in their days alone, which
+// overlap or are neighbours, are one.
 func asks(ctx context.Context, s *store.Store) ([]Ask, error) {
-	reports, err := s.Reports(ctx, ReportKind, remembered)
+	texts, err := s.Reported(ctx, ReportKind, "asked")
 	if err != nil {
 		return nil, fmt.Errorf("read the reports of %s: %w", s.Dir(), err)
 	}
 	var list []Ask
-	seen := map[string]bool{}
-	for _, saved := range reports {
-		var r Report
-		if err := json.Unmarshal(saved.JSON, &r); err != nil {
-			return nil, fmt.Errorf("report of run %s in %s: %w", saved.Run, s.Dir(), err)
+	at := map[string][]int{} // places in the list, by all but the days
+	for _, text := range texts {
+		var a Ask
+		if err := json.Unmarshal(text, &a); err != nil {
+			return nil, fmt.Errorf("report in %s: %w", s.Dir(), err)
 		}
-		key, _ := json.Marshal(r.Asked) // texts and lists of them always encode
-		if !seen[string(key)] {
-			seen[string(key)] = true
-			list = append(list, r.Asked)
+		timeless := a
+		timeless.From, timeless.To = "", ""
+		key, _ := json.Marshal(timeless) // texts and lists of them always encode
+		joined := false
+		for _, i := range at[string(key)] {
+			if joined, err = list[i].join(a); joined || err != nil {
+				break
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("report in %s: %w", s.Dir(), err)
+		}
+		if !joined {
+			at[string(key)] = append(at[string(key)], len(list))
+			list = append(list, a)
 		}
 	}
 	return list, nil
+}
+
+// join widens an ask by the days of another like it, and reports whether they have no day between them.
+func (a *Ask) join(b Ask) (bool, error) {
+	own, err := a.span()
+	if err != nil {
+		return false, err
+	}
+	other, err := b.span()
+	if err != nil {
+		return false, err
+	}
+	if !other.Empty() && !own.Empty() {
+		both := market.Intervals{}.Add(own, other)
+		if len(both) > 1 {
+			return false, nil
+		}
+		own = both.Span()
+	} else if own.Empty() {
+		own = other
+	}
+	a.From, a.To = own.From.String(), own.To.String()
+	return true, nil
 }
 
 // FindGaps compares a store with all that it was asked to keep.

@@ -46,7 +46,8 @@ type RepairReport struct {
 	Refused   []Finding `json:"not_repairable"`   // what asking again cannot mend
 	Rows      RowCounts `json:"rows"`             // that came
 	Changed   []Changed `json:"changed"`          // at most MaxFindings
-	Left      []Finding `json:"left"`             // what is wrong afterwards
+	Left      []Finding `json:"left"`             // what is wrong afterwards, at most MaxFindings
+	LeftOver  int       `json:"errors_left"`      // all errors that are left
 	Counts    []string  `json:"counts,omitempty"` // of what was found, by rule
 	Notes     []string  `json:"notes,omitempty"`
 }
@@ -124,6 +125,10 @@ func (p *repairing) read(found *Verification) {
 	for _, rule := range slices.Sorted(maps.Keys(found.Counts)) {
 		p.report.Counts = append(p.report.Counts, fmt.Sprintf("%s %d", rule, found.Counts[rule]))
 	}
+	if n := found.Errors + found.Warnings; n > len(found.Findings) {
+		p.report.Notes = append(p.report.Notes, fmt.Sprintf("%d of %d findings are looked at: repair again for the rest",
+			len(found.Findings), n))
+	}
 	for _, f := range found.Findings {
 		switch f.Rule {
 		case RuleDamage:
@@ -199,8 +204,11 @@ func (p *repairing) readRow(f Finding) {
 // do repairs.
 func (p *repairing) do(ctx context.Context, found *Verification) error {
 	if len(p.days) == 0 && len(p.damaged) == 0 {
-		p.report.Left = found.Findings
+		p.report.Left, p.report.LeftOver = found.Findings, found.Errors
 		return nil
+	}
+	if err := p.answerable(); err != nil {
+		return fmt.Errorf("nothing was changed: %w", err)
 	}
 	if err := p.reachable(ctx); err != nil {
 		return fmt.Errorf("nothing was changed, as provider %s cannot be asked: %w", p.Sync.Provider.Name, err)
@@ -216,7 +224,26 @@ func (p *repairing) do(ctx context.Context, found *Verification) error {
 		return err
 	}
 	p.report.After, p.report.Left = left.Sequence, append(p.lost, left.Findings...)
+	p.report.LeftOver = len(p.lost) + left.Errors
 	return p.readChanged(ctx)
+}
+
+// answerable refuses a provider that no sync has asked, where another was: it would be asked for nothing.
+func (p *repairing) answerable() error {
+	var others []string
+	for _, a := range p.asked {
+		if a.Provider == p.Sync.Provider.Name {
+			return nil
+		}
+		others = append(others, a.Provider)
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	slices.Sort(others)
+	others = slices.Compact(others)
+	return fmt.Errorf("no sync has asked %s for anything in this store (it was filled from %s: tapeline repair --provider %s)",
+		p.Sync.Provider.Name, strings.Join(others, ", "), others[0])
 }
 
 // reachable asks whether the provider answers, where it can say: what is given up has to come again.
@@ -312,7 +339,6 @@ func (p *repairing) findLost(ctx context.Context, sources map[string]bool) (err 
 
 // fetch brings the store up to date with all it was asked to keep.
 func (p *repairing) fetch(ctx context.Context) error {
-	done := false
 	for _, a := range p.asked {
 		if a.Provider != p.Sync.Provider.Name {
 			p.report.Notes = append(p.report.Notes, fmt.Sprintf(
@@ -335,11 +361,6 @@ func (p *repairing) fetch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		done = true
-	}
-	if !done {
-		p.report.Notes = append(p.report.Notes, fmt.Sprintf("no sync has asked %s for anything in this store",
-			p.Sync.Provider.Name))
 	}
 	return nil
 }
@@ -398,7 +419,7 @@ func (p *repairing) save(ctx context.Context, failure error) error {
 		status = StatusInterrupted
 	case failure != nil:
 		status = StatusFailed
-	case p.report.wrong() > 0:
+	case p.report.LeftOver > 0:
 		status = StatusShort
 	}
 	text, err := json.Marshal(p.report)
@@ -411,23 +432,12 @@ func (p *repairing) save(ctx context.Context, failure error) error {
 	})
 }
 
-// wrong counts the errors that are left.
-func (r *RepairReport) wrong() int {
-	n := 0
-	for _, f := range r.Left {
-		if f.Severity == Wrong {
-			n++
-		}
-	}
-	return n
-}
-
 // Whole reports whether no error is left, or, of a dry run, was found.
 func (r *RepairReport) Whole() bool {
 	if r.DryRun {
 		return r.Errors == 0
 	}
-	return r.wrong() == 0
+	return r.LeftOver == 0
 }
 
 // Text returns the report for people.

@@ -228,6 +228,17 @@ func (j *job) measure() {
 	r.Indicators, r.Recommendations = s.indicators(), s.recommendations(r.Bottlenecks)
 }
 
+// begin keeps what is asked for in the store before it is fetched: a run that is killed is one that was
+// interrupted, whose gaps are known.
+func (j *job) begin(ctx context.Context) error {
+	r := j.report
+	status := r.Status
+	r.Status, r.Finished = StatusInterrupted, time.Now()
+	err := j.save(ctx)
+	r.Status = status
+	return err
+}
+
 // save keeps the report in the store.
 func (j *job) save(ctx context.Context) error {
 	text, err := json.Marshal(j.report)

@@ -180,6 +180,9 @@ func (j *job) fetchAll(ctx context.Context) error {
 	j.scope, j.report.Status = *scope, StatusFailed
 	plan := scope.withoutFollowers().Plan()
 	j.report.plan(plan, *scope)
+	if err := j.begin(ctx); err != nil {
+		return err
+	}
 	j.monitor.enter("fetch")
 	if err := j.fetch(ctx, plan); err != nil {
 		return err

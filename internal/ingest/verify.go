@@ -84,7 +84,7 @@ type Verification struct {
 	Seconds  float64        `json:"seconds"`
 }
 
-// MaxFindings bounds how many findings are kept; the counts are of all.
+// MaxFindings bounds how many findings are kept, of more rather errors than warnings; the counts are of all.
 const MaxFindings = 10_000
 
 // Run checks the bytes of the store, what is missing, every row, and the sample.
@@ -95,6 +95,9 @@ func (v *Verify) Run(ctx context.Context) (result *Verification, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, view.Close()) }()
+	if err := view.Known(texts(v.Symbols)); err != nil {
+		return nil, &RequestError{Reasons: []string{err.Error()}}
+	}
 	c := &check{Verify: v, view: view, out: &Verification{
 		Store: v.Store.Dir(), Sequence: int64(view.Seq()), Rows: map[string]int64{}, Findings: []Finding{},
 		Counts: map[string]int{},
@@ -112,9 +115,10 @@ func (v *Verify) Run(ctx context.Context) (result *Verification, err error) {
 type check struct {
 	*Verify
 
-	view    *store.View
-	out     *Verification
-	damaged map[string]bool // datasets with rows that do not read
+	view     *store.View
+	out      *Verification
+	warnings []int           // places of warnings among the findings
+	damaged  map[string]bool // datasets with rows that do not read
 }
 
 func (v *Verify) progress(step string, done, all int64) {
@@ -146,8 +150,15 @@ func (c *check) add(f Finding) {
 	} else {
 		c.out.Warnings++
 	}
-	if len(c.out.Findings) < MaxFindings {
+	switch n := len(c.warnings); {
+	case len(c.out.Findings) < MaxFindings:
+		if f.Severity != Wrong {
+			c.warnings = append(c.warnings, len(c.out.Findings))
+		}
 		c.out.Findings = append(c.out.Findings, f)
+	case f.Severity == Wrong && n > 0: // warnings give way
+		c.out.Findings[c.warnings[n-1]] = f
+		c.warnings = c.warnings[:n-1]
 	}
 }
 

@@ -69,12 +69,17 @@ func (c *check) span(dataset string) store.Range {
 	r := store.Range{From: c.Span.From, To: c.Span.To}
 	d, _ := market.DatasetByName(dataset)
 	if c.Symbols != nil && slices.Contains(d.Key, "symbol") && d.Key[0] == "symbol" {
-		r.Symbols = []string{}
-		for _, s := range c.Symbols {
-			r.Symbols = append(r.Symbols, s.String())
-		}
+		r.Symbols = texts(c.Symbols)
 	}
 	return r
+}
+
+func texts(symbols []market.Symbol) []string {
+	list := make([]string, 0, len(symbols))
+	for _, s := range symbols {
+		list = append(list, s.String())
+	}
+	return list
 }
 
 func (c *check) checkRows(dataset string, rows *batch.Batch, verifier *market.Verifier) {

@@ -82,6 +82,19 @@ func (s *Store) Reports(ctx context.Context, kind string, limit int) ([]Report, 
 	return out, err
 }
 
+// Reported returns the different values of one field in the reports of a kind, as JSON, that of the newest
+// report first.
+func (s *Store) Reported(ctx context.Context, kind, field string) (values [][]byte, err error) {
+	err = each(ctx, s.catalog.db, func(rows *sql.Rows) error {
+		var text string
+		err := rows.Scan(&text)
+		values = append(values, []byte(text))
+		return err
+	}, `SELECT value FROM (SELECT id, json -> ? AS value FROM report WHERE kind = ?)
+		WHERE value IS NOT NULL GROUP BY value ORDER BY max(id) DESC`, field, kind)
+	return values, err
+}
+
 // Cursor is the progress of one reader of the journal: what is newer stays readable until it expires.
 type Cursor struct {
 	Name    string
