@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/tapeline/tapeline/internal/catalog"
+	"github.com/tapeline/tapeline/internal/vfs"
 )
 
 // DeadLetter is one refused row of a run.
@@ -144,16 +145,7 @@ func writeMarks(dir string, ids []string) (err error) {
 	for _, id := range slices.Sorted(maps.Keys(marks)) {
 		fmt.Fprintln(&text, id)
 	}
-	path := filepath.Join(dir, marksName)
-	file, err := os.Create(path + ".new")
-	if err != nil {
-		return fmt.Errorf("mark replayed rows: %w", err)
-	}
-	_, err = file.Write(text.Bytes())
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
+	if err := vfs.Replace(vfs.OS{}, filepath.Join(dir, marksName), text.Bytes()); err != nil {
 		return fmt.Errorf("mark replayed rows: %w", err)
 	}
 	return nil

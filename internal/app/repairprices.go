@@ -282,14 +282,7 @@ func write(name string, content func(w io.Writer) error) error {
 	if err := system.MkdirAll(filepath.Dir(name)); err != nil {
 		return err
 	}
-	part := name + ".part"
-	if err := os.WriteFile(part, b.Bytes(), 0o644); err != nil {
-		return err
-	}
-	if err := os.Rename(part, name); err != nil {
-		return err
-	}
-	return system.SyncDir(filepath.Dir(name))
+	return vfs.Replace(system, name, b.Bytes())
 }
 
 // log writes every cell that was changed.

@@ -198,22 +198,7 @@ func (m *manifest) save(fsys vfs.FS, dir string) error {
 		return err
 	}
 	path := filepath.Join(dir, ManifestName)
-	aside := filepath.Join(dir, "."+ManifestName+".part")
-	file, err := fsys.Create(aside)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = file.Write(append(text, '\n'))
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = fsys.Rename(aside, path)
-	}
-	if err == nil {
-		err = fsys.SyncDir(dir)
-	}
-	if err != nil {
+	if err := vfs.Replace(fsys, path, append(text, '\n')); err != nil {
 		return fmt.Errorf("write %s: %w (is the disk full? free space and export again)", path, err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -322,12 +321,7 @@ func (m *SnapshotManifest) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(filepath.Join(dir, ManifestName))
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, bytes.NewReader(append(text, '\n')))
-	return errors.Join(err, file.Sync(), file.Close(), vfs.OS{}.SyncDir(dir))
+	return vfs.Replace(vfs.OS{}, filepath.Join(dir, ManifestName), append(text, '\n'))
 }
 
 // publish moves the finished folder to its place. Synced.

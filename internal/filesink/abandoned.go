@@ -58,31 +58,11 @@ func (s *Stage) record() error {
 	if err := s.fs.MkdirAll(folder); err != nil {
 		return writeError("make folder "+folder, err)
 	}
-	if err := writeSynced(s.fs, s.recordName(), data); err != nil {
+	if err := vfs.Replace(s.fs, s.recordName(), data); err != nil {
 		return writeError("write "+s.recordName(), err)
 	}
 	s.recorded = true
 	return nil
-}
-
-// writeSynced replaces a file by one rename ("synced").
-func writeSynced(fsys vfs.FS, name string, data []byte) error {
-	part := name + ".part"
-	file, err := fsys.Create(part)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := fsys.Rename(part, name); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(name))
 }
 
 // forget removes the record of a run that has no hidden parts any more.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/vfs"
 	"github.com/tapeline/tapeline/internal/vfs/simfs"
 )
 
@@ -161,7 +162,7 @@ func TestDamagedRecordRemovesNothing(t *testing.T) {
 		if err := system.MkdirAll("/state/w/staged"); err != nil {
 			t.Fatal(err)
 		}
-		if err := writeSynced(system, "/state/w/staged/r1.out-00.json", []byte(text)); err != nil {
+		if err := vfs.Replace(system, "/state/w/staged/r1.out-00.json", []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := (process{"/state/w", "/out/a.csv", "r2", 2}).start(system); err != nil {

@@ -221,3 +221,38 @@ func TestFindsTheMissingSync(t *testing.T) {
 		t.Error("replacement without sync: no crash showed the mistake")
 	}
 }
+
+// TestReplaceAtEveryCrash: stopped after any operation and crashed, a file that is replaced is the old one
+// or the new, and the new once Replace has returned.
+func TestReplaceAtEveryCrash(t *testing.T) {
+	t.Parallel()
+	for stop := 1; ; stop++ {
+		system := simfs.New()
+		must(t, put(system, "x", []byte("old"), true, true))
+		before := system.Operations()
+		system.StopAt(before + stop)
+		err := vfs.Replace(system, "x", []byte("new"))
+		for text, n := range outcomes(t, system, "x") {
+			if text != "new" && (text != "old" || err == nil) {
+				t.Errorf("stopped at operation %d (%v): %d times it is %q", stop, err, n, text)
+			}
+		}
+		if err == nil {
+			break
+		}
+	}
+	system := simfs.New()
+	must(t, put(system, "x", []byte("old"), true, true))
+	system.Inject(func(op simfs.Op, _ string) error {
+		if op == simfs.OpRename {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	if err := vfs.Replace(system, "x", []byte("new")); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := system.List("."); err != nil || len(left) != 1 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
