@@ -47,7 +47,11 @@ func (p *Parts) ExportFolder(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Store.Close()) }()
-	return export.Run(ctx, r)
+	report, err = export.Run(ctx, r)
+	if errors.Is(err, store.ErrUnknown) {
+		err = &WishError{err}
+	}
+	return report, err
 }
 
 // fileSink makes a sink that replaces one file.

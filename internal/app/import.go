@@ -163,6 +163,9 @@ func importFiles(path string, suffixes []string) (files []string, err error) {
 		glob := filesink.SourceConfig{Path: path}
 		return glob.Expand(vfs.OS{})
 	}
+	if path, err = filepath.EvalSymlinks(path); err != nil { // WalkDir takes a link for a file
+		return nil, err
+	}
 	err = filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
 		hidden := strings.HasPrefix(entry.Name(), ".") && name != path
 		switch {

@@ -71,7 +71,7 @@ func (s *session) importFiles(ctx context.Context, request app.Import) error {
 	follow := func(w *run.Workflow, progress func() (int64, int)) bool {
 		return s.follow(w, cancel, func() string {
 			rows, inputs := progress()
-			return fmt.Sprintf("%s of %s read", count(rows), plural(int64(inputs), "input"))
+			return fmt.Sprintf("%s rows of %s read", count(rows), plural(int64(inputs), "whole input"))
 		})
 	}
 	report, interrupted, err := engine.Import(ctx, request, s.logger(), follow)

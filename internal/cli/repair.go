@@ -37,7 +37,13 @@ func (s *session) repairCommand() *cobra.Command {
 			case (prices.In == "") == (request.Store == ""):
 				return usage("repair: name what is to be repaired, by --store DIR or by --prices FILE or FOLDER")
 			case prices.In != "":
+				if name := changed(c, "dry-run", "symbols", "from", "to", "provider", "endpoint", "sample", "seed"); name != "" {
+					return usage("repair: --%s is for a store; without --out, --prices only prints", name)
+				}
 				return s.repairPrices(c.Context(), prices)
+			}
+			if name := changed(c, "out", "expect"); name != "" {
+				return usage("repair: --%s is for --prices", name)
 			}
 			return s.repairStore(c.Context(), request)
 		},
@@ -49,6 +55,16 @@ func (s *session) repairCommand() *cobra.Command {
 	f.StringVar(&prices.Out, "out", "", "file or folder for what is repaired; default none: only print")
 	f.StringVar(&prices.Expect, "expect", "", "folder of what is expected, for a score")
 	return c
+}
+
+// changed returns the first of the flags that was given.
+func changed(c *cobra.Command, names ...string) string {
+	for _, name := range names {
+		if c.Flags().Changed(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 func (s *session) repairStore(ctx context.Context, request app.Repair) error {

@@ -62,10 +62,27 @@ func (s *session) simBaoStockCommand() *cobra.Command {
 			"  tapeline sim baostock --listen 127.0.0.1:0 --seed 1 --symbols 500 --from 2019-01-01 --to 2023-12-31 \\\n" +
 			"    --rtt 120ms --fault 'every 100 on 95: reset' --oracle truth.csv --stats stats.json",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return s.simBaoStock(c.Context(), f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := idleMarketFlags(c, f.data); err != nil {
+				return err
+			}
+			return s.simBaoStock(c.Context(), f)
+		},
 	}
 	f.register(c)
 	return c
+}
+
+// idleMarketFlags refuses flags of the market that is not served.
+func idleMarketFlags(c *cobra.Command, data string) error {
+	if data != "" {
+		if name := changed(c, "symbols", "from", "to"); name != "" {
+			return usage("%s: --data and --%s exclude each other: the folder is served whole", c.CommandPath(), name)
+		}
+	} else if name := changed(c, "calendar", "basics"); name != "" {
+		return usage("%s: --%s is for --data", c.CommandPath(), name)
+	}
+	return nil
 }
 
 func (f *simFlags) register(c *cobra.Command) {
@@ -183,8 +200,6 @@ func (f *simFlags) complete() (sim.Market, error) {
 
 func (f *simFlags) market() (sim.Market, error) {
 	switch {
-	case f.data != "" && f.symbols != 0:
-		return nil, usage("sim baostock: --data and --symbols exclude each other")
 	case f.data != "":
 		return sim.LoadCSV(f.data, f.calendar, f.basics)
 	case f.symbols == 0 || f.from == "" || f.to == "":

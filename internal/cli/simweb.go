@@ -126,7 +126,12 @@ func (s *session) simWebCommand(v webVendor) *cobra.Command {
 		Example: "  tapeline sim " + v.name + " --listen 127.0.0.1:0 --seed 1 --symbols 20 --from 2023-01-01 --to 2024-06-28 \\\n" +
 			"    --rtt 120ms --fault 'every 10 on " + v.kinds[0] + ": reset' --stats stats.json",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return s.simWeb(c.Context(), v, f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := idleMarketFlags(c, f.data); err != nil {
+				return err
+			}
+			return s.simWeb(c.Context(), v, f)
+		},
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 is any free one")
@@ -204,8 +209,6 @@ func (f *webFlags) span() (from, to sim.Date, err error) {
 // chinese makes the market of the Chinese vendors.
 func (f *webFlags) chinese() (sim.Market, error) {
 	switch {
-	case f.data != "" && f.symbols != 0:
-		return nil, usage("sim %s: --data and --symbols exclude each other", f.vendor)
 	case f.data != "":
 		return sim.LoadCSV(f.data, f.calendar, f.basics)
 	case f.symbols == 0 || f.from == "" || f.to == "":

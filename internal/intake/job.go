@@ -81,6 +81,11 @@ func (j *Job) CheckFirst(ctx context.Context, env connector.Env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	if c, ok := source.(connector.Checker); ok {
+		if err := c.Check(ctx); err != nil {
+			return err
+		}
+	}
 	d, ok := source.(connector.Discoverer)
 	if !ok || len(j.Mapping.Compute) > 0 {
 		return nil
