@@ -161,7 +161,7 @@ func (b *bench) measure(s *simulator, env []string) (sample, error) {
 		rows: first.Records, seconds: first.Seconds, logins: first.Provider.Logins, commits: first.After - first.Before,
 		queries: first.Queries, increment: second.Queries, reads: second.Reads,
 		alone: float64(first.Writer.Alone) / max(first.Writer.Seconds, 1e-9),
-		cpu: (process.UserTime() + process.SystemTime()).Seconds(),
+		cpu:   (process.UserTime() + process.SystemTime()).Seconds(),
 	}
 	if usage, ok := process.SysUsage().(*syscall.Rusage); ok {
 		m.rss = usage.Maxrss << 10
