@@ -9,6 +9,6 @@ func (s *session) commands() []*cobra.Command {
 		s.testCommand(), s.previewCommand(), s.diffCommand(), s.deadCommand(),
 		s.syncCommand(), s.gapsCommand(), s.statusCommand(), s.verifyCommand(), s.repairCommand(), s.tuneCommand(),
 		s.importCommand(), s.exportCommand(), s.snapshotCommand(), s.schemaCommand(),
-		s.historyCommand(), s.docsCommand(), s.demoCommand(), s.simCommand(), s.versionCommand(),
+		s.exchangeCommand(), s.historyCommand(), s.docsCommand(), s.demoCommand(), s.simCommand(), s.versionCommand(),
 	}
 }
