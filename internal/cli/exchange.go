@@ -14,7 +14,7 @@ import (
 func (s *session) exchangeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exchange",
-		Short: "Match orders",
+		Short: "Measure the matching engine",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -83,7 +83,7 @@ func scenarios(args, names []string) ([]workload.Scenario, error) {
 			if near := fault.Nearest(name, names); near != "" {
 				hint = "did you mean " + near + "?"
 			}
-			return nil, fmt.Errorf("scenario %q is not known (%s)", name, hint)
+			return nil, usage("scenario %q is not known (%s)", name, hint)
 		}
 	}
 	return found, nil

@@ -18,7 +18,10 @@ type Scenario struct {
 // Scenarios returns the public workloads.
 func Scenarios() []Scenario {
 	return []Scenario{
-		{"static", 0, 0}, {"normal", 0.15, 0.02}, {"swing-25", 0.50, 0.25}, {"swing-40", 0.50, 0.40},
+		{"static", 0, 0},
+		{"normal", 0.15, 0.02},
+		{"swing-25", 0.50, 0.25},
+		{"swing-40", 0.50, 0.40},
 		{"flash-crash", 0.50, 0.60},
 	}
 }
