@@ -191,16 +191,21 @@ func (c *cache) keep(entry *cached) *cached {
 	if entry.file != nil {
 		c.handles++
 	}
+	c.trim(entry)
+	return entry
+}
+
+// trim drops the least recently used entries but one until what is kept is within its limits. Needs mu.
+func (c *cache) trim(but *cached) {
 	for e := c.recent.Back(); e != nil && (c.bytes > c.maxBytes || c.handles > c.maxFiles); {
 		before := e.Prev()
 		old := e.Value.(*cached)
-		needless := old.file == nil && c.bytes > c.maxBytes || old.file != nil && c.handles > c.maxFiles
-		if needless && old != entry {
+		needless := old.bytes > 0 && c.bytes > c.maxBytes || old.file != nil && c.handles > c.maxFiles
+		if needless && old != but {
 			c.remove(e)
 		}
 		e = before
 	}
-	return entry
 }
 
 // forget drops a segment that no state names any more.
@@ -238,6 +243,13 @@ func (c *cache) release(entry *cached) {
 	defer c.mu.Unlock()
 	if entry.users--; entry.users == 0 && entry.gone {
 		c.close(entry)
+	}
+	if p, ok := entry.reader.(*paged); ok && !entry.gone {
+		// It may have kept dictionaries.
+		kept := p.reader.MemoryBytes()
+		c.bytes += kept - entry.bytes
+		entry.bytes = kept
+		c.trim(entry)
 	}
 }
 

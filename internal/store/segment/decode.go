@@ -29,7 +29,10 @@ type decoder struct {
 	selected Vector    // Select: the column that is compared
 	rows     []int32   // Select: the rows found
 
-	dictionary Vector // texts of the row group at hand
+	coding     format.Encoding // of the column chunk at hand
+	dictionary Vector          // its texts
+	table      *table          // its integers
+	scratch    table
 	entries    int
 }
 
@@ -41,45 +44,14 @@ var decoders = sync.Pool{New: func() any {
 	return &decoder{zstd: z}
 }}
 
+// behind is how many bytes the decoders of values may read behind what they are given.
+const behind = 64
+
 // fetch makes d.bytes the bytes from..to-1.
 func (d *decoder) fetch(r *Reader, from, to int64) error {
-	d.bytes = slices.Grow(d.bytes[:0], int(to-from))[:to-from]
+	d.bytes = slices.Grow(d.bytes[:0], int(to-from)+behind)[:to-from]
 	if n, err := r.file.ReadAt(d.bytes, from); n < len(d.bytes) {
 		return fmt.Errorf("read bytes %d..%d: %w", from, to-1, err)
-	}
-	return nil
-}
-
-// loadDictionary reads the dictionary of a text column of a row group.
-func (d *decoder) loadDictionary(r *Reader, c *chunkReader) error {
-	d.dictionary.reset()
-	if err := d.fetch(r, c.from, c.data); err != nil {
-		return err
-	}
-	h, body, err := readPage(d.bytes, true)
-	if err != nil {
-		return err
-	}
-	if h.plainSize > maxDictionaryBytes || h.encoding != format.Plain {
-		return errHeader
-	}
-	body, err = d.decompress(r.codec, &h, body)
-	if err != nil {
-		return err
-	}
-	v := &d.dictionary
-	v.Offsets = append(v.Offsets, 0)
-	for len(body) > 0 {
-		if len(body) < 4 || uint64(len(body)-4) < uint64(binary.LittleEndian.Uint32(body)) {
-			return errors.New("a text ends behind its dictionary")
-		}
-		end := 4 + int(binary.LittleEndian.Uint32(body))
-		v.Bytes = append(v.Bytes, body[4:end]...)
-		v.Offsets = append(v.Offsets, int32(len(v.Bytes)))
-		body = body[end:]
-	}
-	if d.entries = len(v.Offsets) - 1; d.entries != h.values {
-		return fmt.Errorf("a dictionary of %d texts has %d", h.values, d.entries)
 	}
 	return nil
 }
@@ -95,15 +67,13 @@ func (d *decoder) decompress(
 		}
 		return body, nil
 	}
-	// The decoders of values read a little behind what they are given.
-	const padding = 64
-	d.plain = slices.Grow(d.plain[:0], size+padding)
+	d.plain = slices.Grow(d.plain[:0], size+behind)
 	if codec == format.Zstd {
 		out, err := d.zstd.DecodeAll(body, d.plain[:0:size])
 		if err != nil || len(out) != size {
 			return nil, fmt.Errorf("a page of %d bytes decompresses to %d (%w)", size, len(out), err)
 		}
-		return out[:size:size], nil
+		return d.plain[:size], nil
 	}
 	if n, err := snappy.DecodedLen(body); err != nil || n != size {
 		return nil, fmt.Errorf("a page of %d bytes decompresses to %d (%w)", size, n, err)
@@ -116,31 +86,43 @@ func (d *decoder) decompress(
 // encodings add.
 const maxPlainBytes = PageRows*(wideBytes+1) + 8<<10
 
+// open checks the header of a data page of rows rows, makes d.valid the rows that are not NULL where there
+// may be some, and returns the values' bytes. data is the page as stored.
+func (d *decoder) open(
+	codec format.CompressionCodec, l *leaf, data []byte, rows int,
+) (h pageHeader, body []byte, err error) {
+	h, body, err = readPage(data, false)
+	if err != nil {
+		return h, nil, err
+	}
+	if h.values != rows || h.encoding != d.coding || h.plainSize > maxPlainBytes ||
+		!l.optional && (h.levels > 0 || h.nulls > 0) {
+		return h, nil, errHeader
+	}
+	levels := body[:h.levels]
+	if body, err = d.decompress(codec, &h, body[h.levels:]); err != nil {
+		return h, nil, err
+	}
+	if l.optional {
+		if d.valid, err = readLevels(d.valid[:0], 0, levels, rows); err != nil {
+			return h, nil, err
+		}
+		if got := rows - d.valid.Count(rows); got != h.nulls {
+			return h, nil, fmt.Errorf("a page of %d NULLs has %d", h.nulls, got)
+		}
+	}
+	return h, body, nil
+}
+
 // page appends the rows of a data page to the at rows of v. data is the page as stored.
 func (d *decoder) page(
 	codec format.CompressionCodec, l *leaf, v *Vector, at int, data []byte, rows int,
 ) error {
-	h, body, err := readPage(data, false)
+	h, body, err := d.open(codec, l, data, rows)
 	if err != nil {
 		return err
 	}
-	if h.values != rows || h.encoding != encodingOf(l.kind) || h.plainSize > maxPlainBytes ||
-		!l.optional && (h.levels > 0 || h.nulls > 0) {
-		return errHeader
-	}
-	levels := body[:h.levels]
-	if body, err = d.decompress(codec, &h, body[h.levels:]); err != nil {
-		return err
-	}
 	valid := batch.Bitmap(nil)
-	if l.optional {
-		if d.valid, err = readLevels(d.valid[:0], 0, levels, rows); err != nil {
-			return err
-		}
-		if got := rows - d.valid.Count(rows); got != h.nulls {
-			return fmt.Errorf("a page of %d NULLs has %d", h.nulls, got)
-		}
-	}
 	switch {
 	case h.nulls > 0:
 		valid = d.valid
@@ -154,6 +136,67 @@ func (d *decoder) page(
 	return d.values(l.kind, v, at, body, pageRows{rows, rows - h.nulls, valid})
 }
 
+// sameRows is how many rows a page of equal rows has, and how many of them are wanted.
+type sameRows struct{ rows, wanted int }
+
+// same appends rows of a page of equal rows to the at rows of v.
+func (d *decoder) same(
+	codec format.CompressionCodec, l *leaf, v *Vector, at int, data []byte, n sameRows,
+) error {
+	h, body, err := d.open(codec, l, data, n.rows)
+	if err != nil {
+		return err
+	}
+	if h.nulls == n.rows {
+		v.appendNulls(l.kind, at, n.wanted)
+		return nil
+	}
+	if len(v.Valid) > 0 {
+		v.Valid = appendSet(v.Valid, at, n.wanted)
+	}
+	switch {
+	case h.nulls > 0:
+		return errHeader
+	case l.kind == kindBool && len(body) == bitmapBytes(n.rows) && equalBits(body, 0, n.rows):
+		v.Bits = growBits(v.Bits, at, n.wanted)
+		if body[0]&1 == 1 {
+			setBits(v.Bits, at, n.wanted)
+		}
+		return nil
+	case d.coding != format.RLEDictionary || d.entries != 1 || !isRun(body, n.rows):
+		return errHeader
+	case l.kind == kindInt32:
+		v.Int32s = appendSame(v.Int32s[:at], d.table.int32s[0], n.wanted)
+	case l.kind == kindInt64:
+		v.Int64s = appendSame(v.Int64s[:at], d.table.int64s[0], n.wanted)
+	default:
+		return errHeader
+	}
+	return nil
+}
+
+// isRun reports whether codes are one run of n times 0.
+func isRun(data []byte, n int) bool {
+	if len(data) == 0 {
+		return false
+	}
+	header, size := binary.Uvarint(data[1:])
+	return size > 0 && header == uint64(n)<<1 && len(data) == 1+size+(int(data[0])+7)/8 &&
+		!slices.ContainsFunc(data[1+size:], func(b byte) bool { return b != 0 })
+}
+
+func appendSame[T any](dst []T, value T, n int) []T {
+	at := len(dst)
+	dst = slices.Grow(dst, n+valuesBehind)[:at+n]
+	for i := range dst[at:] {
+		dst[at+i] = value
+	}
+	return dst
+}
+
+// valuesBehind is how many values the decoders may write behind those they return.
+const valuesBehind = 8
+
 // pageRows is how many rows of a page there are, how many are not NULL, and which (nil: all).
 type pageRows struct {
 	rows, values int
@@ -161,10 +204,19 @@ type pageRows struct {
 }
 
 func (d *decoder) values(k kind, v *Vector, at int, data []byte, p pageRows) (err error) {
+	coded := d.coding == format.RLEDictionary
 	switch k {
 	case kindInt32:
+		if coded {
+			v.Int32s, err = appendCoded(v.Int32s[:at], d, data, p, d.table.int32s)
+			break
+		}
 		v.Int32s, err = appendDelta(v.Int32s[:at], data, p, deltas.DecodeInt32)
 	case kindInt64:
+		if coded {
+			v.Int64s, err = appendCoded(v.Int64s[:at], d, data, p, d.table.int64s)
+			break
+		}
 		v.Int64s, err = appendDelta(v.Int64s[:at], data, p, deltas.DecodeInt64)
 	case kindText:
 		err = d.texts(v, data, p)
@@ -209,8 +261,7 @@ func appendDelta[T int32 | int64](
 	if err := checkDelta(data, p.values); err != nil {
 		return dst, err
 	}
-	const padding = 8 // what the decoder may write behind
-	dst = slices.Grow(dst, p.rows+padding)
+	dst = slices.Grow(dst, p.rows+valuesBehind)
 	out, err := decode(dst[at:at:cap(dst)], data)
 	if err != nil {
 		return dst, err
@@ -252,6 +303,22 @@ func spread[T any](dst []T, p pageRows) {
 			dst[row] = zero
 		}
 	}
+}
+
+// appendCoded appends a page of codes as a table's integers.
+func appendCoded[T int32 | int64](dst []T, d *decoder, data []byte, p pageRows, table []T) ([]T, error) {
+	var err error
+	if d.codes, err = readCodes(d.codes[:0], data, p.values, len(table)); err != nil {
+		return dst, err
+	}
+	at := len(dst)
+	dst = slices.Grow(dst, p.rows+valuesBehind)[:at+p.rows]
+	out := dst[at : at+len(d.codes)]
+	for i, code := range d.codes {
+		out[i] = table[code]
+	}
+	spread(dst[at:], p)
+	return dst, nil
 }
 
 // appendPlain appends a page of values of equal width.

@@ -6,7 +6,8 @@
 // asked for) -> Block -> Block.Batch. docs/format/segment.md has the bytes.
 //
 // Invariants: rows are sorted by the schema's key columns; every page of every column but a row
-// group's last holds exactly PageRows rows; the footer's and the index's checksums are checked
+// group's last holds exactly PageRows rows, or the whole row group where its rows are all the same;
+// the footer's and the index's checksums are checked
 // when they are read, a page's before it is decoded: damaged bytes are an error, never other rows.
 //
 // The format is Parquet's; its containers (pages, index, footer) are laid out here, on parquet-go's

@@ -20,10 +20,13 @@ import (
 
 // chunk is what was written of one column of one row group.
 type chunk struct {
-	optional               bool
+	rows, pageRows         int
+	optional, indexed      bool
+	coding                 format.Encoding
 	offset, dictionarySize int64 // of the first byte; of the dictionary page, 0 without
 	size, plainSize        int64 // of all pages with headers
 	uncompressed           int   // pages
+	sampled, worth         bool  // one page was tried; pages get smaller by compression
 	nulls                  int64
 	bounds                 Bounds
 	least, most            []byte // of a text column; nil: not known
@@ -47,8 +50,9 @@ type encoder struct {
 
 	values, packed, levels []byte
 	valid                  batch.Bitmap
-	int32s                 []int32
-	int64s                 []int64
+	int32s                 integers[int32]
+	int64s                 integers[int64]
+	codes                  []int32
 	bits                   batch.Bitmap
 	dictionary             dictionary
 }
@@ -58,7 +62,10 @@ var encoders = sync.Pool{New: func() any {
 	z, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
 		zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(128<<10),
 		zstd.WithZeroFrames(true)) // errs on bad options only
-	return &encoder{zstd: z}
+	e := &encoder{zstd: z}
+	e.int32s.delta, e.int32s.size = deltas.EncodeInt32, 4
+	e.int64s.delta, e.int64s.size = deltas.EncodeInt64, 8
+	return e
 }}
 
 // encodings in use. They hold no state.
@@ -67,124 +74,154 @@ var (
 	codes  rle.DictionaryEncoding
 )
 
-// column encodes rows from..to-1 of a vector as the column chunk of a row group.
-func (e *encoder) column(k kind, optional bool, v *Vector, from, to int) (*chunk, error) {
-	c := &chunk{optional: optional, offset: e.start + int64(len(e.out))}
+// column encodes rows from..to-1 of a vector as the column chunk of a row group. Pages of an indexed one
+// have bounds.
+func (e *encoder) column(k kind, c *chunk, v *Vector, from, to int) error {
+	c.rows, c.pageRows, c.coding = to-from, PageRows, encodingOf(k)
+	c.offset = e.start + int64(len(e.out))
 	begin := len(e.out)
-	if k == kindText {
+	if len(v.Valid) > 0 {
+		e.valid = appendBits(e.valid[:0], 0, v.Valid, from, c.rows)
+		c.nulls = int64(c.rows - e.valid.Count(c.rows))
+	}
+	valid := batch.Bitmap(nil)
+	if c.nulls > 0 {
+		valid = e.valid
+	}
+	var err error
+	switch k {
+	case kindText:
 		e.dictionary.reset()
 		e.dictionary.addTexts(v, from, to)
-		if err := e.dictionaryPage(c); err != nil {
-			return nil, err
+		err = e.textPage(c)
+	case kindInt32:
+		prepare(e, c, &e.int32s, v.Int32s[from:to], valid)
+	case kindInt64:
+		prepare(e, c, &e.int64s, v.Int64s[from:to], valid)
+	case kindBool:
+		if c.nulls == 0 && c.rows > PageRows && equalBits(v.Bits, from, to) {
+			c.pageRows = GroupRows
 		}
+	case kindFloat, kindWide:
 	}
-	for at := from; at < to; at += PageRows {
-		e.page(c, k, v, at, min(PageRows, to-at), at-from)
+	if err != nil {
+		return err
 	}
-	e.end(c, begin)
-	return c, nil
+	e.pages(c, k, v, from)
+	c.size = int64(len(e.out) - begin)
+	return nil
+}
+
+// prepare takes the values of a chunk of integers, chooses how they are stored, and writes the page of a
+// dictionary.
+func prepare[T int32 | int64](e *encoder, c *chunk, n *integers[T], v []T, valid batch.Bitmap) {
+	n.take(v, valid)
+	c.bounds = Bounds{len(n.values) > 0, int64(n.least), int64(n.most)}
+	n.choose(e, c)
+	if c.coding == format.RLEDictionary {
+		e.values = n.plain(e.values[:0])
+		e.dictionaryPage(c, len(n.entries))
+	}
 }
 
 // symbols encodes the texts of ids as the column chunk of a row group.
-func (e *encoder) symbols(ids []int32, symbol func(int32) (string, error)) (*chunk, error) {
-	c := &chunk{offset: e.start + int64(len(e.out))}
+func (e *encoder) symbols(c *chunk, ids []int32, symbol func(int32) (string, error)) error {
+	c.rows, c.pageRows, c.coding = len(ids), PageRows, encodingOf(kindText)
+	c.offset = e.start + int64(len(e.out))
 	begin := len(e.out)
 	e.dictionary.reset()
 	if err := e.dictionary.addIDs(ids, symbol); err != nil {
-		return nil, err
+		return err
 	}
-	if err := e.dictionaryPage(c); err != nil {
-		return nil, err
+	if err := e.textPage(c); err != nil {
+		return err
 	}
-	required := &Vector{}
-	for at := 0; at < len(ids); at += PageRows {
-		e.page(c, kindText, required, at, min(PageRows, len(ids)-at), at)
-	}
-	e.end(c, begin)
-	return c, nil
-}
-
-func (e *encoder) end(c *chunk, begin int) {
+	e.pages(c, kindText, &Vector{}, 0)
 	c.size = int64(len(e.out) - begin)
-	for _, p := range c.pages {
-		c.nulls += int64(p.nulls)
-		c.bounds.add(p.bounds)
+	return nil
+}
+
+// pages encodes the rows of a chunk from a row of the vector on.
+func (e *encoder) pages(c *chunk, k kind, v *Vector, from int) {
+	values := 0 // those before, without NULLs
+	for at := 0; at < c.rows; at += c.pageRows {
+		n := min(c.pageRows, c.rows-at)
+		p := page{offset: e.start + int64(len(e.out))}
+		header := pageHeader{values: n, encoding: c.coding}
+		e.levels = e.levels[:0]
+		valid := batch.Bitmap(nil)
+		if c.nulls > 0 {
+			e.valid = appendBits(e.valid[:0], 0, v.Valid, from+at, n)
+			if header.nulls = n - e.valid.Count(n); header.nulls > 0 {
+				valid = e.valid
+			}
+		}
+		if c.optional {
+			if valid == nil {
+				e.valid = appendSet(e.valid[:0], 0, n)
+			}
+			e.levels = appendLevels(e.levels, e.valid, n)
+		}
+		part := valuesOf{from + at, n, valid, at, values, values + n - header.nulls}
+		values = part.to
+		p.bounds = e.encode(k, c, v, part)
+		p.nulls = int32(header.nulls)
+		e.write(c, &header)
+		p.size = int32(e.start + int64(len(e.out)) - p.offset)
+		c.pages = append(c.pages, p)
 	}
 }
 
-// page encodes n rows from at on; row is the number of the first within its row group.
-func (e *encoder) page(c *chunk, k kind, v *Vector, at, n, row int) {
-	p := page{offset: e.start + int64(len(e.out))}
-	header := pageHeader{values: n, encoding: encodingOf(k)}
-	e.levels = e.levels[:0]
-	valid := batch.Bitmap(nil)
-	if len(v.Valid) > 0 {
-		e.valid = appendBits(e.valid[:0], 0, v.Valid, at, n)
-		if header.nulls = n - e.valid.Count(n); header.nulls > 0 {
-			valid = e.valid
-		}
-	}
-	if c.optional {
-		if valid == nil {
-			e.valid = appendSet(e.valid[:0], 0, n)
-		}
-		e.levels = appendLevels(e.levels, e.valid, n)
-	}
-	p.bounds = e.encode(k, v, valid, at, n, row)
-	p.nulls = int32(header.nulls)
-	e.write(c, &header)
-	p.size = int32(e.start + int64(len(e.out)) - p.offset)
-	c.pages = append(c.pages, p)
+// valuesOf says which values a page has: rows of its vector, of which some are valid (nil: all), the
+// first's number within the row group, and, of integers, those of the chunk's values without NULLs.
+type valuesOf struct {
+	at, rows int
+	valid    batch.Bitmap
+	row      int
+	from, to int
 }
 
-// encode makes e.values the encoded values of a page that are not NULL (valid nil: all) and returns
-// their bounds.
-func (e *encoder) encode(k kind, v *Vector, valid batch.Bitmap, at, n, row int) Bounds {
+// encode makes e.values the encoded values of a page and returns their bounds where they are wanted.
+func (e *encoder) encode(k kind, c *chunk, v *Vector, p valuesOf) (bounds Bounds) {
 	e.values = e.values[:0]
 	switch k {
 	case kindInt32:
-		values := v.Int32s[at : at+n]
-		if valid != nil {
-			e.int32s = compact(e.int32s[:0], values, valid)
-			values = e.int32s
+		e.int32s.encode(e, c.coding, p.from, p.to)
+		if c.indexed {
+			bounds = boundsOf(e.int32s.values[p.from:p.to])
 		}
-		e.values, _ = deltas.EncodeInt32(e.values, values) // never errs
-		return boundsOf(values)
 	case kindInt64:
-		values := v.Int64s[at : at+n]
-		if valid != nil {
-			e.int64s = compact(e.int64s[:0], values, valid)
-			values = e.int64s
+		e.int64s.encode(e, c.coding, p.from, p.to)
+		if c.indexed {
+			bounds = boundsOf(e.int64s.values[p.from:p.to])
 		}
-		e.values, _ = deltas.EncodeInt64(e.values, values) // never errs
-		return boundsOf(values)
 	case kindText:
-		values := e.dictionary.codes[row : row+n]
-		if valid != nil {
-			e.int32s = compact(e.int32s[:0], values, valid)
-			values = e.int32s
+		values := e.dictionary.codes[p.row : p.row+p.rows]
+		if p.valid != nil {
+			e.codes = compact(e.codes[:0], values, p.valid)
+			values = e.codes
 		}
 		e.values, _ = codes.EncodeInt32(e.values, values) // errs on widths above 32 bits only
 	case kindBool:
-		e.bits = appendBits(e.bits[:0], 0, v.Bits, at, n)
-		if valid != nil {
-			e.bits = compactBits(e.bits, valid, n)
+		e.bits = appendBits(e.bits[:0], 0, v.Bits, p.at, p.rows)
+		if p.valid != nil {
+			e.bits = compactBits(e.bits, p.valid, p.rows)
 		}
 		e.values = append(e.values, e.bits...)
 	case kindFloat:
-		for i, f := range v.Floats[at : at+n] {
-			if valid == nil || valid.Get(i) {
+		for i, f := range v.Floats[p.at : p.at+p.rows] {
+			if p.valid == nil || p.valid.Get(i) {
 				e.values = binary.LittleEndian.AppendUint64(e.values, math.Float64bits(f))
 			}
 		}
 	case kindWide:
-		for i, d := range v.Wide[at : at+n] {
-			if valid == nil || valid.Get(i) {
+		for i, d := range v.Wide[p.at : p.at+p.rows] {
+			if p.valid == nil || p.valid.Get(i) {
 				e.values = appendWide(e.values, d)
 			}
 		}
 	}
-	return Bounds{}
+	return bounds
 }
 
 func appendWide(dst []byte, d decimal128.Num) []byte {
@@ -198,9 +235,13 @@ func (e *encoder) write(c *chunk, h *pageHeader) {
 	h.levels = len(e.levels)
 	h.plainSize = len(e.levels) + len(body)
 	// A dictionary page cannot say that it is not compressed.
-	if h.dictionary || len(body) >= leastCompressed && c.uncompressed%retryPages == 0 {
+	try := c.worth
+	if !c.sampled {
+		try = c.uncompressed%retryPages == 0
+	}
+	if h.dictionary || try && len(body) >= leastCompressed {
 		e.compress(body)
-		h.compressed = h.dictionary || len(e.packed) <= len(body)-len(body)/8
+		h.compressed = h.dictionary || smaller(e.packed, body)
 	}
 	if h.compressed {
 		body = e.packed
@@ -215,8 +256,24 @@ func (e *encoder) write(c *chunk, h *pageHeader) {
 	e.out = append(append(e.out, e.levels...), body...)
 }
 
-// Delta-packed numbers seldom get smaller, and what is not compressed is read faster: a page is
-// stored compressed if that saves an eighth; where one did not, the next pages are not tried.
+// smaller reports whether a page is worth storing compressed: what is not is read faster.
+func smaller(packed, body []byte) bool { return len(packed) <= len(body)-len(body)/8 }
+
+// sample returns how many bytes a page takes, and sets whether pages like it are worth compressing.
+func (e *encoder) sample(c *chunk, encode func()) int {
+	e.values = e.values[:0]
+	encode()
+	size := len(e.values)
+	e.compress(e.values)
+	c.sampled, c.worth = true, smaller(e.packed, e.values)
+	if c.worth {
+		size = len(e.packed)
+	}
+	return size
+}
+
+// Packed numbers seldom get smaller. Where no page was tried before, and one did not, the next pages are
+// not tried.
 const (
 	leastCompressed = 128 // bytes
 	retryPages      = 8
@@ -232,9 +289,9 @@ func (e *encoder) compress(body []byte) {
 	e.packed = snappy.Encode(e.packed[:cap(e.packed)], body)
 }
 
-// dictionaryPage writes the texts of e.dictionary.
-func (e *encoder) dictionaryPage(c *chunk) error {
-	e.values, e.levels = e.values[:0], e.levels[:0]
+// textPage writes the texts of e.dictionary.
+func (e *encoder) textPage(c *chunk) error {
+	e.values = e.values[:0]
 	d := &e.dictionary
 	for code := range d.len() {
 		text := d.text(code)
@@ -245,14 +302,20 @@ func (e *encoder) dictionaryPage(c *chunk) error {
 		return fmt.Errorf("the texts of one row group have %d bytes, of at most %d", len(e.values),
 			maxDictionaryBytes)
 	}
-	begin := len(e.out)
-	e.write(c, &pageHeader{dictionary: true, values: d.len(), encoding: format.Plain})
-	c.dictionarySize = int64(len(e.out) - begin)
 	c.least, c.most = d.bounds()
+	e.dictionaryPage(c, d.len())
 	return nil
 }
 
-// encodingOf returns how the values of a kind stand in data pages.
+// dictionaryPage writes e.values as the page of a dictionary.
+func (e *encoder) dictionaryPage(c *chunk, entries int) {
+	begin := len(e.out)
+	e.levels = e.levels[:0]
+	e.write(c, &pageHeader{dictionary: true, values: entries, encoding: format.Plain})
+	c.dictionarySize = int64(len(e.out) - begin)
+}
+
+// encodingOf returns how the values of a kind stand in data pages, but for integers by a dictionary.
 func encodingOf(k kind) format.Encoding {
 	switch k {
 	case kindInt32, kindInt64:
@@ -266,6 +329,18 @@ func encodingOf(k kind) format.Encoding {
 
 // compact appends the values whose bit is set.
 func compact[T int32 | int64](dst, values []T, valid batch.Bitmap) []T {
+	for len(values) >= 8 {
+		if valid[0] == 0xff {
+			dst = append(dst, values[:8]...)
+		} else {
+			for i, value := range values[:8] {
+				if valid.Get(i) {
+					dst = append(dst, value)
+				}
+			}
+		}
+		values, valid = values[8:], valid[1:]
+	}
 	for i, value := range values {
 		if valid.Get(i) {
 			dst = append(dst, value)
@@ -295,10 +370,7 @@ func boundsOf[T int32 | int64](values []T) Bounds {
 	if len(values) == 0 {
 		return Bounds{}
 	}
-	least, most := values[0], values[0]
-	for _, value := range values {
-		least, most = min(least, value), max(most, value)
-	}
+	least, most := extremes(values)
 	return Bounds{true, int64(least), int64(most)}
 }
 

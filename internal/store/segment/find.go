@@ -224,6 +224,9 @@ func (s *selector) span(group int) (from, to int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	if index.bounds[s.by] == nil {
+		return 0, s.r.groups[group].rows, nil
+	}
 	first, last := -1, -1
 	for i, b := range index.bounds[s.by] {
 		if b.Known && b.Max >= s.least && b.Min <= s.most {
@@ -269,6 +272,9 @@ func (s *selector) gather(v *Vector, at int, p part, rows []int32) error {
 	l := &r.leaves[p.leaf]
 	p.from, p.to = int(rows[0]), int(rows[len(rows)-1])+1
 	return r.pages(d, p, func(data []byte, first, count int) error {
+		if count > PageRows {
+			return d.same(r.codec, l, v, at, data, sameRows{count, len(rows)})
+		}
 		n := 0
 		for n < len(rows) && int(rows[n]) < first+count {
 			n++

@@ -35,8 +35,12 @@ type meta struct {
 	Index   []uint32          `json:"index_crc32c"`   // of each row group's part of the page index
 }
 
-// formatVersion is what meta.Format says.
-const formatVersion = 1
+// The formats meta.Format may say. Up to 1 a page had 2,048 rows, integers were packed as distances, and
+// all of them had page bounds.
+const (
+	firstFormat = 1
+	lastFormat  = 2
+)
 
 // leaf is one column as stored: the schema's, then those of symbols.
 type leaf struct {
@@ -80,7 +84,7 @@ func (w *Writer) appendIndex() (*format.FileMetaData, []uint32, error) {
 		}
 		for k, c := range g.chunks {
 			column := c.metadata(&leaves[k], int64(g.rows), codecOf(w.options.Compression))
-			if leaves[k].bounded() {
+			if c.indexed {
 				data, err := thrift.Marshal(&protocol, c.columnIndex(leaves[k].kind))
 				if err != nil {
 					return nil, nil, err
@@ -110,7 +114,7 @@ func (w *Writer) appendIndex() (*format.FileMetaData, []uint32, error) {
 
 // appendFooter appends the checksum of the footer, the footer, its length and the magic.
 func (w *Writer) appendFooter(footer *format.FileMetaData, m meta) error {
-	m.Format, m.Dataset, m.Version, m.Key = formatVersion, w.schema.dataset, w.schema.version,
+	m.Format, m.Dataset, m.Version, m.Key = lastFormat, w.schema.dataset, w.schema.version,
 		w.schema.key
 	m.First, m.Last = w.info.First, w.info.Last
 	m.Symbols = map[string]string{}
@@ -196,7 +200,12 @@ func (l *leaf) physical() format.Type {
 	}[l.kind]
 }
 
-// bounded reports whether pages of the leaf have bounds.
+// indexed reports whether the pages of a column have bounds: those by which rows are found.
+func indexed(k kind, column, key int) bool {
+	return column < key && (k == kindInt32 || k == kindInt64)
+}
+
+// bounded reports whether the column chunks of the leaf have bounds.
 func (l *leaf) bounded() bool { return l.kind == kindInt32 || l.kind == kindInt64 }
 
 func codecOf(c Compression) format.CompressionCodec {
@@ -216,7 +225,7 @@ func sortingColumns(key int) (out []format.SortingColumn) {
 // metadata returns what the footer says of a column chunk.
 func (c *chunk) metadata(l *leaf, rows int64, codec format.CompressionCodec) format.ColumnChunk {
 	m := format.ColumnMetaData{
-		Type: l.physical(), Encoding: []format.Encoding{format.RLE, encodingOf(l.kind)},
+		Type: l.physical(), Encoding: []format.Encoding{format.RLE, c.coding},
 		PathInSchema: []string{l.name}, Codec: codec, NumValues: rows,
 		TotalUncompressedSize: c.plainSize, TotalCompressedSize: c.size,
 		DataPageOffset: c.offset + c.dictionarySize,

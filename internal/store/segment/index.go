@@ -37,7 +37,7 @@ func (r *Reader) readIndex(group int) (*pageIndex, error) {
 	for k := range g.chunks {
 		c := &g.chunks[k]
 		part := data[c.offsetIndex.From-g.indexFrom : c.offsetIndex.To-g.indexFrom]
-		if out.offsets[k], err = parseOffsets(c, part, count); err != nil {
+		if out.offsets[k], err = parseOffsets(c, part, count, r.meta.Format > firstFormat); err != nil {
 			return nil, fmt.Errorf("column %q: %w", r.leaves[k].name, err)
 		}
 		if c.columnIndex.Len() == 0 {
@@ -51,13 +51,14 @@ func (r *Reader) readIndex(group int) (*pageIndex, error) {
 	return out, nil
 }
 
-// parseOffsets reads where the pages of a column chunk begin, and where the last ends.
-func parseOffsets(c *chunkReader, data []byte, count int) ([]int64, error) {
+// parseOffsets reads where the pages of a column chunk begin, and where the last ends: count pages, or one
+// where that may be.
+func parseOffsets(c *chunkReader, data []byte, count int, one bool) ([]int64, error) {
 	var index format.OffsetIndex
 	if err := thrift.Unmarshal(&thrift.CompactProtocol{}, data, &index); err != nil {
 		return nil, err
 	}
-	if len(index.PageLocations) != count {
+	if got := len(index.PageLocations); got != count && (got != 1 || !one || c.columnIndex.Len() > 0) {
 		return nil, fmt.Errorf("%d pages of %d", len(index.PageLocations), count)
 	}
 	out := make([]int64, 0, count+1)

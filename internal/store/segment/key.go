@@ -70,3 +70,28 @@ func CompareKey(b *Block, row int, key Key) int {
 	}
 	return 0
 }
+
+// unsorted returns the first row whose key is less than that of the row before, or 0.
+func (b *Block) unsorted() int {
+	if k := b.schema.kinds; b.schema.key == 2 && k[0] == kindInt32 && k[1] == kindInt32 && b.rows > 0 {
+		first, second := b.Vectors[0].Int32s[:b.rows], b.Vectors[1].Int32s[:b.rows]
+		before := pairOf(first[0], second[0])
+		for row, x := range first {
+			pair := pairOf(x, second[row])
+			if pair < before {
+				return row
+			}
+			before = pair
+		}
+		return 0
+	}
+	for row := 1; row < b.rows; row++ {
+		if CompareKeys(b, row-1, b, row) > 0 {
+			return row
+		}
+	}
+	return 0
+}
+
+// pairOf orders as two numbers do, the first counting more.
+func pairOf(first, second int32) int64 { return int64(first)<<32 + int64(second) }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
+	"github.com/parquet-go/bitpack"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/tapeline/tapeline/batch"
@@ -232,6 +234,18 @@ func readCodes(dst []int32, data []byte, n, limit int) ([]int32, error) {
 			return dst, early
 		}
 		packed := data[:int(count)*width]
+		if many := min(n, 8*int(count)); cap(packed)-len(packed) >= behind {
+			at := len(dst)
+			dst = slices.Grow(dst, many)[:at+many]
+			bitpack.Unpack(dst[at:], packed, uint(width))
+			for _, code := range dst[at:] {
+				if uint32(code) >= uint32(limit) {
+					return dst, fmt.Errorf("code %d of a dictionary of %d", code, limit)
+				}
+			}
+			data, n = data[len(packed):], n-many
+			continue
+		}
 		for i := range min(n, 8*int(count)) {
 			code := unpack(packed, i*width, width)
 			if code >= uint64(limit) {

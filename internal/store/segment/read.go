@@ -2,6 +2,8 @@ package segment
 
 import (
 	"fmt"
+
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // Read makes dst the rows of a range with the given columns (nil: all).
@@ -58,6 +60,9 @@ func (r *Reader) readColumn(d *decoder, v *Vector, p part, at int) error {
 	return r.pages(d, p, func(data []byte, first, rows int) error {
 		from, to := max(p.from-first, 0), min(p.to-first, rows)
 		l := &r.leaves[p.leaf]
+		if rows > PageRows {
+			return d.same(r.codec, l, v, at, data, sameRows{rows, to - from})
+		}
 		if from == 0 && to == rows {
 			if err := d.page(r.codec, l, v, at, data, rows); err != nil {
 				return err
@@ -81,15 +86,19 @@ func (r *Reader) pages(d *decoder, p part, visit func(data []byte, first, rows i
 		return err
 	}
 	g := &r.groups[p.group]
-	first, last := p.from/PageRows, (p.to-1)/PageRows
-	offsets := index.offsets[p.leaf]
+	offsets, pageRows := index.offsets[p.leaf], PageRows
+	if len(offsets) == 2 {
+		pageRows = GroupRows
+	}
+	first, last := p.from/pageRows, (p.to-1)/pageRows
 	fail := func(first, rows int, err error) error {
 		row := int64(p.group)*GroupRows + int64(first)
 		return r.damaged(fmt.Sprintf("column %q, rows %d..%d", r.leaves[p.leaf].name, row,
 			row+int64(rows)-1), err)
 	}
-	if r.leaves[p.leaf].kind == kindText {
-		if err := d.loadDictionary(r, &g.chunks[p.leaf]); err != nil {
+	if d.coding = g.chunks[p.leaf].coding; d.coding == format.RLEDictionary {
+		keep := p.to-p.from < g.rows/2
+		if err := guard(func() error { return d.load(r, g, p.leaf, keep) }); err != nil {
 			return fail(0, g.rows, err)
 		}
 	}
@@ -98,9 +107,9 @@ func (r *Reader) pages(d *decoder, p part, visit func(data []byte, first, rows i
 	}
 	for i := first; i <= last; i++ {
 		data := d.bytes[offsets[i]-offsets[first] : offsets[i+1]-offsets[first]]
-		rows := min(PageRows, g.rows-i*PageRows)
-		if err := guard(func() error { return visit(data, i*PageRows, rows) }); err != nil {
-			return fail(i*PageRows, rows, err)
+		rows := min(pageRows, g.rows-i*pageRows)
+		if err := guard(func() error { return visit(data, i*pageRows, rows) }); err != nil {
+			return fail(i*pageRows, rows, err)
 		}
 	}
 	return nil

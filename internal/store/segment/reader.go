@@ -39,6 +39,7 @@ type Reader struct {
 	meta   meta
 	index  int64 // where the page index begins: the content ends
 	leaves []leaf
+	kept   atomic.Int64 // bytes of tables
 }
 
 // groupReader is one row group.
@@ -48,12 +49,14 @@ type groupReader struct {
 	// indexFrom..indexTo-1 is the row group's part of the page index.
 	indexFrom, indexTo int64
 	pages              atomic.Pointer[pageIndex]
+	tables             []atomic.Pointer[table] // by leaf: dictionaries of integers that are kept
 }
 
 // chunkReader is one column of a row group.
 type chunkReader struct {
 	from, data, to           int64 // first byte, first data page, byte behind
 	columnIndex, offsetIndex Range // bytes
+	coding                   format.Encoding
 }
 
 // pageIndex is the parsed page index of a row group, by leaf.
@@ -140,8 +143,9 @@ func (r *Reader) readFooter(size int64) (*format.FileMetaData, error) {
 			}
 		}
 	}
-	if r.meta.Format != formatVersion {
-		return nil, fmt.Errorf("it is of format %d, not %d", r.meta.Format, formatVersion)
+	if r.meta.Format < firstFormat || r.meta.Format > lastFormat {
+		return nil, fmt.Errorf("it is of format %d, this program knows %d to %d", r.meta.Format, firstFormat,
+			lastFormat)
 	}
 	return footer, nil
 }
@@ -169,6 +173,7 @@ func (r *Reader) readGroups(footer *format.FileMetaData) error {
 		}
 		g.rows = int(from.NumRows)
 		g.chunks = make([]chunkReader, len(r.leaves))
+		g.tables = make([]atomic.Pointer[table], len(r.leaves))
 		rows += from.NumRows
 		for k := range from.Columns {
 			if err := r.readChunk(g, k, &from.Columns[k], &at); err != nil {
@@ -211,20 +216,27 @@ func follow(at *int64, part Range) bool {
 // readChunk takes one column chunk; at is where it must begin.
 func (r *Reader) readChunk(g *groupReader, k int, from *format.ColumnChunk, at *int64) error {
 	m, l := &from.MetaData, &r.leaves[k]
-	c := chunkReader{
-		from: *at, data: m.DataPageOffset, to: *at + m.TotalCompressedSize,
-		columnIndex: Range{from.ColumnIndexOffset, from.ColumnIndexOffset + int64(from.ColumnIndexLength)},
-		offsetIndex: Range{from.OffsetIndexOffset, from.OffsetIndexOffset + int64(from.OffsetIndexLength)},
+	c := &g.chunks[k]
+	c.from, c.data, c.to = *at, m.DataPageOffset, *at+m.TotalCompressedSize
+	c.columnIndex = Range{from.ColumnIndexOffset, from.ColumnIndexOffset + int64(from.ColumnIndexLength)}
+	c.offsetIndex = Range{from.OffsetIndexOffset, from.OffsetIndexOffset + int64(from.OffsetIndexLength)}
+	c.coding = encodingOf(l.kind)
+	withBounds := l.bounded()
+	if r.meta.Format > firstFormat {
+		withBounds = indexed(l.kind, k, r.schema.key)
+		if l.bounded() && m.DictionaryPageOffset > 0 {
+			c.coding = format.RLEDictionary
+		}
 	}
 	begin := m.DataPageOffset
-	if l.kind == kindText {
+	if c.coding == format.RLEDictionary {
 		begin = m.DictionaryPageOffset
 	}
 	if begin != c.from || c.data < c.from || c.data >= c.to || c.to > r.index {
 		return fmt.Errorf("its bytes %d..%d are not where they must be", c.from, c.to-1)
 	}
 	if m.NumValues != int64(g.rows) || m.Type != l.physical() || from.OffsetIndexLength < 1 ||
-		(from.ColumnIndexLength > 0) != l.bounded() {
+		(from.ColumnIndexLength > 0) != withBounds {
 		return errors.New("its metadata is of another kind")
 	}
 	if r.codec = m.Codec; r.codec != format.Zstd && r.codec != format.Snappy {
@@ -241,7 +253,7 @@ func (r *Reader) readChunk(g *groupReader, k int, from *format.ColumnChunk, at *
 		}
 		r.info.Bounds[k].add(Bounds{true, least, most})
 	}
-	g.chunks[k], *at = c, c.to
+	*at = c.to
 	return nil
 }
 

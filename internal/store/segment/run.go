@@ -155,32 +155,43 @@ func appendRunBits(dst batch.Bitmap, at, n int, runs []Run, of func(*Block) batc
 // Who fills columns one by one ends with SetLen.
 func (b *Block) AppendZeros(columns []int, n int) {
 	for _, i := range columns {
-		v := &b.Vectors[i]
-		switch b.schema.kinds[i] {
-		case kindBool:
-			v.Bits = growBits(v.Bits, b.rows, n)
-		case kindInt32:
-			v.Int32s = append(v.Int32s, make([]int32, n)...)
-		case kindInt64:
-			v.Int64s = append(v.Int64s, make([]int64, n)...)
-		case kindFloat:
-			v.Floats = append(v.Floats, make([]float64, n)...)
-		case kindWide:
-			v.Wide = append(v.Wide, make([]decimal128.Num, n)...)
-		case kindText:
-			if len(v.Offsets) == 0 {
-				v.Offsets = append(v.Offsets, 0)
-			}
-			for range n {
-				v.Offsets = append(v.Offsets, int32(len(v.Bytes)))
-			}
+		if b.schema.columns[i].Nullable {
+			b.Vectors[i].appendNulls(b.schema.kinds[i], b.rows, n)
+		} else {
+			b.Vectors[i].appendZeros(b.schema.kinds[i], b.rows, n)
 		}
-		if b.schema.columns[i].Nullable && n > 0 {
-			if len(v.Valid) == 0 {
-				v.Valid = appendSet(v.Valid, 0, b.rows)
-			}
-			v.Valid = growBits(v.Valid, b.rows, n)
+	}
+}
+
+// appendNulls appends n NULLs to the at rows that are there.
+func (v *Vector) appendNulls(k kind, at, n int) {
+	if n == 0 {
+		return
+	}
+	v.appendZeros(k, at, n)
+	if len(v.Valid) == 0 {
+		v.Valid = appendSet(v.Valid, 0, at)
+	}
+	v.Valid = growBits(v.Valid, at, n)
+}
+
+func (v *Vector) appendZeros(k kind, at, n int) {
+	switch k {
+	case kindBool:
+		v.Bits = growBits(v.Bits, at, n)
+	case kindInt32:
+		v.Int32s = appendSame(v.Int32s, 0, n)
+	case kindInt64:
+		v.Int64s = appendSame(v.Int64s, 0, n)
+	case kindFloat:
+		v.Floats = appendSame(v.Floats, 0, n)
+	case kindWide:
+		v.Wide = appendSame(v.Wide, decimal128.Num{}, n)
+	case kindText:
+		if len(v.Offsets) == 0 {
+			v.Offsets = append(v.Offsets, 0)
 		}
+		v.Offsets = appendSame(v.Offsets, int32(len(v.Bytes)), n)
 	}
 }
 

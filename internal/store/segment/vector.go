@@ -149,6 +149,29 @@ func setBits(dst batch.Bitmap, at, n int) {
 	}
 }
 
+// equalBits reports whether bits from..to-1 are all the same.
+func equalBits(b batch.Bitmap, from, to int) bool {
+	first := b.Get(from)
+	whole := byte(0)
+	if first {
+		whole = 0xff
+	}
+	for i := from; i < to; {
+		switch {
+		case i&7 == 0 && to-i >= 8:
+			if b[i>>3] != whole {
+				return false
+			}
+			i += 8
+		case b.Get(i) != first:
+			return false
+		default:
+			i++
+		}
+	}
+	return true
+}
+
 // growBits makes room for n more bits, all zero.
 func growBits(dst batch.Bitmap, at, n int) batch.Bitmap {
 	dst = trimBits(dst, at)

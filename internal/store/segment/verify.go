@@ -54,18 +54,15 @@ func (r *Reader) verifyOrder(before, block *Block, first int64) error {
 	if first == 0 && CompareKey(block, 0, r.info.First) != 0 {
 		return r.damaged("footer", fmt.Errorf("the first key is %v, not %v", block.key(0), r.info.First))
 	}
-	for row := range block.rows {
-		previous, at := block, row-1
-		if row == 0 {
-			if first == 0 {
-				continue
-			}
-			previous, at = before, 0
-		}
-		if CompareKeys(previous, at, block, row) > 0 {
-			return r.damaged(fmt.Sprintf("row %d", first+int64(row)), fmt.Errorf(
-				"its key %v is less than the one before, %v", block.key(row), previous.key(at)))
-		}
+	previous, at, row := block, 0, block.unsorted()
+	if row > 0 {
+		at = row - 1
+	} else {
+		previous = before
+	}
+	if row > 0 || first > 0 && CompareKeys(previous, at, block, row) > 0 {
+		return r.damaged(fmt.Sprintf("row %d", first+int64(row)), fmt.Errorf(
+			"its key %v is less than the one before, %v", block.key(row), previous.key(at)))
 	}
 	last := block.rows - 1
 	if first+int64(block.rows) == r.info.Rows && CompareKey(block, last, r.info.Last) != 0 {

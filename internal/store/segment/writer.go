@@ -136,20 +136,14 @@ func (w *Writer) append(b *Block, all bool) error {
 
 // checkOrder refuses rows that are not in the order of the key.
 func (w *Writer) checkOrder(b *Block) error {
-	for row := range b.rows {
-		before, at := b, row-1
-		if row == 0 {
-			if w.last.rows == 0 {
-				continue
-			}
-			before, at = w.last, 0
-		}
-		if CompareKeys(before, at, b, row) > 0 {
-			return fmt.Errorf("write segment of %s: key %v follows %v: sort the rows by key",
-				w.schema.dataset, b.key(row), before.key(at))
-		}
+	before, at, row := b, 0, b.unsorted()
+	if row > 0 {
+		at = row - 1
+	} else if before = w.last; before.rows == 0 || b.rows == 0 || CompareKeys(before, 0, b, 0) <= 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("write segment of %s: key %v follows %v: sort the rows by key", w.schema.dataset,
+		b.key(row), before.key(at))
 }
 
 func (w *Writer) flush() error {
@@ -166,16 +160,17 @@ func (w *Writer) encode(b *Block, from, to int) error {
 		return fmt.Errorf("write segment of %s: column %q: %w", w.schema.dataset, name, err)
 	}
 	for i, c := range w.schema.columns {
-		written, err := e.column(w.schema.kinds[i], c.Nullable, &b.Vectors[i], from, to)
-		if err != nil {
+		kind := w.schema.kinds[i]
+		written := &chunk{optional: c.Nullable, indexed: indexed(kind, i, w.schema.key)}
+		if err := e.column(kind, written, &b.Vectors[i], from, to); err != nil {
 			return fail(c.Name, err)
 		}
 		g.chunks = append(g.chunks, written)
 		w.info.Bounds[i].add(written.bounds)
 	}
 	for _, i := range w.schema.symbols() {
-		written, err := e.symbols(b.Vectors[i].Int32s[from:to], w.options.Symbol)
-		if err != nil {
+		written := &chunk{}
+		if err := e.symbols(written, b.Vectors[i].Int32s[from:to], w.options.Symbol); err != nil {
 			return fail(w.schema.columns[i].Symbol, err)
 		}
 		g.chunks = append(g.chunks, written)
