@@ -249,9 +249,7 @@ func (w *Writer) plan(ctx context.Context, s *state, d draft, p *plannedCommit) 
 			}
 		}
 	}
-	groups, err := gather(d.coverage, func(symbol string, date market.Date) (int32, error) {
-		return w.store.symbols.number([]byte(symbol), date, true)
-	})
+	groups, err := gather(d.coverage, w.store.symbols.ofUnit)
 	p.covers = w.store.covers.news(groups)
 	return err
 }

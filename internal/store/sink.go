@@ -383,10 +383,20 @@ func (s *sink) units(b *batch.Batch) error {
 			u.State = market.StatePartial
 		}
 		s.received[u.Dataset] = 0
-		s.draft.coverage = append(s.draft.coverage, Cover{
+		cover := Cover{
 			Dataset: u.Dataset, Freq: u.Freq, Source: u.Source, Symbol: u.Symbol,
 			Interval: u.Interval(), State: u.State,
-		})
+		}
+		if _, err := gather([]Cover{cover}, s.writer.store.symbols.ofUnit); err != nil {
+			// The commit would refuse it, and with it all other units'.
+			s.env.Log.Warn("unit is not counted", "unit", u.String(), "reason", err)
+			s.draft.quarantine = append(s.draft.quarantine, market.Quarantine{
+				Dataset: u.Dataset, Symbol: u.Symbol, Source: u.Source, Rule: "unit", Raw: u.String(),
+				Message: err.Error(),
+			})
+			continue
+		}
+		s.draft.coverage = append(s.draft.coverage, cover)
 	}
 	return nil
 }

@@ -97,6 +97,11 @@ func (s *symbols) number(text []byte, date market.Date, strict bool) (int32, err
 	return int32(len(s.texts)), nil
 }
 
+// ofUnit returns the instrument of a unit of work that ends on a date.
+func (s *symbols) ofUnit(symbol string, to market.Date) (int32, error) {
+	return s.number([]byte(symbol), to, true)
+}
+
 // add records a number that the catalog holds or will hold.
 func (s *symbols) add(number int32, text string) {
 	for len(s.texts) < int(number) {
