@@ -1,14 +1,18 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
+	"path/filepath"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
 // Problem is one thing Verify found.
@@ -80,35 +84,81 @@ func (s *Store) verify(ctx context.Context, d *dataset, info *segmentInfo) strin
 	if d == nil {
 		return fmt.Sprintf("the catalog does not name its dataset %d", info.dataset)
 	}
-	raw, err := s.cache.raw(ctx, info)
+	content, size, done, err := s.contents(ctx, info)
 	if err != nil {
 		return err.Error()
 	}
-	if int64(len(raw)) != info.bytes || int64(xxhash.Sum64(raw)) != info.checksum {
+	defer done()
+	hash := xxhash.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(content, 0, size)); err != nil {
+		return err.Error()
+	}
+	if sum := hash.Sum64(); size != info.bytes || int64(sum) != info.checksum {
 		return fmt.Sprintf("%d bytes with checksum %x, the catalog says %d with %x: restore it from a backup",
-			len(raw), xxhash.Sum64(raw), info.bytes, uint64(info.checksum))
+			size, sum, info.bytes, uint64(info.checksum))
 	}
-	b, err := decodeSegment(d, info.place(), raw)
+	p, err := openSegment(d, info.place(), content, size)
 	if err == nil {
-		err = info.check(b.Len())
+		err = info.check(p.rows())
 	}
 	if err != nil {
 		return err.Error()
 	}
-	if !b.Sorted() {
-		return "its keys do not ascend"
+	return verifyRows(d, info, p.reader)
+}
+
+// contents opens the bytes of a segment; done closes them.
+func (s *Store) contents(ctx context.Context, info *segmentInfo) (in io.ReaderAt, size int64, done func(), err error) {
+	if info.file == "" {
+		raw, err := s.cache.raw(ctx, info)
+		return bytes.NewReader(raw), int64(len(raw)), func() {}, err
 	}
+	file, err := s.fs.Open(filepath.Join(s.dir, filepath.FromSlash(info.file)))
+	if err != nil {
+		return nil, 0, nil, fmt.Errorf("open segment: %w", err)
+	}
+	done = func() { _ = file.Close() } // it was only read
+	if size, err = file.Size(); err != nil {
+		done()
+		return nil, 0, nil, fmt.Errorf("read segment %s: %w", info.file, err)
+	}
+	return file, size, done, nil
+}
+
+// verifyRows reads the rows of a segment in order, a part after the other, so that its size does not
+// matter to the memory that takes.
+func verifyRows(d *dataset, info *segmentInfo, r *segment.Reader) string {
+	const step = segment.GroupRows
+	block, before := segment.NewBlock(d.layout), segment.NewBlock(d.layout)
+	for from := int64(0); from < info.rows; from += step {
+		if err := damaged(r.Read(block, nil, segment.Range{From: from, To: min(from+step, info.rows)})); err != nil {
+			return err.Error()
+		}
+		if !block.Sorted() || before.Len() > 0 && segment.CompareKeys(before, 0, block, 0) >= 0 {
+			return "its keys do not ascend"
+		}
+		if message := d.verifyBounds(info, block, int(from)); message != "" {
+			return message
+		}
+		before.Reset(d.layout, nil)
+		before.AppendRange(block, block.Len()-1, block.Len())
+	}
+	return ""
+}
+
+// verifyBounds compares rows, the first of which is row from of the segment, with what the catalog says.
+func (d *dataset) verifyBounds(info *segmentInfo, b *segment.Block, from int) string {
 	for row := range b.Len() {
 		if d.fields[0].instrument {
 			if id := b.Vectors[0].Int32s[row]; id < info.firstID || id > info.lastID {
-				return fmt.Sprintf("row %d: instrument %d lies outside the catalog's bounds", row, id)
+				return fmt.Sprintf("row %d: instrument %d lies outside the catalog's bounds", from+row, id)
 			}
 		}
 		if date := d.dateAt(b, row); d.timeAt >= 0 && (date < info.from || date > info.to) {
-			return fmt.Sprintf("row %d: date %s lies outside the catalog's bounds", row, date)
+			return fmt.Sprintf("row %d: date %s lies outside the catalog's bounds", from+row, date)
 		}
 		if seq := Seq(b.Vectors[d.own(seqOffset)].Int64s[row]); seq < info.lo || seq > info.hi {
-			return fmt.Sprintf("row %d: commit %d lies outside %d..%d", row, seq, info.lo, info.hi)
+			return fmt.Sprintf("row %d: commit %d lies outside %d..%d", from+row, seq, info.lo, info.hi)
 		}
 	}
 	return ""
