@@ -19,7 +19,10 @@ func main() {
 }
 
 func run() (err error) {
-	b := &bench{from: "2023-01-01", to: "2023-11-30", out: os.Stdout}
+	b := &bench{out: os.Stdout}
+	flag.StringVar(&b.from, "from", "2023-01-01", "first day")
+	flag.StringVar(&b.late, "late", "2023-09-01", "first day of markets of more than 1,000 symbols")
+	flag.StringVar(&b.to, "to", "2023-11-30", "last day of the first sync, in 2023; an increment adds the rest of the year")
 	symbols := flag.String("symbols", "10,100,1000,5000", "sizes of the market")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds, interleaved; the median is printed")
 	flag.StringVar(&b.tapeline, "tapeline", "bin/tapeline", "binary that is measured")
@@ -60,14 +63,14 @@ func (b *bench) modules(symbols int) (map[string]sample, error) {
 	samples := map[string][]sample{}
 	for range b.rounds {
 		for _, c := range configurations() {
-			m, err := b.measure(s, c.env)
+			m, err := b.measure(s, symbols, c.env)
 			if err != nil {
 				return nil, fmt.Errorf("%d symbols, %s: %w", symbols, c.name, err)
 			}
 			samples[c.name] = append(samples[c.name], m)
 		}
 	}
-	fmt.Fprintf(b.out, "\n%d symbols, %s..%s, median of %d rounds\n\n", symbols, b.from, b.to, b.rounds)
+	fmt.Fprintf(b.out, "\n%d symbols, %s..%s, median of %d rounds\n\n", symbols, b.begin(symbols), b.to, b.rounds)
 	fmt.Fprintln(b.out, "| modules | rows | rows/s | CPU s | logins | commits | catalog queries | in an increment | reads of rows in it | cache hits | RSS MB |")
 	fmt.Fprintln(b.out, "|---|---|---|---|---|---|---|---|---|---|---|")
 	medians := map[string]sample{}
@@ -107,7 +110,7 @@ func (b *bench) matrix(symbols int) error {
 	for range b.rounds {
 		for _, size := range sizes {
 			for _, n := range workers {
-				m, err := b.measure(s, append(off(), fmt.Sprint("TAPELINE_SYNC_BATCH_SIZE=", size), fmt.Sprint("TAPELINE_SYNC_MAX_WORKERS=", n)))
+				m, err := b.measure(s, symbols, append(off(), fmt.Sprint("TAPELINE_SYNC_BATCH_SIZE=", size), fmt.Sprint("TAPELINE_SYNC_MAX_WORKERS=", n)))
 				if err != nil {
 					return err
 				}

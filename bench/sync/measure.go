@@ -20,6 +20,7 @@ import (
 type bench struct {
 	tapeline string // the binary
 	from, to string // days that are synced
+	late     string // from, of large markets
 	rounds   int
 	dir      string // scratch
 	out      io.Writer
@@ -123,10 +124,10 @@ func (s *simulator) stop() {
 }
 
 // sync runs one sync as a child.
-func (b *bench) sync(s *simulator, store, to string, env []string) (report, *os.ProcessState, error) {
+func (b *bench) sync(s *simulator, store, from, to string, env []string) (report, *os.ProcessState, error) {
 	var r report
 	command := exec.CommandContext(context.Background(), b.tapeline, "sync", "--endpoint", s.address, "--store", store, //nolint:gosec // our own binary
-		"--from", b.from, "--to", to, "--json", "--state", filepath.Join(b.dir, "state"))
+		"--from", from, "--to", to, "--json", "--state", filepath.Join(b.dir, "state"))
 	command.Env = append(os.Environ(), env...)
 	var out, errs bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errs
@@ -142,18 +143,28 @@ func (b *bench) sync(s *simulator, store, to string, env []string) (report, *os.
 	return r, command.ProcessState, nil
 }
 
+// begin is the first day that is synced of a market.
+func (b *bench) begin(symbols int) string {
+	const large = 1000
+	if symbols > large {
+		return b.late
+	}
+	return b.from
+}
+
 // measure fills an empty store up to a month before the end, and then the month.
-func (b *bench) measure(s *simulator, env []string) (sample, error) {
+func (b *bench) measure(s *simulator, symbols int, env []string) (sample, error) {
 	store := filepath.Join(b.dir, "store")
 	if err := os.RemoveAll(store); err != nil {
 		return sample{}, err
 	}
-	first, process, err := b.sync(s, store, b.to, env)
+	from := b.begin(symbols)
+	first, process, err := b.sync(s, store, from, b.to, env)
 	if err != nil {
 		return sample{}, err
 	}
 	year, _, _ := strings.Cut(b.to, "-")
-	second, _, err := b.sync(s, store, year+"-12-29", env)
+	second, _, err := b.sync(s, store, from, year+"-12-29", env)
 	if err != nil {
 		return sample{}, err
 	}
