@@ -113,7 +113,9 @@ const doc = `Reads one dataset of the service, for pairs between two dates of UT
 | crypto_min | files of whole months, and /api/v3/klines | a bar per period of 1m, 5m, 15m, 30m or 60m with the time of its start |
 | instrument | /api/v3/exchangeInfo | a row per pair; the service does not say since when it trades. A sync compares it with /api/v3/ticker/price, so that a list that was cut is not believed |
 
-` + "`final`" + ` is false for bars of a day of UTC that is not over.
+` + "`final`" + ` is false for bars of a day of UTC that is not over. Days without a bar of crypto_1d, as before a pair was
+traded, are asked for a second time at once; those that the second answer lacks too, though it has the days around
+them, are confirmed to have none.
 
 **Files.** Months that are over are read from data.binance.vision: one file of 1m bars stands for 44
 questions. A file is taken only when its SHA-256 is the one published beside it, and asked for again

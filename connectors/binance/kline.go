@@ -55,6 +55,7 @@ type spans struct {
 	freq   frequency
 	left   []span
 	from   int64 // of the next page of the first span, in milliseconds; 0: its start
+	again  bool  // days without a bar were asked for a second time
 }
 
 // plan takes whole months that are over from files, where bars are many.
@@ -86,14 +87,31 @@ func (s *spans) layout() *provider.Layout {
 	return &minuteLayout
 }
 
-// Next asks for the next page or file.
+// Next asks for the next page or file, and at last again for days without a bar.
 func (s *spans) Next(ctx context.Context, rows []*provider.Rows) error {
-	if len(s.left) == 0 {
+	switch {
+	case len(s.left) > 0:
+		return s.one(ctx, rows[0])
+	case s.again:
 		return io.EOF
 	}
+	s.again = true
+	return rows[0].Again(func(dates market.Interval) error {
+		s.left = []span{{Interval: dates}}
+		for len(s.left) > 0 {
+			if err := s.one(ctx, rows[0]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// one asks for the next page or file.
+func (s *spans) one(ctx context.Context, rows *provider.Rows) error {
 	now := &s.left[0]
 	if now.file != "" {
-		found, err := s.month(ctx, now.file, rows[0])
+		found, err := s.month(ctx, now.file, rows)
 		if err != nil {
 			return err
 		}
@@ -104,7 +122,7 @@ func (s *spans) Next(ctx context.Context, rows []*provider.Rows) error {
 		s.left = s.left[1:]
 		return nil
 	}
-	return s.page(ctx, *now, rows[0])
+	return s.page(ctx, *now, rows)
 }
 
 // page asks for k-lines from where the last page ended.

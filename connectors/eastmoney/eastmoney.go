@@ -108,7 +108,9 @@ const doc = `Reads one dataset of the service, for symbols between two dates:
 
 The columns come as open, close, high, low. ` + "`preclose`" + ` is NULL: the change that the service
 gives is counted from the close before even on an ex-right day. There are no adjustment factors; take them
-from another provider. A day without trading has no bar, and what was delisted is not in the list.
+from another provider. A day without trading has no bar: such days are asked for a second time at once, and those
+that the second answer lacks too, though it has the days around them, are confirmed to have none. What was
+delisted is not in the list.
 
 **The list** says how many rows it has. It fails when a page holds fewer than the first one did, since the
 service has cut its pages from 5,000 rows to 200 and to 100 without a word.

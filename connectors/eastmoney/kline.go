@@ -68,19 +68,27 @@ type klines struct {
 	layout *provider.Layout
 }
 
-// ask asks for all bars of the unit at once.
+// ask asks for all bars of the unit at once, and again for days without one.
 func (k *klines) ask(ctx context.Context, rows []*provider.Rows) error {
+	if err := k.between(ctx, k.unit.Interval(), rows[0]); err != nil {
+		return err
+	}
+	return rows[0].Again(func(dates market.Interval) error { return k.between(ctx, dates, rows[0]) })
+}
+
+// between asks for the bars between two dates.
+func (k *klines) between(ctx context.Context, dates market.Interval, rows *provider.Rows) error {
 	compact := func(d market.Date) string { return strings.ReplaceAll(d.String(), "-", "") }
-	place := fmt.Sprintf("kline %s %s", k.secid, k.unit.Interval())
+	place := fmt.Sprintf("kline %s %s", k.secid, dates)
 	document, err := k.client.JSON(ctx, request(k.client, historyHost, "/api/qt/stock/kline/get", place, url.Values{
-		"secid": {k.secid}, "klt": {k.period}, "fqt": {"0"}, "beg": {compact(k.unit.From)}, "end": {compact(k.unit.To)},
+		"secid": {k.secid}, "klt": {k.period}, "fqt": {"0"}, "beg": {compact(dates.From)}, "end": {compact(dates.To)},
 		"fields1": {"f1,f2,f3,f4,f5,f6"}, "fields2": {columns},
 	}))
 	if err != nil {
 		return err
 	}
-	rows[0].At(place)
-	return k.read(document, rows[0])
+	rows.At(place)
+	return k.read(document, rows)
 }
 
 // read adds the bars of an answer.

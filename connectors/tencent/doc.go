@@ -1,6 +1,6 @@
 // Package tencent asks Tencent for daily bars of Chinese instruments.
 //
-// Path of one unit: begin -> klines.Next (a window of days no longer than an answer holds) ->
+// Path of one unit: begin -> klines.ask (windows of days no longer than an answer holds) ->
 // provider.Client.JSON -> cells -> provider.Rows.Add by a layout.
 //
 // Invariants: prices are asked for unadjusted, and a series of another name is refused.

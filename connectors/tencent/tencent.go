@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 	"time"
@@ -67,7 +66,7 @@ func begin(c *provider.Client, units []market.Unit) (int, provider.Inquiry, erro
 	case market.Listing:
 		return 1, provider.InquiryFunc((&quote{c, code}).ask), nil
 	case market.Bar1D:
-		return 1, &klines{client: c, code: code, left: windows(u.Interval())}, nil
+		return 1, provider.InquiryFunc((&klines{client: c, code: code}).ask), nil
 	}
 	return 0, nil, fmt.Errorf("dataset %q is not served", u.Dataset)
 }
@@ -103,11 +102,25 @@ type klines struct {
 	left   []market.Interval
 }
 
-// Next asks for the next window.
-func (k *klines) Next(ctx context.Context, rows []*provider.Rows) error {
-	if len(k.left) == 0 {
-		return io.EOF
+// ask asks for the windows one after the other, and again for days without a bar.
+func (k *klines) ask(ctx context.Context, rows []*provider.Rows) error {
+	between := func(dates market.Interval) error {
+		k.left = windows(dates)
+		for len(k.left) > 0 {
+			if err := k.next(ctx, rows[0]); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
+	if err := between(rows[0].Unit.Interval()); err != nil {
+		return err
+	}
+	return rows[0].Again(between)
+}
+
+// next asks for the next window.
+func (k *klines) next(ctx context.Context, rows *provider.Rows) error {
 	now := k.left[0]
 	place := fmt.Sprintf("kline %s %s", k.code, now)
 	document, err := k.client.JSON(ctx, provider.Request{
@@ -132,13 +145,13 @@ func (k *klines) Next(ctx context.Context, rows []*provider.Rows) error {
 		k.left = append(halves, k.left[1:]...)
 		return nil
 	}
-	rows[0].At(place)
+	rows.At(place)
 	for _, day := range list {
 		cells := day.Cells(nil)
 		if len(cells) > len(barLayout.Fields) { // on an ex-right day an object follows
 			cells = cells[:len(barLayout.Fields)]
 		}
-		if err := rows[0].Add(&barLayout, cells, day); err != nil {
+		if err := rows.Add(&barLayout, cells, day); err != nil {
 			return err
 		}
 	}
@@ -235,7 +248,7 @@ const doc = `Reads daily bars of the service, for symbols between two dates:
 | instrument | quotes, in GBK | the name of a symbol that is asked for; the service has no list of all |
 
 ` + "`amount`" + `, ` + "`preclose`" + ` and ` + "`turn`" + ` are NULL: k-lines have none. An answer holds at most 800 rows, the
-newest ones; one that is full is asked for again in halves. A day without trading has no bar. The service does
-not say since when an instrument is listed: days before that are missing until a second sync has confirmed
-that there are none.
+newest ones; one that is full is asked for again in halves. A day without trading has no bar, nor has one before
+the listing, of which the service does not say the date: such days are asked for a second time at once, and those
+that the second answer lacks too, though it has the days around them, are confirmed to have none.
 `

@@ -67,8 +67,22 @@ func (a *asked) ask(ctx context.Context, rows []*provider.Rows) error {
 		if err := add(r); err != nil {
 			return err
 		}
+		if err := a.again(ctx, r); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// again asks a second time for days without a bar.
+func (a *asked) again(ctx context.Context, rows *provider.Rows) error {
+	return rows.Again(func(dates market.Interval) error {
+		c, err := a.chart(ctx, dates.From.At(a.zone, 0).Unix())
+		if err != nil {
+			return err
+		}
+		return c.addBars(rows)
+	})
 }
 
 // chart is an answer.

@@ -168,7 +168,8 @@ rounded to six decimals. A dividend that is not below its close is a bad record,
 **Days.** The stamps of bars are seconds; they become days of the exchange's clock by its calendar. Of a day
 that is still traded the service may give two bars: the later one counts. ` + "`final`" + ` is false until 20:00 of the day
 at the exchange. A row that is null as a whole says that there is no bar; a volume that is null is NULL.
-` + "`amount`" + `, ` + "`preclose`" + ` and ` + "`turn`" + ` are NULL: charts have none.
+Days without a bar are asked for a second time at once; those that the second answer lacks too, though it has the
+days around them, are confirmed to have none. ` + "`amount`" + `, ` + "`preclose`" + ` and ` + "`turn`" + ` are NULL: charts have none.
 
 Prices in another currency than USD, CNY or HKD are refused, such as pence. Hong Kong is served as far as its
 calendar goes, from 2024-09-23 on. What was delisted is unknown to the service. Status 429 is waited out.

@@ -406,8 +406,8 @@ func TestSimulated(t *testing.T) {
 		}
 		var whole, pieces []market.Unit
 		for _, dataset := range []string{market.Bar1D, market.AdjFactor} {
-			whole = append(whole, providertest.Unit(t, dataset, symbol.String(), from.String(), to.String()))
-			for at := from; at <= to; at += 90 {
+			whole = append(whole, providertest.Unit(t, dataset, symbol.String(), max(from, s.IPO).String(), to.String()))
+			for at := max(from, s.IPO); at <= to; at += 90 {
 				pieces = append(pieces, providertest.Unit(t, dataset, symbol.String(), at.String(), min(at+89, to).String()))
 			}
 		}

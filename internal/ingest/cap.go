@@ -40,14 +40,14 @@ type cuts struct {
 	found    *CapError
 }
 
-// note remembers the newest of a unit's rows, which come in order.
+// note remembers the newest of a unit's rows, which come in order but for those of a second look.
 func (c *cuts) note(dataset string, rows *batch.Batch) {
 	at := rows.Schema().Index("date")
 	if !bySession(dataset) || at < 0 || rows.Len() == 0 {
 		return
 	}
 	day := market.Date(rows.Column(at).Int(rows.Row(rows.Len() - 1)))
-	c.newest[dataset], c.latest = day, max(c.latest, day)
+	c.newest[dataset], c.latest = max(c.newest[dataset], day), max(c.latest, day)
 }
 
 // end judges an answer: it is cut when it has as many rows as those before, and the rest of its days is

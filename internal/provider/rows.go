@@ -40,13 +40,15 @@ type Rows struct {
 	last   market.Date // rows of later days are not final yet
 
 	builder *batch.Builder
-	origin  []int64            // number of the record of each row in builder
-	keys    map[string]seen    // of the unit
-	drop    map[int]bool       // rows in builder that turned out to be contradicted
-	bad     []badRecord        // of the unit, not handed over yet
-	empty   []market.Unit      // dates that the provider says have no row
-	partial bool               // the unit is not known to be whole
-	refused *market.Quarantine // the unit as a whole
+	origin  []int64              // number of the record of each row in builder
+	keys    map[string]seen      // of the unit
+	drop    map[int]bool         // rows in builder that turned out to be contradicted
+	bad     []badRecord          // of the unit, not handed over yet
+	empty   []market.Unit        // dates that the provider says have no row
+	days    map[market.Date]bool // with a record, of a unit of one symbol's days
+	look    *again               // nil: this is no second look
+	partial bool                 // the unit is not known to be whole
+	refused *market.Quarantine   // the unit as a whole
 
 	place   string
 	records int64 // of the unit
@@ -111,6 +113,16 @@ func (r *Rows) Add(l *Layout, cells [][]byte, raw []byte) error {
 	r.records++
 	r.date, r.symbol, r.why = 0, r.Unit.Symbol, ""
 	rule := r.read(p, cells)
+	if !r.passes() {
+		r.records--
+		return nil
+	}
+	if r.date != 0 && r.Unit.Symbol != "" && market.Daily(r.Unit.Dataset) {
+		if r.days == nil {
+			r.days = map[market.Date]bool{}
+		}
+		r.days[r.date] = true
+	}
 	if rule == "" {
 		rule = r.unique(p, raw)
 	}
