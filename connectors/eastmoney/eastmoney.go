@@ -36,7 +36,7 @@ func Describe() market.Provider {
 	minutes := offer(market.BarMin, market.BySymbol)
 	minutes.Freqs = []string{"5m", "15m", "30m", "60m"}
 	list := offer(market.Listing, market.Whole)
-	list.PageCap = pageRows
+	list.PageCap, list.Survivors = pageRows, true
 	return market.Provider{
 		Name: Name, Scheme: market.EastMoney, Offers: []market.Offer{bars, minutes, list},
 		Budget: market.Budget{Connections: 1, RequestsPerSecond: 2, ResetZone: "Asia/Shanghai"},

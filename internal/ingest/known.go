@@ -16,6 +16,8 @@ type known struct {
 	disagree    []market.Disagreement
 	instruments []market.Instrument
 	members     []market.Symbol // of the index asked for
+
+	byName map[market.Symbol]bool // see names; nil: not made yet
 }
 
 // readKnown reads calendars, instruments and members, as far as the cache does not hold them. Without a

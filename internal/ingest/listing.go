@@ -63,8 +63,8 @@ func (j *job) lacks(symbol string, day market.Date, why string) {
 func (j *job) findLost(t *tally, before []market.Instrument) {
 	var lost []string
 	for _, one := range before {
-		if _, renamed := j.renamed[one.Symbol]; renamed {
-			continue
+		if _, renamed := j.renamed[one.Symbol]; renamed || one.Status == market.Delisted && one.Out == 0 {
+			continue // the list did not have it before either
 		}
 		if symbol := one.Symbol.String(); !t.listed[symbol] {
 			lost = append(lost, symbol)
@@ -82,13 +82,12 @@ func (j *job) findLost(t *tally, before []market.Instrument) {
 // findUnlisted notes the instruments of the last open day that are not held.
 func (j *job) findUnlisted(ctx context.Context) error {
 	r := j.request
-	r.Index = market.Symbol{}
 	view, err := j.Store.View(ctx, 0)
 	if err != nil {
 		return err
 	}
 	defer view.Close()
-	known, err := readKnown(view, r, j.Cache)
+	known, err := j.knownOfAll(view)
 	if err != nil {
 		return err
 	}
@@ -96,12 +95,7 @@ func (j *job) findUnlisted(ctx context.Context) error {
 	if day == 0 {
 		return nil // the request will be refused for that
 	}
-	held := make(map[market.Symbol]bool, len(known.instruments))
-	some := false
-	for _, one := range known.instruments {
-		held[one.Symbol] = true
-		some = some || one.Life().Contains(day)
-	}
+	some := slices.ContainsFunc(known.instruments, func(one market.Instrument) bool { return one.Life().Contains(day) })
 	listed, err := j.Provider.ListedOn(ctx, day)
 	switch {
 	case ctx.Err() != nil:
@@ -112,7 +106,7 @@ func (j *job) findUnlisted(ctx context.Context) error {
 		j.lacks("", day, "the instrument list is not proved: the provider's list of the day is empty")
 	}
 	for _, symbol := range listed {
-		if slices.Contains(r.Markets, symbol.MIC) && !held[symbol] {
+		if slices.Contains(r.Markets, symbol.MIC) && !known.names(symbol) {
 			j.lacks(symbol.String(), day, fmt.Sprintf(
 				"traded on %s by the provider's list of the day, but its instrument list lacks it", day))
 		}

@@ -210,8 +210,12 @@ func (j *job) fetchReference(ctx context.Context) error {
 	if err == nil {
 		err = errors.Join(before.readInstruments(view, j.Cache), j.checkClock(view))
 	}
-	if err = errors.Join(err, view.Close()); err != nil || len(units) == 0 {
+	if err = errors.Join(err, view.Close()); err != nil {
 		return err
+	}
+	j.warnOfSurvivors()
+	if len(units) == 0 {
+		return j.findBeyondList(ctx)
 	}
 	j.report.Status = StatusFailed
 	rename := func(ctx context.Context, listed []market.Instrument) error {
@@ -221,10 +225,12 @@ func (j *job) fetchReference(ctx context.Context) error {
 		return err
 	}
 	list := slices.IndexFunc(units, func(u market.Unit) bool { return u.Dataset == market.Listing })
-	if list < 0 || !j.provesList(j.request) {
-		return nil
+	if list >= 0 && j.provesList(j.request) {
+		if err := j.proveList(ctx, units[list], before.instruments); err != nil {
+			return err
+		}
 	}
-	return j.proveList(ctx, units[list], before.instruments)
+	return j.findBeyondList(ctx)
 }
 
 // checkClock warns of a clock that stands before a day on which the store was kept already.

@@ -30,6 +30,8 @@ type fakeVendor struct {
 	omits  map[market.Date]bool // days of the first stock that it does not serve
 	ex     market.Date          // ex-date of the second stock, 0 for none
 	silent bool                 // its factor is not served
+	dead   market.Date          // last day of deadStock, which the list of instruments lacks; 0: there is none
+	names  market.Offer         // what the list is beside
 	fail   error                // of the next Read
 	asked  []string             // dataset, symbol and dates, of the run
 	engine *app.Engine
@@ -38,6 +40,8 @@ type fakeVendor struct {
 	usage  func() (obs.Usage, error)
 	cache  *ingest.Cache
 }
+
+const deadStock = "600009.XSHG"
 
 var stocks = []string{"600001.XSHG", "600002.XSHG", "600003.XSHG"}
 
@@ -100,8 +104,11 @@ func (v *fakeVendor) provider() ingest.Provider {
 	offer := market.Offer{Markets: []market.MIC{market.XSHG}, Shapes: market.BySymbol | market.Whole, PublishAt: 18 * time.Hour}
 	p := ingest.Provider{Provider: market.Provider{Name: "fake", Scheme: market.BaoStock}}
 	for _, dataset := range []string{market.Bar1D, market.AdjFactor, market.Listing} {
-		offer.Dataset = dataset
+		offer.Dataset, offer.Survivors = dataset, v.names.Survivors
 		p.Offers = append(p.Offers, offer)
+	}
+	if v.dead != 0 && !v.names.Survivors {
+		p.ListedOn = v.listedOn
 	}
 	p.Source = func(_ connector.Env, units []market.Unit) (connector.Source, error) {
 		return &fakeSource{vendor: v, units: units}, nil
@@ -204,7 +211,7 @@ func (v *fakeVendor) bars(b *batch.Builder, u market.Unit) {
 	}
 	price := func(n int64) decimal128.Num { return decimal128.FromI64(n * 10_000) }
 	for _, day := range days {
-		if u.Symbol == stocks[0] && v.omits[day] {
+		if u.Symbol == stocks[0] && v.omits[day] || u.Symbol == deadStock && day > v.dead {
 			continue
 		}
 		before := int64(10)

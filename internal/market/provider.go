@@ -59,6 +59,8 @@ type Offer struct {
 	// WithBars says that these events come in the answers for daily bars of the same dates: both are asked
 	// for together, and nobody has to see from prices whether there was an event.
 	WithBars bool
+	// Survivors says that a list of instruments holds what is listed now only, without what was delisted.
+	Survivors bool
 	// HistoryStart is the first date served; 0 when it is each instrument's own.
 	HistoryStart Date
 	// PublishAt is when the rows of a day are final, as time after midnight of that day on the

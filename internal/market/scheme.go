@@ -146,6 +146,18 @@ func chinaMarket(code string, class Class) (MIC, bool) {
 	return "", false
 }
 
+// ClassOf returns the class of a Chinese symbol by its exchange's rules of numbering, Unknown for others.
+func ClassOf(s Symbol) Class {
+	if s.MIC.china() {
+		for _, r := range codeRanges {
+			if mic, ok := chinaMarket(s.Code, r.class); ok && mic == s.MIC {
+				return r.class
+			}
+		}
+	}
+	return Unknown
+}
+
 // codeRanges are the exchanges' rules of numbering: prefixes, and how many digits follow.
 var codeRanges = []struct {
 	class    Class

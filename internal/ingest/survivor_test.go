@@ -1,0 +1,93 @@
+package ingest_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tapeline/tapeline/internal/ingest"
+	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store"
+)
+
+// listedOn is the vendor's list of a day.
+func (v *fakeVendor) listedOn(_ context.Context, day market.Date) (list []market.Symbol, err error) {
+	v.asked = append(v.asked, "list of "+day.String())
+	texts := stocks
+	if day <= v.dead {
+		texts = append([]string{deadStock}, stocks...)
+	}
+	for _, text := range texts {
+		symbol, err := market.ParseSymbol(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, symbol)
+	}
+	return list, nil
+}
+
+// fresh gives the vendor's syncs an empty store.
+func (v *fakeVendor) fresh() {
+	v.t.Helper()
+	st, err := store.Open(filepath.Join(v.t.TempDir(), "store"), store.Config{})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.t.Cleanup(func() { _ = st.Close() })
+	v.store = st
+}
+
+func (v *fakeVendor) lists() (n int) {
+	for _, asked := range v.asked {
+		if strings.HasPrefix(asked, "list of ") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestDelistedIsFound: a stock that was delisted before the first sync, and that the list of instruments lacks,
+// is found in the provider's lists of earlier days, said so, and its history kept; where there are none, it is
+// kept when it is named, and a universe is said to be of survivors.
+func TestDelistedIsFound(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.dead = v.day("2024-03-15")
+	const found = "lacks 1 that were traded on 2024-03-01 by the provider's list of the day: they are taken for delisted"
+	report := v.want(ingest.StatusShort)
+	if len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], found) ||
+		!strings.Contains(report.Warnings[0], deadStock) || v.lists() != 2 {
+		t.Fatalf("warnings %v, %v was asked; want %s", report.Warnings, v.asked, found)
+	}
+	if len(report.Missing) != 1 || report.Missing[0].Symbol != deadStock || report.Missing[0].From != "2024-03-18" {
+		t.Errorf("missing %v, want the days behind its last", report.Missing)
+	}
+	report = v.want(ingest.StatusComplete)
+	if bars := report.Datasets[0]; bars.Symbols != 4 || bars.Stored != 3*21+11 || bars.None != 10 || v.lists() != 0 {
+		t.Errorf("the second sync has %+v and asked %v", bars, v.asked)
+	}
+
+	v.fresh()
+	v.config.Sync.Symbols = []string{"sh.600009"}
+	if report := v.want(ingest.StatusShort); report.Datasets[0].Stored != 11 || !strings.Contains(report.Warnings[0], found) {
+		t.Errorf("named: %+v, warnings %v", report.Datasets[0], report.Warnings)
+	}
+	v.config.Sync.Symbols = []string{"sh.600008"}
+	if _, err := v.sync(nil); !errors.As(err, new(*ingest.RequestError)) {
+		t.Errorf("a stock in no list: %v, want a refusal", err)
+	}
+
+	v.fresh()
+	v.names.Survivors = true
+	v.config.Sync.Symbols = nil
+	report = v.want(ingest.StatusComplete)
+	if len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "histories are those of survivors") {
+		t.Errorf("warnings %v, want that of survivors", report.Warnings)
+	}
+	v.config.Sync.Symbols = []string{"sh.600009"}
+	if report := v.want(ingest.StatusShort); report.Datasets[0].Stored != 11 {
+		t.Errorf("named, with a list of survivors: %+v", report.Datasets[0])
+	}
+}
