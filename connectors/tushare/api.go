@@ -70,10 +70,20 @@ func place(name string, params map[string]any, offset int) string {
 func (a *api) all(
 	ctx context.Context, name, fields string, params map[string]any, exhaust bool, add func(place string, r record) error,
 ) error {
+	first := "" // row of the page before
 	for offset := 0; ; {
 		list, more, err := a.page(ctx, name, fields, params, offset)
 		if err != nil {
 			return err
+		}
+		if len(list) > 0 {
+			if offset > 0 && string(list[0].raw) == first {
+				return &connector.Error{
+					Op: "ask " + Name, Class: connector.Permanent, Code: Name + "_no_offset",
+					Err: fmt.Errorf("%s: the page begins as the one before: the service does not heed offset", place(name, params, offset)),
+				}
+			}
+			first = string(list[0].raw)
 		}
 		at := place(name, params, offset)
 		for _, r := range list {

@@ -56,7 +56,8 @@ func (f *factors) ask(ctx context.Context, rows *provider.Rows) error {
 	for _, on := range []market.Date{before, f.unit.From} {
 		asked.From = on
 		rows.At(place("adj_factor", params(asked, ""), 0))
-		if err := f.all(ctx, "adj_factor", factorFields, params(asked, ""), false, add); err != nil {
+		// To the last page: a factor that is left out is one that did not change.
+		if err := f.all(ctx, "adj_factor", factorFields, params(asked, ""), true, add); err != nil {
 			return err
 		}
 	}

@@ -123,6 +123,38 @@ func TestRoutesAgree(t *testing.T) {
 	}
 }
 
+// TestFactorsOfADayBehindASilentCap: a service that gives fewer rows than it did hides no factor that
+// changed.
+func TestFactorsOfADayBehindASilentCap(t *testing.T) {
+	t.Parallel()
+	m := synthetic(t, 60)
+	from, to := market.DateOf(2023, 1, 3), market.DateOf(2023, 8, 31)
+	var asks []market.Unit
+	for _, s := range m.Securities() {
+		for _, a := range m.Actions(s.Code) {
+			if a.Ex >= from && a.Ex <= to && s.Kind == sim.Stock && len(asks) < 10 {
+				asks = append(asks, unit(market.AdjFactor, "", a.Ex.String(), a.Ex.String()))
+			}
+		}
+	}
+	_, usual := simulated(t, m, sim.WebConfig{})
+	want, err := told(t, usual, asks...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, capped := simulated(t, m, sim.WebConfig{PageCap: 7})
+	got, err := told(t, capped, asks...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, _, _ := split(want); len(rows) < len(asks) {
+		t.Fatalf("only %d factors in %d days", len(rows), len(asks))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-usual +capped):\n%s", diff)
+	}
+}
+
 func price(v int64) string { return fmt.Sprintf("%d.%04d", v/1e4, v%1e4) }
 
 // TestFaults: whatever the service does to an answer, it is asked again, or the unit says that it is not

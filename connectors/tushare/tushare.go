@@ -108,8 +108,8 @@ const doc = `Reads one dataset of the service, for symbols between two dates or 
 A stock that does not trade on a day has no bar. Where suspend_d says that it was suspended for the whole
 day, its absence is confirmed at once; elsewhere a missing bar is missing.
 
-Answers are asked for in pages of 5,000 rows. The list of stocks is asked for until a page is empty, so that a
-service that answers with fewer rows than before does not shorten it.
+Answers are asked for in pages of 5,000 rows. The list of stocks and the factors of a day are asked for until a
+page is empty, so that a service that answers with fewer rows than before does not shorten them.
 
 **Errors** come with status 200 and a text. A limit a minute (每分钟最多访问) is waited out; a limit an hour
 or a day closes the budget until it is over; a missing right or a wrong token is an error of class auth.

@@ -231,7 +231,7 @@ func TestFactors(t *testing.T) {
 		}
 		slices.Sort(items)
 		slices.Reverse(items) // newest first
-		return rows(factorFields, items...)
+		return rows(factorFields, items[min(int(q.Params["offset"].(float64)), len(items)):]...)
 	})
 	const event = `{"symbol":"600000.XSHG","ex_date":"2024-01-04","fore_factor":null,"back_factor":10.612345,"adjust_factor":null}`
 	for _, c := range []struct {
@@ -250,6 +250,18 @@ func TestFactors(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v\n%s", c.unit, err, diff)
 		}
+	}
+}
+
+// TestIgnoredOffset: a service that gives the first page for ever is not asked for ever.
+func TestIgnoredOffset(t *testing.T) {
+	t.Parallel()
+	s, settings := serve(t, func(question) string {
+		return rows(listingFields, `["600000.SH","a","L","19991110",null]`)
+	})
+	_, err := told(t, settings, unit(market.Listing, "", "2024-01-02", "2024-01-02"))
+	if err == nil || !strings.Contains(err.Error(), "does not heed offset") || s.count("stock_basic") != 2 {
+		t.Errorf("after %d questions: %v", s.count("stock_basic"), err)
 	}
 }
 

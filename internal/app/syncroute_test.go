@@ -112,8 +112,8 @@ func TestSyncRoutes(t *testing.T) {
 
 	byDate := v.syncer(t, "2022-06-01", "2022-06-30", ingest.RouteByDate)
 	byDate.want(ingest.StatusComplete)
-	if asked, _ := v.take(); asked["daily"] != 21+2*2 || asked["adj_factor"] != 2*21 {
-		t.Errorf("by date alone %v was asked; want each of 21 sessions once, and the pages of two that prove the list", asked)
+	if asked, _ := v.take(); asked["daily"] != 21+2*2 || asked["adj_factor"] != 2*2*21 {
+		t.Errorf("by date alone %v was asked; want each of 21 sessions once, the factors of two days to their last page, and the pages of two days that prove the list", asked)
 	}
 	bySymbol := v.syncer(t, "2022-06-01", "2022-06-30", ingest.RouteBySymbol)
 	bySymbol.want(ingest.StatusComplete)

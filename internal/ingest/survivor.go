@@ -26,7 +26,7 @@ func (j *job) findBeyondList(ctx context.Context) (err error) {
 	if len(j.unlisted) > 0 || !universe && j.request.Symbols == nil {
 		return nil // a list that is not whole is fetched again first
 	}
-	view, err := j.view(ctx)
+	view, err := j.Store.View(ctx, 0)
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type Rows struct {
 
 	builder *batch.Builder
 	origin  []int64              // number of the record of each row in builder
+	taken   int                  // rows of the unit that left builder
 	keys    map[string]seen      // of the unit
 	drop    map[int]bool         // rows in builder that turned out to be contradicted
 	bad     []badRecord          // of the unit, not handed over yet
@@ -62,7 +63,7 @@ type Rows struct {
 
 type seen struct {
 	sum uint64 // of the record
-	row int    // in builder, -1: handed over
+	row int    // of the unit; below taken it was handed over
 }
 
 type badRecord struct {
@@ -331,15 +332,15 @@ func (r *Rows) unique(p *plan, raw []byte) string {
 	sum := hash(raw)
 	switch {
 	case !known:
-		r.keys[string(r.key)] = seen{sum, r.rows()}
+		r.keys[string(r.key)] = seen{sum, r.taken + r.rows()}
 		return ""
 	case before.sum == sum:
 		return r.wrong(RuleDuplicate, "the same record was there before")
 	}
 	// Which of them is right, nobody knows.
 	r.partial = true
-	if before.row >= 0 {
-		r.drop[before.row] = true
+	if before.row >= r.taken {
+		r.drop[before.row-r.taken] = true
 	}
 	return r.wrong(RuleConflict, "another record says something else of the same row")
 }
@@ -412,12 +413,7 @@ func (r *Rows) take() (*batch.Batch, error) {
 			Message: "another record says something else of the same row",
 		}, r.origin[row]})
 	}
-	for key, s := range r.keys {
-		if s.row >= 0 {
-			s.row = -1
-			r.keys[key] = s
-		}
-	}
+	r.taken += b.Len()
 	r.origin, r.drop = r.origin[:0], map[int]bool{}
 	b, _ = b.Without(out).Dense()
 	r.good += int64(b.Len())
