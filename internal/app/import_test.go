@@ -315,6 +315,33 @@ func TestImportUnitsAndQuarantine(t *testing.T) {
 	}
 }
 
+// A bar of a day on which the exchange was closed is refused; where a calendar says nothing, bars are taken.
+func TestImportClosedDays(t *testing.T) {
+	i := newImporter(t)
+	text := "symbol,date,open,high,low,close\nsh.600000,2024-01-05,1,1,1,1\nsh.600000,2024-01-06,1,1,1,1\n" +
+		"sh.600000,1988-01-02,1,1,1,1\n"
+	report := i.run(Import{Format: "csv", Paths: []string{i.file("a.csv", text)}})
+	if report.New != 2 || report.Rules[market.RuleSession] != 1 ||
+		report.First[0].Reason != "2024-01-06 is no session of XSHG" {
+		t.Errorf("got %+v", report)
+	}
+}
+
+// Of rows with one key the first counts, in datasets without days too; the others are not lost in silence.
+func TestImportSameKeyTwice(t *testing.T) {
+	i := newImporter(t)
+	text := "symbol,ex_date,back_factor\nsh.600000,2024-01-05,1.5\nsh.600001,2024-01-05,1.7\nsh.600000,2024-01-05,1.6\n"
+	for n, want := range []int64{2, 0} {
+		report := i.run(Import{Format: "csv", Dataset: market.AdjFactor, Paths: []string{i.file("a.csv", text)}})
+		if report.New != want || report.Equal != 2-want || report.Rules[market.RuleDuplicate] != 1 {
+			t.Errorf("import %d: got %+v", n+1, report)
+		}
+	}
+	if rows := i.rows(market.AdjFactor); len(rows) != 2 || rows[0][3] != "1.500000" {
+		t.Errorf("got %v", rows)
+	}
+}
+
 // A range that the user vouches for is covered, but for days whose rows were refused.
 func TestImportCovers(t *testing.T) {
 	i := newImporter(t)

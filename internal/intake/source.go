@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"maps"
 	"slices"
@@ -38,6 +39,10 @@ type source struct {
 	applied op.Bound
 	symbols *symbols
 
+	calendars map[market.MIC]*market.Calendar // nil: the market has none
+	keys      map[[2]uint64]bool              // sums of keys of a dataset without days
+	seeds     [2]maphash.Seed                 // of keys
+
 	queue  []connector.Chunk // to be delivered before the next read
 	proved map[string]*proof
 	sent   int64 // rows and refused rows
@@ -51,7 +56,11 @@ type proof struct {
 }
 
 func (j *Job) newSource(env connector.Env) (connector.Source, error) {
-	s := &source{job: j, env: env, left: j.Inputs, symbols: newSymbols(&j.Mapping), proved: map[string]*proof{}}
+	s := &source{
+		job: j, env: env, left: j.Inputs, symbols: newSymbols(&j.Mapping), proved: map[string]*proof{},
+		calendars: map[market.MIC]*market.Calendar{}, keys: map[[2]uint64]bool{},
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+	}
 	if len(j.Mapping.Compute) > 0 {
 		var err error
 		s.compute, err = op.Compute().New(op.Env{Node: "import"}, &op.ComputeConfig{Columns: j.Mapping.Compute})
@@ -362,60 +371,6 @@ func flag(name string, d market.Dataset, columns []*batch.Column, rows int) *bat
 		}
 	}
 	return batch.BoolColumn(on, rows, nil)
-}
-
-// keep narrows rows to those that are to be stored: a key that came before is refused, a day of another
-// source is that source's.
-func (s *source) keep(original, rows *batch.Batch, held *held) *batch.Batch {
-	if !s.job.daily() {
-		s.count(rows)
-		return rows
-	}
-	symbols, dates := rows.Column(rows.Schema().Index("symbol")), rows.Column(rows.Schema().Index("date"))
-	selected := make([]int32, 0, rows.Len())
-	var last []byte
-	var p *proof
-	var others market.Intervals
-	for i := range rows.Len() {
-		row := rows.Row(i)
-		if text := symbols.Bytes(row); p == nil || string(text) != string(last) {
-			last = text
-			if p = s.proved[string(text)]; p == nil {
-				p = &proof{}
-				s.proved[string(text)] = p
-			}
-			others = s.job.others[string(text)]
-		}
-		d := market.Date(dates.Int(row))
-		switch {
-		case !p.seen.add(d):
-			held.rows(original, rows, market.RuleDuplicate, []batch.RowError{{
-				Row: row, Reason: "this import has a row of the same key before it, which counts",
-			}})
-		case !s.job.Replace && others.Contains(d):
-			s.job.kept.Add(1)
-		default:
-			p.stored.add(d)
-			selected = append(selected, int32(row))
-		}
-	}
-	if len(selected) == rows.Len() {
-		return rows
-	}
-	return rows.Select(selected)
-}
-
-// count notes the symbols of datasets without days.
-func (s *source) count(rows *batch.Batch) {
-	at := rows.Schema().Index("symbol")
-	if at < 0 {
-		return
-	}
-	for i := range rows.Len() {
-		if text := rows.Column(at).Bytes(rows.Row(i)); s.proved[string(text)] == nil {
-			s.proved[string(text)] = &proof{}
-		}
-	}
 }
 
 // units queues what the rows prove.
