@@ -32,8 +32,8 @@ type answer struct {
 	fields  []string // names of the columns
 }
 
-// parseAnswer reads the body of a successful answer to the query, or its error.
-func parseAnswer(q Query, args []string, f frame) (answer, error) {
+// parseAnswer reads the body of a successful answer to the query of a page, or its error.
+func parseAnswer(q Query, args []string, page int, f frame) (answer, error) {
 	parts := bytes.Split(f.body, []byte{separator})
 	if err := serviceError(q.String(), parts); err != nil {
 		return answer{}, err
@@ -62,6 +62,9 @@ func parseAnswer(q Query, args []string, f frame) (answer, error) {
 	a.perPage, okPer = digits(parts[fieldPerPage])
 	if !okPage || !okPer || a.perPage == 0 {
 		return wrong("page %q of %q rows", clip(parts[fieldPage]), clip(parts[fieldPerPage]))
+	}
+	if a.page != page {
+		return wrong("page %d, want %d", a.page, page)
 	}
 	a.data = parts[fieldData]
 	for name := range strings.SplitSeq(string(parts[columns]), ",") {

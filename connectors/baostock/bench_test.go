@@ -25,6 +25,10 @@ func benchFrame(b *testing.B) (zipped []byte, f frame, c call) {
 	if f, err = reader.next(nil); err != nil {
 		b.Fatal(err)
 	}
+	if f.body, err = inflate(nil, f.body, maxFrame); err != nil {
+		b.Fatal(err)
+	}
+	f.zipped = false
 	return zipped, f, c
 }
 
@@ -35,9 +39,8 @@ func decoded(b *testing.B, r *recordReader, f frame, c *call) {
 	b.Helper()
 	p := pages.Get().(*page)
 	p.refs.Store(1)
-	p.number, p.marks, p.bounds = 1, nil, p.bounds[:0]
-	var err error
-	if p.answer, err = parseAnswer(c.query, c.args, f); err != nil {
+	p.number, p.marks, p.bounds, p.frame = 1, nil, p.bounds[:0], f
+	if err := p.parse(c.query, c.args); err != nil {
 		b.Fatal(err)
 	}
 	if err := p.split(&keySet{field: c.key}); err != nil {
@@ -70,7 +73,7 @@ func BenchmarkDecodeEncodingJSON(b *testing.B) {
 	b.SetBytes(int64(len(f.body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		a, err := parseAnswer(c.query, c.args, f)
+		a, err := parseAnswer(c.query, c.args, 1, f)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -97,7 +100,7 @@ func BenchmarkAnswer(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		memory = f.body
+		memory = f.memory
 		decoded(b, &r, f, &c)
 	}
 	rate(b)
@@ -112,7 +115,7 @@ func BenchmarkSplit(b *testing.B) {
 	for b.Loop() {
 		p.bounds = p.bounds[:0]
 		var err error
-		if p.answer, err = parseAnswer(c.query, c.args, f); err != nil {
+		if p.answer, err = parseAnswer(c.query, c.args, 1, f); err != nil {
 			b.Fatal(err)
 		}
 		if err := p.split(&keySet{field: c.key}); err != nil {
@@ -126,11 +129,11 @@ func BenchmarkSplit(b *testing.B) {
 func BenchmarkInflate(b *testing.B) {
 	_, f, _ := benchFrame(b)
 	zipped := zip(string(f.body))
-	var reader frameReader
+	b.SetBytes(int64(len(f.body)))
 	var memory []byte
 	for b.Loop() {
 		var err error
-		if memory, err = reader.inflate(zipped, memory); err != nil {
+		if memory, err = inflate(memory, zipped, maxFrame); err != nil {
 			b.Fatal(err)
 		}
 	}

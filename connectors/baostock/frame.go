@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"unicode/utf8"
-
-	"github.com/klauspost/compress/zlib"
 )
 
 // Parts of a frame: HEADER BODY 0x01 CRC and an end. The header is version, type and the length of
@@ -42,10 +40,13 @@ func appendRequest(dst []byte, version string, typ int, body string) []byte {
 	return append(dst, '\n')
 }
 
-// frame is one answer. Its body is the memory that was given to next.
+// frame is one answer. Its body, compressed as it came where zipped says so, lies in memory, which was
+// given to next.
 type frame struct {
-	typ  int
-	body []byte
+	typ    int
+	zipped bool
+	body   []byte
+	memory []byte
 }
 
 // frameReader reads answers from a connection.
@@ -53,28 +54,26 @@ type frameReader struct {
 	source io.Reader
 	buf    []byte // received of the answer at hand
 	total  int64  // received in all
-	zipped bytes.Reader
-	unzip  io.ReadCloser // nil until the first compressed answer
 }
 
-// next reads one answer; the body is put into dst, which may grow. io.EOF means that the connection
-// ended between answers.
-func (r *frameReader) next(dst []byte) (frame, error) {
-	r.buf = r.buf[:0]
+// next receives one answer into memory, which may grow. io.EOF means that the connection ended between
+// answers.
+func (r *frameReader) next(memory []byte) (f frame, err error) {
+	r.buf = memory[:0]
+	defer func() { f.memory, r.buf = r.buf, nil }()
 	if err := r.fill(headerLength); err != nil {
-		return frame{body: dst}, err
+		return f, err
 	}
-	typ, length, ok := parseHeader(r.buf[:headerLength])
-	if !ok {
-		return frame{body: dst}, fmt.Errorf("%w: header %q", errFrame, r.buf[:headerLength])
+	length, ok := 0, false
+	if f.typ, length, ok = parseHeader(r.buf[:headerLength]); !ok {
+		return f, fmt.Errorf("%w: header %q", errFrame, r.buf[:headerLength])
 	}
-	var err error
-	if typ == typeZipped {
-		dst, err = r.zippedBody(length, dst)
+	if f.zipped = f.typ == typeZipped; f.zipped {
+		f.body, err = r.zippedBody(length)
 	} else {
-		dst, err = r.plainBody(length, dst)
+		f.body, err = r.plainBody(length)
 	}
-	return frame{typ, dst}, err
+	return f, err
 }
 
 func parseHeader(h []byte) (typ, length int, ok bool) {
@@ -122,17 +121,17 @@ const maxEnds = 16
 
 // plainBody receives up to the end. The length counts code points, so it cannot cut; it tells an end
 // within the body from the one behind it.
-func (r *frameReader) plainBody(length int, dst []byte) ([]byte, error) {
+func (r *frameReader) plainBody(length int) ([]byte, error) {
 	from := headerLength
 	for range maxEnds {
 		end, err := r.find(from)
 		if err != nil {
-			return dst, err
+			return nil, err
 		}
 		rest := r.buf[headerLength:end]
 		at := bytes.LastIndexByte(rest, separator)
 		if at < 0 {
-			return dst, fmt.Errorf("%w: no checksum", errFrame)
+			return nil, fmt.Errorf("%w: no checksum", errFrame)
 		}
 		body := rest[:at]
 		points := utf8.RuneCount(body)
@@ -140,16 +139,16 @@ func (r *frameReader) plainBody(length int, dst []byte) ([]byte, error) {
 		ok = ok && uint64(sum) == uint64(crc32.ChecksumIEEE(r.buf[:headerLength+at]))
 		switch {
 		case ok && points == length:
-			return append(dst[:0], body...), r.ended(end + len(frameEnd))
+			return body, r.ended(end + len(frameEnd))
 		case ok:
-			return dst, fmt.Errorf("%w: %d characters, its header says %d", errFrame, points, length)
+			return nil, fmt.Errorf("%w: %d characters, its header says %d", errFrame, points, length)
 		case points >= length:
-			return dst, fmt.Errorf("%w: checksum %q of %d bytes is wrong",
+			return nil, fmt.Errorf("%w: checksum %q of %d bytes is wrong",
 				errFrame, clip(rest[at+1:]), headerLength+at)
 		}
 		from = end + 1
 	}
-	return dst, fmt.Errorf("%w: more than %d ends", errFrame, maxEnds)
+	return nil, fmt.Errorf("%w: more than %d ends", errFrame, maxEnds)
 }
 
 // find receives until the text of an end is there at from or behind, and returns where.
@@ -176,67 +175,24 @@ func (r *frameReader) ended(end int) error {
 	return nil
 }
 
-// zippedBody receives exactly length bytes and the trailer, and inflates. Its checksum is one that
-// nobody could reproduce, so the stream's own has to do.
-func (r *frameReader) zippedBody(length int, dst []byte) ([]byte, error) {
+// zippedBody receives exactly length bytes and the trailer. Its checksum is one that nobody could
+// reproduce, so the stream's own has to do.
+func (r *frameReader) zippedBody(length int) ([]byte, error) {
 	body := headerLength + length
 	if err := r.fill(body); err != nil {
-		return dst, err
+		return nil, err
 	}
 	end, err := r.find(body)
 	if err != nil {
-		return dst, err
+		return nil, err
 	}
 	trailer := r.buf[body:end]
 	if n := len(trailer); n < 3 || trailer[0] != separator || trailer[n-1] != '\n' {
-		return dst, fmt.Errorf("%w: %q behind %d compressed bytes", errFrame, clip(trailer), length)
+		return nil, fmt.Errorf("%w: %q behind %d compressed bytes", errFrame, clip(trailer), length)
 	} else if _, ok := digits(trailer[1 : n-1]); !ok {
-		return dst, fmt.Errorf("%w: checksum %q", errFrame, clip(trailer))
+		return nil, fmt.Errorf("%w: checksum %q", errFrame, clip(trailer))
 	}
-	if dst, err = r.inflate(r.buf[headerLength:body], dst); err != nil {
-		return dst, fmt.Errorf("%w: inflate %d bytes: %w", errFrame, length, err)
-	}
-	return dst, r.ended(end + len(frameEnd))
-}
-
-func (r *frameReader) inflate(zipped, dst []byte) ([]byte, error) {
-	r.zipped.Reset(zipped)
-	var err error
-	if r.unzip == nil {
-		r.unzip, err = zlib.NewReader(&r.zipped)
-	} else {
-		err = r.unzip.(zlib.Resetter).Reset(&r.zipped, nil)
-	}
-	if err != nil {
-		r.unzip = nil
-		return dst, noEOF(err)
-	}
-	dst = slices.Grow(dst[:0], 4*len(zipped))
-	for {
-		got, err := r.unzip.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+got]
-		switch {
-		case err == io.EOF && r.zipped.Len() > 0:
-			return dst, fmt.Errorf("%d bytes follow the stream", r.zipped.Len())
-		case err == io.EOF:
-			return dst, nil
-		case err != nil:
-			return dst, err
-		case len(dst) > maxFrame:
-			return dst, fmt.Errorf("more than %d bytes", maxFrame)
-		}
-		if len(dst) == cap(dst) {
-			dst = slices.Grow(dst, readStep)
-		}
-	}
-}
-
-// noEOF keeps the end of the stream apart from the end of the connection.
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+	return r.buf[headerLength:body], r.ended(end + len(frameEnd))
 }
 
 // clip shortens text for a message.

@@ -18,27 +18,49 @@ type page struct {
 	bounds []uint32       // start and end of each record in answer.data
 	marks  map[int]string // records that cannot count, because of others: the rule they break
 	last   bool           // no page follows
-	memory []byte         // what the answer's texts lie in
+	frame  frame          // as it was received
+	memory []byte         // what a compressed frame expands to
 	refs   atomic.Int32
 }
 
 var pages = sync.Pool{New: func() any { return &page{} }}
 
-// page asks for one page and splits it. keys knows the records of the pages before.
+// page asks for one page and reads it. keys knows the records of the pages before.
 func (s *session) page(
 	ctx context.Context, q Query, args []string, number int, keys *keySet,
 ) (*page, error) {
+	p, err := s.receive(ctx, q, args, number)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.read(p, q, args, keys); err != nil {
+		return nil, s.distrust(ctx, operation(q, args), err)
+	}
+	return p, nil
+}
+
+// receive asks for one page. Its answer is still to be read.
+func (s *session) receive(ctx context.Context, q Query, args []string, number int) (*page, error) {
 	p := pages.Get().(*page)
 	p.refs.Store(1)
 	p.number, p.marks, p.bounds = number, nil, p.bounds[:0]
 	var err error
-	p.answer, p.memory, err = s.ask(ctx, q, args, number, p.memory)
+	if p.frame, err = s.ask(ctx, q, args, number, p.frame.memory); err != nil {
+		p.release()
+		return nil, err
+	}
+	return p, nil
+}
+
+// read expands and splits a page that was received. One that cannot be read is released.
+func (s *session) read(p *page, q Query, args []string, keys *keySet) error {
+	err := p.parse(q, args)
 	if err == nil {
 		err = p.split(keys)
 	}
 	if err != nil {
 		p.release()
-		return nil, err
+		return err
 	}
 	s.count(func(t *Statistics) { t.Rows += int64(p.records()) })
 	// A service that answers with smaller pages than it was asked for has more behind a full one.
@@ -49,7 +71,20 @@ func (s *session) page(
 	if !p.last {
 		keys.end(p)
 	}
-	return p, nil
+	return nil
+}
+
+// parse expands the frame, where it is compressed, and reads the answer's form.
+func (p *page) parse(q Query, args []string) (err error) {
+	f := p.frame
+	if f.zipped {
+		if p.memory, err = inflate(p.memory, f.body, maxFrame); err != nil {
+			return fmt.Errorf("%w: inflate %d bytes: %w", errFrame, len(f.body), err)
+		}
+		f.body = p.memory
+	}
+	p.answer, err = parseAnswer(q, args, p.number, f)
+	return err
 }
 
 // roundRows divides the page caps that services have. A list of so many rows may be cut, though the service
@@ -61,6 +96,7 @@ func (p *page) retain() { p.refs.Add(1) }
 func (p *page) release() {
 	if p.refs.Add(-1) == 0 {
 		p.answer = answer{}
+		p.frame.body = nil
 		pages.Put(p)
 	}
 }

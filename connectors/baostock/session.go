@@ -114,17 +114,17 @@ func (s *session) count(change func(*Statistics)) {
 	change(&s.stats)
 }
 
-// ask sends one page's query and returns its answer, whose texts lie in the returned memory. A
-// connection that was idle may have been dropped, and a login forgotten: both are made anew, once.
+// ask sends one page's query and receives its answer into memory. A connection that was idle may have
+// been dropped, and a login forgotten: both are made anew, once.
 func (s *session) ask(
-	ctx context.Context, q Query, args []string, page int, dst []byte,
-) (answer, []byte, error) {
+	ctx context.Context, q Query, args []string, page int, memory []byte,
+) (frame, error) {
 	holder := q.String()
 	if len(args) > 0 {
 		holder += " " + args[0]
 	}
 	if err := s.acquire(ctx, holder); err != nil {
-		return answer{}, dst, err
+		return frame{memory: memory}, err
 	}
 	defer s.release()
 	if !s.cfg.EnableKeepalive {
@@ -133,43 +133,58 @@ func (s *session) ask(
 	for again := false; ; again = true {
 		reused, err := s.connect(ctx)
 		if err != nil {
-			return answer{}, dst, err
+			return frame{memory: memory}, err
 		}
-		var a answer
-		a, dst, err = s.query(ctx, q, args, page, dst)
+		f, err := s.query(ctx, q, args, page, memory)
 		if err == nil || again || ctx.Err() != nil || ((!reused || !dropped(err)) && !hasCode(err, codeNotLoggedIn)) {
-			return a, dst, err
+			return f, err
 		}
+		memory = f.memory
 		s.drop()
 	}
 }
 
-// query asks on an open connection.
+// query asks on an open connection. Errors of the service are told apart at once, as they never come
+// compressed; what a compressed answer says is read when its turn comes.
 func (s *session) query(
-	ctx context.Context, q Query, args []string, page int, dst []byte,
-) (answer, []byte, error) {
+	ctx context.Context, q Query, args []string, page int, memory []byte,
+) (frame, error) {
 	body := strings.Join(append([]string{
 		q.String(), s.user, strconv.Itoa(page), strconv.Itoa(pageRows),
 	}, args...), "\x01")
+	f, err := s.exchange(ctx, kinds[q].typ, body, waitFor(q, args), memory)
+	if err == nil && !f.zipped {
+		_, err = parseAnswer(q, args, page, f)
+	}
+	if err != nil {
+		err = s.refused(ctx, operation(q, args), err)
+	}
+	return f, err
+}
+
+func operation(q Query, args []string) string {
 	op := "ask " + q.String()
 	if len(args) > 0 && args[0] != "" {
 		op += " of " + args[0]
 	}
-	f, err := s.exchange(ctx, kinds[q].typ, body, waitFor(q, args), dst)
-	if err != nil {
-		return answer{}, f.body, s.failed(op, err)
-	}
-	a, err := parseAnswer(q, args, f)
-	if err == nil && a.page != page {
-		err = fmt.Errorf("%w: page %d, want %d", errFrame, a.page, page)
-	}
-	if err == nil {
-		return a, f.body, nil
-	}
+	return op
+}
+
+// refused takes note of an answer that is none; the session is the caller's.
+func (s *session) refused(ctx context.Context, op string, err error) error {
 	if hasCode(err, codeBlacklisted) {
-		return answer{}, f.body, s.blacklisted(ctx)
+		return s.blacklisted(ctx)
 	}
-	return answer{}, f.body, s.failed(op, err)
+	return s.failed(op, err)
+}
+
+// distrust is refused for what is found out about an answer after the session was given back.
+func (s *session) distrust(ctx context.Context, op string, err error) error {
+	if wait := s.acquire(ctx, op); wait != nil {
+		return wait
+	}
+	defer s.release()
+	return s.refused(ctx, op, err)
 }
 
 // failed classifies what went wrong with a request. What the service answers in form leaves the
@@ -218,24 +233,24 @@ func (s *session) blacklisted(ctx context.Context) error {
 
 // exchange sends one request and receives its answer. The budget has taken it before.
 func (s *session) exchange(
-	ctx context.Context, typ int, body string, wait time.Duration, dst []byte,
+	ctx context.Context, typ int, body string, wait time.Duration, memory []byte,
 ) (frame, error) {
 	paced, err := s.budget.Take(ctx)
 	s.count(func(t *Statistics) { t.Paced += paced })
 	if err != nil {
-		return frame{body: dst}, err
+		return frame{memory: memory}, err
 	}
 	defer s.budget.Over()
 	conn := s.conn
 	begun := time.Now()
 	if err := conn.SetDeadline(begun.Add(wait)); err != nil {
-		return frame{body: dst}, err
+		return frame{memory: memory}, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(begun) })
 	s.request = appendRequest(s.request[:0], s.cfg.Version, typ, body)
-	f := frame{body: dst}
+	f := frame{memory: memory}
 	if _, err = conn.Write(s.request); err == nil {
-		f, err = s.frames.next(dst)
+		f, err = s.frames.next(memory)
 	}
 	if !stop() && err != nil {
 		err = context.Cause(ctx)
@@ -426,7 +441,7 @@ func (s *session) beat(ctx context.Context) {
 		return
 	}
 	today := s.cfg.Now().In(exchangeZone).Format(time.DateOnly)
-	if _, _, err := s.query(ctx, TradeDates, []string{today, today}, 1, nil); err != nil && ctx.Err() == nil {
+	if _, err := s.query(ctx, TradeDates, []string{today, today}, 1, nil); err != nil && ctx.Err() == nil {
 		s.log.Info("session is gone", "error", err)
 		s.drop()
 	}
