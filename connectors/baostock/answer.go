@@ -35,7 +35,7 @@ type answer struct {
 // parseAnswer reads the body of a successful answer to the query of a page, or its error.
 func parseAnswer(q Query, args []string, page int, f frame) (answer, error) {
 	parts := bytes.Split(f.body, []byte{separator})
-	if err := serviceError(q.String(), parts); err != nil {
+	if err := serviceError(operation(q, args), parts); err != nil {
 		return answer{}, err
 	}
 	wrong := func(format string, args ...any) (answer, error) {

@@ -29,6 +29,9 @@ type source struct {
 	skip    int64 // records of the unit that were handed over before a restart
 	current *reading
 
+	ahead    *ahead // nil: nothing is asked ahead
+	deciding bool   // it waits for the answer at hand
+
 	closing   context.Context //nolint:containedctx // ends with Close, which knows no Read
 	cancel    context.CancelFunc
 	closeOnce sync.Once
@@ -217,19 +220,25 @@ func (c *reading) left() bool {
 	return false
 }
 
-// fetch asks for the next page. What the service refuses to answer fails a store's unit alone.
+// fetch takes the next page. What the service refuses to answer fails a store's unit alone.
 func (s *source) fetch(ctx context.Context) error {
 	c := s.current
 	asked := &c.calls[c.call]
-	p, err := s.session.page(ctx, asked.query, asked.args, c.page+1, &c.keys)
-	if e, ok := errors.AsType[*connector.Error](err); ok && s.coverage && refusesArguments(e.Code) {
+	p, err := s.receive(ctx, asked)
+	if s.refuses(err) {
 		s.env.Log.Warn("unit is refused", "unit", c.units[0].String(), "error", err)
+		e, _ := errors.AsType[*connector.Error](err)
 		c.asked = true
 		c.refused = &market.Quarantine{Rule: e.Code, Message: err.Error(), Place: asked.query.String()}
+		s.settle()
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	if err := s.session.read(p, asked.query, asked.args, &c.keys); err != nil {
+		s.unlook()
+		return s.session.distrust(ctx, operation(asked.query, asked.args), err)
 	}
 	c.page++
 	c.pages = append(c.pages, heldPage{p, asked})
@@ -237,8 +246,25 @@ func (s *source) fetch(ctx context.Context) error {
 		c.call++
 		c.begin()
 		c.asked = c.call == len(c.calls)
+		s.settle()
+	} else if s.ahead != nil {
+		s.ahead.cut.Store(true)
 	}
 	return nil
+}
+
+// receive returns the answer to the call at hand, of its next page.
+func (s *source) receive(ctx context.Context, asked *call) (*page, error) {
+	if s.env.Go != nil && s.current.page == 0 {
+		return s.first(ctx)
+	}
+	return s.session.receive(ctx, asked.query, asked.args, s.current.page+1)
+}
+
+// refuses reports whether the service answers one question not, and may answer others.
+func (s *source) refuses(err error) bool {
+	e, ok := errors.AsType[*connector.Error](err)
+	return ok && s.coverage && refusesArguments(e.Code)
 }
 
 // hand returns the next records as a chunk; ok is false when they were handed over before a restart.
@@ -372,6 +398,7 @@ func (s *source) Close() error {
 		if s.session == nil {
 			return
 		}
+		s.unlook()
 		err = s.sessions.close(s.session)
 		if s.cfg.Report != nil {
 			s.cfg.Report(s.session.news())

@@ -1,6 +1,7 @@
 package baostock
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -73,7 +74,12 @@ func told(t testing.TB, cfg Config, at connector.Position, rows int) (list []str
 	}
 }
 
-func environment() connector.Env { return connector.Env{Log: slog.New(slog.DiscardHandler)} }
+func environment() connector.Env {
+	return connector.Env{
+		Log: slog.New(slog.DiscardHandler),
+		Go:  func(_ string, f func(context.Context) error) { go func() { _ = f(context.Background()) }() },
+	}
+}
 
 func expect(t testing.TB, got []string, want ...string) {
 	t.Helper()

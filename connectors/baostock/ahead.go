@@ -1,0 +1,139 @@
+package baostock
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// ahead asks the calls of a source in their order, each as soon as the answer before it was received: the
+// service works while answers are read and written. One answer waits to be taken, and one more is asked
+// for meanwhile. Where an answer decides what is asked next, it waits until that one is settled.
+type ahead struct {
+	answers chan asked
+	settled chan struct{}
+	stop    context.CancelFunc
+	ended   chan struct{}
+	cut     atomic.Bool // the service cuts its pages: whether one follows, only the page tells
+}
+
+// asked is what came of a call's first page.
+type asked struct {
+	group, call int
+	page        *page // received, not read; nil: err
+	err         error
+	decides     bool // the next call waits until this answer is settled
+}
+
+// short reports whether an answer to the call fits into one page by far.
+func (c *call) short() bool {
+	daily := c.query == KData && c.barMicros == 0 || c.query == AdjustFactors
+	return daily && int(c.span.To-c.span.From) < pageRows/2
+}
+
+// look begins to ask, from the call at hand on.
+func (s *source) look() {
+	ctx, cancel := context.WithCancel(s.closing)
+	a := &ahead{
+		answers: make(chan asked, 1), settled: make(chan struct{}, 1), stop: cancel, ended: make(chan struct{}),
+	}
+	s.ahead = a
+	group, first := s.group, s.current.call
+	s.env.Go("baostock requests", func(attempt context.Context) error {
+		defer close(a.ended)
+		defer cancel()
+		defer context.AfterFunc(attempt, cancel)()
+		for ; group < len(s.works) && a.group(ctx, s, group, first); group++ {
+			first = 0
+		}
+		return nil
+	})
+}
+
+// group asks the calls of one group of units; false: it is no use to go on.
+func (a *ahead) group(ctx context.Context, s *source, group, first int) bool {
+	planned, err := calls(s.works[group])
+	if err != nil {
+		return false // Read finds it too
+	}
+	for i := first; i < len(planned); i++ {
+		c := &planned[i]
+		one := asked{group: group, call: i, decides: !c.short() || a.cut.Load()}
+		one.page, one.err = s.session.receive(ctx, c.query, c.args, 1)
+		select {
+		case a.answers <- one:
+		case <-ctx.Done():
+			one.drop()
+			return false
+		}
+		if one.err != nil {
+			return s.refuses(one.err)
+		}
+		if !one.decides {
+			continue
+		}
+		select {
+		case <-a.settled:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (one *asked) drop() {
+	if one.page != nil {
+		one.page.release()
+	}
+}
+
+// first returns the answer to the call at hand, received ahead.
+func (s *source) first(ctx context.Context) (*page, error) {
+	if s.ahead == nil {
+		s.look()
+	}
+	for {
+		select {
+		case one := <-s.ahead.answers:
+			if one.group != s.group || one.call != s.current.call {
+				one.drop() // the units it belongs to were given up
+				s.deciding = one.decides
+				s.settle()
+				continue
+			}
+			if one.err != nil && !s.refuses(one.err) {
+				s.unlook()
+			}
+			s.deciding = one.decides && one.err == nil
+			return one.page, one.err
+		case <-s.ahead.ended:
+			if len(s.ahead.answers) == 0 {
+				return nil, context.Canceled
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// settle lets the next call be made, where it waits for the answer at hand.
+func (s *source) settle() {
+	if s.deciding {
+		s.deciding = false
+		s.ahead.settled <- struct{}{}
+	}
+}
+
+// unlook ends asking ahead, and drops what was asked.
+func (s *source) unlook() {
+	if s.ahead == nil {
+		return
+	}
+	s.ahead.stop()
+	<-s.ahead.ended
+	select {
+	case one := <-s.ahead.answers:
+		one.drop()
+	default:
+	}
+	s.ahead, s.deciding = nil, false
+}
