@@ -90,7 +90,7 @@ func TestRowOperationsAgreeWithTheirTwin(t *testing.T) {
 }
 
 func drawStep(t *rapid.T, b *Batch, m model) (string, *Batch, model) {
-	switch rapid.IntRange(0, 6).Draw(t, "step") {
+	switch rapid.IntRange(0, 7).Draw(t, "step") {
 	case 0:
 		rows := drawSubset(t, b.Len())
 		return "select", b.Select(physical(b, rows)), m.pick(rows)
@@ -98,6 +98,10 @@ func drawStep(t *rapid.T, b *Batch, m model) (string, *Batch, model) {
 		from := rapid.IntRange(0, b.Len()).Draw(t, "from")
 		to := rapid.IntRange(from, b.Len()).Draw(t, "to")
 		return "slice", b.Slice(from, to), m.pick(numbersTo(b.Len())[from:to])
+	case 7:
+		from := rapid.IntRange(0, b.Len()).Draw(t, "from")
+		to := rapid.IntRange(from, b.Len()).Draw(t, "to")
+		return "part", b.Part(from, to), m.pick(numbersTo(b.Len())[from:to])
 	case 2:
 		return "keep", b.Keep(), m
 	case 3:

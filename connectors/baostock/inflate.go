@@ -11,8 +11,8 @@ import (
 )
 
 // inflater expands zlib streams that are in memory as a whole. Knowing all of the input and of the
-// output, it needs no window of its own and no state between calls, which makes it twice as fast as a
-// reader of streams.
+// output, it needs no window of its own, no call per byte and no state between calls, for which a reader
+// of streams takes about as long again.
 type inflater struct {
 	literals  [1<<literalBits + literalMore]uint32
 	distances [1<<distanceBits + distanceMore]uint32

@@ -120,7 +120,7 @@ func (w *batchWriter) split(ctx context.Context, chunk connector.Chunk) error {
 	begun := time.Now()
 	for from := 0; from < chunk.Batch.Len(); from += size {
 		part := chunk
-		part.Batch = chunk.Batch.Slice(from, min(from+size, chunk.Batch.Len()))
+		part.Batch = chunk.Batch.Part(from, min(from+size, chunk.Batch.Len()))
 		if err := w.hand(ctx, part); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (w *batchWriter) hand(ctx context.Context, chunk connector.Chunk) error {
 	begun := time.Now()
 	for from := 0; from < rows; from += size {
 		part := chunk
-		part.Batch = chunk.Batch.Slice(from, min(from+size, rows))
+		part.Batch = chunk.Batch.Part(from, min(from+size, rows))
 		if err := w.hand(ctx, part); err != nil {
 			return err
 		}
