@@ -3,6 +3,8 @@ package baostock
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -185,4 +187,46 @@ func TestBudgetStoreFails(t *testing.T) {
 			t.Errorf("%d requests", got)
 		}
 	}
+}
+
+// TestPaceOfAMarket reads a day of a whole market at the usual four requests a second, by the clock of a
+// synctest, from a service that bans who has more than one session or asks more than four times within any
+// second: nobody is banned, and it takes as long as the budget says.
+// invariant: no request is sent before the budget has it
+func TestPaceOfAMarket(t *testing.T) {
+	symbols := 100
+	if os.Getenv("TAPELINE_SOAK") == "1" {
+		symbols = 5500
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 4
+		var mu sync.Mutex
+		var recent [limit]time.Time
+		bans := 0
+		f := &fake{t: t, rows: bars(1)}
+		f.answer = func(n int, r fakeRequest) []byte {
+			<-time.After(time.Duration(n%7) * 40 * time.Millisecond)
+			mu.Lock()
+			defer mu.Unlock()
+			earlier := recent[n%limit]
+			if recent[n%limit] = time.Now(); time.Since(earlier) < time.Second || r.conn > 1 {
+				bans++
+			}
+			return nil
+		}
+		cfg := f.config()
+		cfg.RequestsPerSecond, cfg.RequestsPerDay = limit, 40_000
+		for i := range symbols {
+			cfg.Units = append(cfg.Units, unit("bar_1d", fmt.Sprintf("%06d.XSHG", 600000+i), "2000-01-01", "2000-01-01"))
+		}
+		begun := time.Now()
+		got, _ := told(t, cfg, nil, 100)
+		f.wait.Wait()
+		if bans > 0 || len(got) != 2*symbols {
+			t.Errorf("%d bans, %d rows, want none and %d", bans, len(got), 2*symbols)
+		}
+		if took, most := time.Since(begun), time.Duration(symbols)*time.Second/2; took > most {
+			t.Errorf("%d symbols took %s, want %s at most", symbols, took, most)
+		}
+	})
 }

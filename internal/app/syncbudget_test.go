@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
@@ -40,6 +41,39 @@ func TestSyncSmallBudget(t *testing.T) {
 			t.Fatal("no end in 20 runs")
 		}
 	}
+	if !bytes.Equal(s.export(market.Bar1D), whole.export(market.Bar1D)) {
+		t.Error("the store differs from one of a single sync")
+	}
+}
+
+// TestSyncIncrementWithinLimits adds a day to a market while the provider blacklists whoever has more than one
+// session, or asks more often in any second than our budget allows: no ban, and the store holds the oracle.
+// The limit is faster than the real 4 a second, and so is the budget. TAPELINE_SOAK=1 takes 5,500 symbols.
+func TestSyncIncrementWithinLimits(t *testing.T) {
+	symbols, perSecond := 20, 20
+	if os.Getenv("TAPELINE_SOAK") == "1" {
+		symbols, perSecond = 5500, 400
+	}
+	m, err := sim.Synthetic(7, symbols, sim.DateOf(2022, 12, 1), sim.DateOf(2022, 12, 31))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSyncer(t, startVendor(t, sim.Config{Market: m}), "2022-12-01", "2022-12-29")
+	s.want(ingest.StatusComplete)
+	strict := startVendor(t, sim.Config{Market: m, MaxSessions: 1, SessionsBan: true, RequestsPerSecond: perSecond})
+	rate := float64(perSecond)
+	s.config.Sync.Endpoint, s.config.Sync.To, s.config.Sync.RequestsPerSecond = strict.Address(), "2022-12-30", &rate
+	s.want(ingest.StatusComplete)
+	stats, asked := strict.Stats(), strict.take()
+	if stats.Banned != 0 || len(stats.Errors) != 0 {
+		t.Errorf("%d bans, errors %v", stats.Banned, stats.Errors)
+	}
+	if asked[askBars] < symbols*9/10 {
+		t.Errorf("%d requests for bars of %d symbols: the limits were not tried", asked[askBars], symbols)
+	}
+	t.Logf("%d symbols: requests %v", symbols, asked)
+	whole := newSyncer(t, startVendor(t, sim.Config{Market: m}), "2022-12-01", "2022-12-30")
+	whole.want(ingest.StatusComplete)
 	if !bytes.Equal(s.export(market.Bar1D), whole.export(market.Bar1D)) {
 		t.Error("the store differs from one of a single sync")
 	}
