@@ -17,6 +17,9 @@ func (s *session) statusCommand() *cobra.Command {
 		Example: "  tapeline status --store market\n  tapeline status --store market --trend",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if runs < 0 {
+				return usage("status: --runs %d: want how many to show; 0 is all", runs)
+			}
 			if trend {
 				compared, err := app.SyncTrend(c.Context(), dir, s.logger())
 				if err != nil {
@@ -32,7 +35,7 @@ func (s *session) statusCommand() *cobra.Command {
 		},
 	}
 	storeFlag(c, &dir)
-	c.Flags().IntVar(&runs, "runs", 5, "how many of the last syncs to show")
+	c.Flags().IntVar(&runs, "runs", 5, "how many of the last syncs to show; 0 is all")
 	c.Flags().BoolVar(&trend, "trend", false, "compare the newest sync with earlier ones")
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/ingest"
 	"github.com/tapeline/tapeline/internal/market"
@@ -111,5 +112,49 @@ func TestVerifyRefusesUnknownSymbols(t *testing.T) {
 	_, err := (&ingest.Verify{Store: v.store, Symbols: []market.Symbol{symbol}}).Run(t.Context())
 	if wrong, ok := errors.AsType[*ingest.RequestError](err); !ok || !strings.Contains(wrong.Error(), "699999.XSHG") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// spoiling is a source whose answers of bars have a row that is none.
+type spoiling struct {
+	connector.Source
+
+	bad  market.Quarantine
+	next *connector.Chunk
+}
+
+func (s *spoiling) Read(ctx context.Context) (connector.Chunk, error) {
+	if s.next != nil {
+		chunk := *s.next
+		s.next = nil
+		return chunk, nil
+	}
+	chunk, err := s.Source.Read(ctx)
+	if err != nil || chunk.Table != market.UnitTable {
+		return chunk, err
+	}
+	s.next = &chunk
+	b := batch.NewBuilder(market.QuarantineSchema())
+	market.AppendQuarantine(b, s.bad)
+	return connector.Chunk{Table: market.QuarantineTable, Batch: must(b.Batch())}, nil
+}
+
+// TestSampleWithARefusedRow: a row that the provider gives, and gives wrong, is not one that it has no more.
+func TestSampleWithARefusedRow(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.config.Sync.Symbols = []string{"600001.XSHG"}
+	v.want(ingest.StatusComplete)
+	v.omits[v.day("2024-03-20")] = true
+	provider := v.provider()
+	provider.Source = func(env connector.Env, units []market.Unit) (connector.Source, error) {
+		source, err := v.provider().Source(env, units)
+		return &spoiling{Source: source, bad: market.Quarantine{
+			Dataset: market.Bar1D, Symbol: "600001.XSHG", Date: v.day("2024-03-20"), Source: "fake",
+			Rule: market.RulePrice, Message: "close is -1",
+		}}, err
+	}
+	found := v.verify(ingest.Verify{Sample: &ingest.Sample{Provider: provider, Start: v.start}})
+	if len(found.Findings) != 1 || !strings.Contains(found.Findings[0].Message, "is refused: "+market.RulePrice+": close is -1") {
+		t.Errorf("got %s", found.Text())
 	}
 }

@@ -155,7 +155,14 @@ type answers struct {
 
 	mu       sync.Mutex
 	rows     map[string][]*batch.Batch // of the open unit, by dataset
+	refused  map[refusal]string        // rows that came and are none, with the reason
 	compared map[unitID]bool
+}
+
+// refusal names a row that was quarantined.
+type refusal struct {
+	dataset, symbol string
+	day             market.Date
 }
 
 var _ connector.Sink = (*answers)(nil)
@@ -164,7 +171,7 @@ var _ connector.Sink = (*answers)(nil)
 func (a *answers) Open(context.Context, connector.Task) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.rows = map[string][]*batch.Batch{}
+	a.rows, a.refused = map[string][]*batch.Batch{}, map[refusal]string{}
 	return nil
 }
 
@@ -175,14 +182,26 @@ func (a *answers) Close() error { return nil }
 func (a *answers) Write(_ context.Context, chunk connector.Chunk) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if chunk.Batch == nil || chunk.Table == market.QuarantineTable {
+	if chunk.Batch == nil {
 		return nil
 	}
 	rows, bad := chunk.Batch.Dense()
-	if chunk.Table != market.UnitTable {
-		if len(bad) == 0 {
-			a.rows[chunk.Table] = append(a.rows[chunk.Table], rows.Keep())
+	switch chunk.Table {
+	case market.UnitTable:
+	case market.QuarantineTable:
+		for i := range rows.Len() {
+			q, err := market.QuarantineAt(rows, rows.Row(i))
+			if err != nil {
+				return err
+			}
+			a.refused[refusal{q.Dataset, q.Symbol, q.Date}] = q.Rule + ": " + q.Message
 		}
+		return nil
+	default:
+		if len(bad) > 0 {
+			a.check.note("%d rows of an answer for %s do not read: %s", len(bad), chunk.Table, bad[0].Reason)
+		}
+		a.rows[chunk.Table] = append(a.rows[chunk.Table], rows.Keep())
 		return nil
 	}
 	for i := range rows.Len() {
@@ -234,13 +253,17 @@ func (a *answers) compare(u market.Unit) error {
 		c.compareRow(u, day, own, said[day])
 	}
 	for _, day := range slices.Sorted(maps.Keys(have)) {
-		if _, ok := said[day]; !ok {
-			c.add(Finding{
-				Dataset: u.Dataset, Symbol: u.Symbol, dates: market.Interval{From: day, To: day}, Rule: RuleVanished,
-				Message: "stored, and " + u.Source + " has no row of this day any more",
-				Remedy:  "the row stays; ask the provider which of its answers is right",
-			})
+		if _, ok := said[day]; ok {
+			continue
 		}
+		message := "stored, and " + u.Source + " has no row of this day any more"
+		if why, ok := a.refused[refusal{u.Dataset, u.Symbol, day}]; ok {
+			message = "stored, and what " + u.Source + " says of this day now is refused: " + why
+		}
+		c.add(Finding{
+			Dataset: u.Dataset, Symbol: u.Symbol, dates: market.Interval{From: day, To: day}, Rule: RuleVanished,
+			Message: message, Remedy: "the row stays; ask the provider which of its answers is right",
+		})
 	}
 	return nil
 }
