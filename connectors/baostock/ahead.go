@@ -10,7 +10,7 @@ import (
 // for meanwhile. Where an answer decides what is asked next, it waits until that one is settled.
 type ahead struct {
 	answers chan asked
-	settled chan struct{}
+	settled chan bool // false: the rest of the group is given up
 	stop    context.CancelFunc
 	ended   chan struct{}
 	cut     atomic.Bool // the service cuts its pages: whether one follows, only the page tells
@@ -18,13 +18,13 @@ type ahead struct {
 
 // asked is what came of a call's first page.
 type asked struct {
-	group, call int
-	page        *page // received, not read; nil: err
-	err         error
-	decides     bool // the next call waits until this answer is settled
+	page    *page // received, not read; nil: err
+	err     error
+	decides bool // the next call waits until this answer is settled
 }
 
-// short reports whether an answer to the call fits into one page by far.
+// short reports whether an answer to the call fits into one page by far. Such a call is the only one of its
+// group.
 func (c *call) short() bool {
 	daily := c.query == KData && c.barMicros == 0 || c.query == AdjustFactors
 	return daily && int(c.span.To-c.span.From) < pageRows/2
@@ -34,7 +34,7 @@ func (c *call) short() bool {
 func (s *source) look() {
 	ctx, cancel := context.WithCancel(s.closing)
 	a := &ahead{
-		answers: make(chan asked, 1), settled: make(chan struct{}, 1), stop: cancel, ended: make(chan struct{}),
+		answers: make(chan asked, 1), settled: make(chan bool, 1), stop: cancel, ended: make(chan struct{}),
 	}
 	s.ahead = a
 	group, first := s.group, s.current.call
@@ -57,7 +57,7 @@ func (a *ahead) group(ctx context.Context, s *source, group, first int) bool {
 	}
 	for i := first; i < len(planned); i++ {
 		c := &planned[i]
-		one := asked{group: group, call: i, decides: !c.short() || a.cut.Load()}
+		one := asked{decides: !c.short() || a.cut.Load()}
 		one.page, one.err = s.session.receive(ctx, c.query, c.args, 1)
 		select {
 		case a.answers <- one:
@@ -72,7 +72,10 @@ func (a *ahead) group(ctx context.Context, s *source, group, first int) bool {
 			continue
 		}
 		select {
-		case <-a.settled:
+		case more := <-a.settled:
+			if !more {
+				return true
+			}
 		case <-ctx.Done():
 			return false
 		}
@@ -94,12 +97,6 @@ func (s *source) first(ctx context.Context) (*page, error) {
 	for {
 		select {
 		case one := <-s.ahead.answers:
-			if one.group != s.group || one.call != s.current.call {
-				one.drop() // the units it belongs to were given up
-				s.deciding = one.decides
-				s.settle()
-				continue
-			}
 			if one.err != nil && !s.refuses(one.err) {
 				s.unlook()
 			}
@@ -115,11 +112,12 @@ func (s *source) first(ctx context.Context) (*page, error) {
 	}
 }
 
-// settle lets the next call be made, where it waits for the answer at hand.
-func (s *source) settle() {
+// settle lets the next call of the group be made, or that of the next group, where it waits for the answer
+// at hand.
+func (s *source) settle(more bool) {
 	if s.deciding {
 		s.deciding = false
-		s.ahead.settled <- struct{}{}
+		s.ahead.settled <- more
 	}
 }
 

@@ -152,9 +152,9 @@ func TestErrorsComeInOrder(t *testing.T) {
 				if banned := e.Code == Name+"_blacklisted"; banned != (name == "banned") {
 					t.Errorf("it is %v", err)
 				} else if banned {
-					before := len(f.requests)
-					if _, err := s.Read(t.Context()); err == nil || len(f.requests) != before {
-						t.Errorf("after the ban: %d requests more, %v", len(f.requests)-before, err)
+					before := len(f.asked())
+					if _, err := s.Read(t.Context()); err == nil || len(f.asked()) != before {
+						t.Errorf("after the ban: %d requests more, %v", len(f.asked())-before, err)
 					}
 					closed(t, f, s)
 					return
@@ -245,6 +245,62 @@ func TestManyCalls(t *testing.T) {
 		f.wait.Wait()
 		if len(got) != 4 {
 			t.Errorf("%s", strings.Join(got, "\n"))
+		}
+	})
+}
+
+// TestGivenUpInTheMiddle: of a unit of several questions the second page of the first is refused. The
+// rest of it is not asked for, and the next unit has its own answers.
+func TestGivenUpInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t}
+		f.rows = func(r fakeRequest) ([]string, [][]string) {
+			if r.typ == 95 {
+				return bars(1)(r)
+			}
+			r.parts[3] = "1"
+			return []string{"code", "dividOperateDate"}, [][]string{{r.arg(0), "2000-01-01"}}
+		}
+		f.answer = func(_ int, r fakeRequest) []byte {
+			if r.typ == 13 && r.parts[2] == "2" {
+				return plainFrame(4, join("10004011", "股票代码错误"))
+			}
+			return nil
+		}
+		cfg := f.config()
+		cfg.Units = []market.Unit{
+			unit("corp_action", "600000.XSHG", "2000-01-01", "2003-12-31"),
+			unit("bar_1d", "600001.XSHG", "2000-01-01", "2000-01-01"),
+			unit("bar_1d", "600002.XSHG", "2000-01-01", "2000-01-01"),
+		}
+		s, err := newSource(environment(), &cfg, newSessions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Open(t.Context(), connector.Partition{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"corp_action 600000.XSHG failed", "bar_1d 600001.XSHG ok", "bar_1d 600002.XSHG ok"} {
+			for {
+				chunk, err := s.Read(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if chunk.Table == market.UnitTable {
+					u, _ := market.UnitAt(chunk.Batch, 0)
+					if got := fmt.Sprintf("%s %s %s", u.Dataset, u.Symbol, u.State); got != want {
+						t.Errorf("got %s, want %s", got, want)
+					}
+					break
+				}
+				if chunk.Release != nil {
+					chunk.Release()
+				}
+			}
+		}
+		closed(t, f, s)
+		if n := f.count(DividendData.String()); n != 2 {
+			t.Errorf("%d questions of a unit that was given up with the second", n)
 		}
 	})
 }

@@ -230,7 +230,7 @@ func (s *source) fetch(ctx context.Context) error {
 		e, _ := errors.AsType[*connector.Error](err)
 		c.asked = true
 		c.refused = &market.Quarantine{Rule: e.Code, Message: err.Error(), Place: asked.query.String()}
-		s.settle()
+		s.settle(false)
 		return nil
 	}
 	if err != nil {
@@ -246,7 +246,7 @@ func (s *source) fetch(ctx context.Context) error {
 		c.call++
 		c.begin()
 		c.asked = c.call == len(c.calls)
-		s.settle()
+		s.settle(true)
 	} else if s.ahead != nil {
 		s.ahead.cut.Store(true)
 	}
