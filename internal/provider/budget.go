@@ -67,9 +67,13 @@ func (m *memoryBudget) Banned(_ context.Context, provider string) (time.Time, er
 	return m.until[provider], nil
 }
 
-// reserveRequests are taken from the BudgetStore at once, so that a fast service does not wait for a
-// durable write per request; what is left is given back at the end.
-const reserveRequests = 32
+// So many requests are taken from the BudgetStore at once, so that a fast service does not wait for a
+// durable write per request: few at first, twice as many each time. What is left is given back at the
+// end; a process that is killed has spent it.
+const (
+	reserveFirst = 32
+	reserveMost  = 256
+)
 
 // Limits is what a Budget keeps to.
 type Limits struct {
@@ -92,6 +96,7 @@ type Budget struct {
 	window   time.Duration
 	day      market.Date
 	reserved int64
+	reserve  int64     // to take next
 	until    time.Time // of the ban
 	read     bool      // until was read from the store
 }
@@ -182,13 +187,14 @@ func (b *Budget) takeOfDay(ctx context.Context) error {
 	if today != b.day {
 		b.day, b.reserved = today, 0
 	}
-	for n := int64(reserveRequests); b.reserved == 0; n = 1 {
+	b.reserve = max(b.reserve, reserveFirst)
+	for n := b.reserve; b.reserved == 0; n = 1 {
 		used, ok, err := b.limits.Store.Take(ctx, b.limits.Name, today, n, b.limits.PerDay)
 		switch {
 		case err != nil:
 			return fmt.Errorf("take from the budget of %s: %w", b.limits.Name, err)
 		case ok:
-			b.reserved = n
+			b.reserved, b.reserve = n, min(2*n, reserveMost)
 		case n == 1:
 			return &connector.Error{
 				Op: "ask " + b.limits.Name, Class: connector.Permanent,
