@@ -22,13 +22,18 @@ import (
 // garbage as soon as they are written, and half of the usual growth is enough to keep up with a provider.
 const syncGCPercent = 50
 
+// boundMemory keeps what passes over all rows of a store within the limit of the settings.
+func boundMemory(c ingest.Config) {
+	debug.SetMemoryLimit(int64(c.Sync.MemoryLimitGB * 1e9))
+	debug.SetGCPercent(syncGCPercent)
+}
+
 // Sync brings the store of the settings up to date. follow shows how each of its workflows goes on.
 func (e *Engine) Sync(
 	ctx context.Context, c ingest.Config, log *slog.Logger,
 	follow func(w *run.Workflow, progress func() ingest.Progress) (interrupted bool),
 ) (report *ingest.Report, err error) {
-	debug.SetMemoryLimit(int64(c.Sync.MemoryLimitGB * 1e9))
-	debug.SetGCPercent(syncGCPercent)
+	boundMemory(c)
 	s := &ingest.Sync{Config: c, Now: e.now(), Follow: follow, Start: e.startFresh, Log: log}
 	if s.Provider, err = makeProvider(c, nil, e.Now); err != nil {
 		return nil, &ingest.RequestError{Reasons: []string{err.Error()}}

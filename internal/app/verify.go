@@ -103,6 +103,7 @@ func (p *Parts) Verify(
 		return nil, err
 	}
 	r.Progress = progress
+	boundMemory(v.config())
 	if r.Store, err = openStore(v.Store, log, false); err != nil {
 		return nil, err
 	}
@@ -156,6 +157,7 @@ func (p *Parts) Repair(
 	}
 	r := &ingest.Repair{Verify: *verify, DryRun: v.DryRun}
 	r.Progress = progress
+	boundMemory(v.config())
 	if r.Store, err = openStore(v.Store, log, false); err != nil {
 		return nil, err
 	}
