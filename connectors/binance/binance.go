@@ -109,7 +109,7 @@ const doc = `Reads one dataset of the service, for pairs between two dates of UT
 
 | dataset | asked with | rows |
 |---|---|---|
-| crypto_1d | /api/v3/klines, 1d | a bar per day of UTC, with amount in the currency of the quote and the number of trades; prices have all eight decimals, volume and amount are the nearest float64 |
+| crypto_1d | /api/v3/klines, 1d | a bar per day of UTC, with amount in the currency of the quote and the number of trades; prices have all eight decimals |
 | crypto_min | files of whole months, and /api/v3/klines | a bar per period of 1m, 5m, 15m, 30m or 60m with the time of its start |
 | instrument | /api/v3/exchangeInfo | a row per pair; the service does not say since when it trades. A sync compares it with /api/v3/ticker/price, so that a list that was cut is not believed |
 
@@ -120,7 +120,11 @@ them, are confirmed to have none.
 **Files.** Months that are over are read from data.binance.vision: one file of 1m bars stands for 44
 questions. A file is taken only when its SHA-256 is the one published beside it, and asked for again
 otherwise; where there is no file, its days are asked for over REST. Times in files are milliseconds, since
-2025 microseconds. With an ` + "`endpoint`" + ` of your own, files are asked for there.
+2025 microseconds. With an ` + "`endpoint`" + ` of your own, files are asked for there. Files of single days are not asked
+for: one takes two questions, and a day of 1m bars 1.44 of 1,000 rows over REST.
+
+**Volume and amount** are float64, since sums of 21 digits occur and the store's columns have 64 bits: exactly what
+was sent up to 15 digits, that is 9,999,999.99999999; beyond, within 1.2e-16 of it. Prices are exact.
 
 **Weight.** The service counts 6,000 a minute and says what is used; close to it, the connector waits for the
 next minute. Status 429 is waited out as long as it says; on 418 nothing is asked before the ban is over.

@@ -10,9 +10,12 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
@@ -178,19 +181,9 @@ func simulated(t testing.TB, config sim.WebConfig, rules ...string) (*sim.Web, p
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.Faults, err = sim.ParseWebFaults(strings.Join(rules, "\n"), sim.BinanceKinds()); err != nil {
-		t.Fatal(err)
-	}
-	w, err := sim.StartBinance(context.Background(), "127.0.0.1:0", m, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
+	w, settings := providertest.Simulate(t, Vendor(), config, sim.BinanceKinds(), rules, func(config sim.WebConfig) (*sim.Web, error) {
+		return sim.StartBinance(context.Background(), "127.0.0.1:0", m, config)
 	})
-	settings := providertest.At(Vendor(), "http://"+w.Address())
 	settings.Now = func() time.Time { return time.Date(2025, 2, 10, 23, 0, 0, 0, time.UTC) }
 	return w, settings
 }
@@ -224,6 +217,45 @@ func TestFilesAndPages(t *testing.T) {
 	if failure, ok := errors.AsType[*connector.Error](err); !ok || failure.Code != "binance_bad_file" {
 		t.Errorf("a file that is always wrong: %v", err)
 	}
+}
+
+// TestFileWithNames: a file that begins with a line of names, and a month that has none.
+func TestFileWithNames(t *testing.T) {
+	t.Parallel()
+	const names = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\r\n"
+	const row = "1735689600000000,1,2,0.5,1.5,10,1735693199999999,15,7,1,1,0\r\n"
+	file := archive(t, map[string]string{"a.csv": names + row})
+	settings := providertest.Serve(t, Vendor(), func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !strings.Contains(r.URL.Path, "/monthly/"):
+			_, _ = io.WriteString(w, "[]")
+		case !strings.Contains(r.URL.Path, "2025-01"):
+			w.WriteHeader(http.StatusNotFound)
+		case strings.HasSuffix(r.URL.Path, ".CHECKSUM"):
+			_, _ = fmt.Fprintf(w, "%x  a.zip\n", sha256.Sum256(file))
+		default:
+			_, _ = w.Write(file)
+		}
+	})
+	unit := providertest.Unit(t, market.CryptoMin, "BTCUSDT.BINANCE", "2024-12-01", "2025-01-31")
+	unit.Freq = "60m"
+	got, err := providertest.Read(t, Vendor(), settings, unit)
+	if err != nil || len(got) != 2 || !strings.Contains(got[0], `"ts":"2025-01-01T00:00:00.000000Z","open":1.00000000`) || !strings.HasSuffix(got[1], "1, ok") {
+		t.Errorf("%v %s", err, strings.Join(got, "\n"))
+	}
+}
+
+// TestVolumes: what doc says of float64: up to 15 digits it is the text that was sent.
+func TestVolumes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Int64Range(1, 999_999_999_999_999).Draw(t, "1e-8 coins")
+		sent := market.FormatFixed(n, market.CryptoScale)
+		v, err := strconv.ParseFloat(sent, 64)
+		if got := strconv.FormatFloat(v, 'f', market.CryptoScale, 64); err != nil || got != sent {
+			t.Fatalf("%s is kept as %s (%v)", sent, got, err)
+		}
+	})
 }
 
 // TestPairs: what is traded and what was; unknown pairs; a list without any.

@@ -1,4 +1,4 @@
-// Package binance asks Binance for spot k-lines and pairs, and reads its files of whole months and days.
+// Package binance asks Binance for spot k-lines and pairs, and reads its files of whole months.
 //
 // Path of one unit: begin -> spans.Next (a page of k-lines by provider.Client.JSON, or a file: check sum,
 // archive, lines) -> cells -> provider.Rows.Add by a layout.

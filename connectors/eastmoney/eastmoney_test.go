@@ -146,19 +146,10 @@ func simulated(t testing.TB, config sim.WebConfig, rules ...string) (sim.Market,
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.Faults, err = sim.ParseWebFaults(strings.Join(rules, "\n"), sim.EastMoneyKinds()); err != nil {
-		t.Fatal(err)
-	}
-	w, err := sim.StartEastMoney(context.Background(), "127.0.0.1:0", m, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
+	w, settings := providertest.Simulate(t, Vendor(), config, sim.EastMoneyKinds(), rules, func(config sim.WebConfig) (*sim.Web, error) {
+		return sim.StartEastMoney(context.Background(), "127.0.0.1:0", m, config)
 	})
-	return m, w, providertest.At(Vendor(), "http://"+w.Address())
+	return m, w, settings
 }
 
 // traded returns the canonical symbols of the market on its last day.

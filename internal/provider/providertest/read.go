@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
 	"github.com/tapeline/tapeline/internal/provider"
+	"github.com/tapeline/tapeline/internal/sim"
 )
 
 // Read reads units to their end. Each row is a line: of a dataset as JSON, of a quarantined record as
@@ -102,4 +104,26 @@ func Unit(t testing.TB, dataset, symbol, from, to string) market.Unit {
 		*text = d
 	}
 	return u
+}
+
+// Simulate starts a vendor's simulator, which begin does, with rules of a fault script over its kinds, and returns
+// settings that ask it. It ends with the test.
+func Simulate(
+	t testing.TB, v provider.Vendor, config sim.WebConfig, kinds, rules []string, begin func(sim.WebConfig) (*sim.Web, error),
+) (*sim.Web, provider.Settings) {
+	t.Helper()
+	var err error
+	if config.Faults, err = sim.ParseWebFaults(strings.Join(rules, "\n"), kinds); err != nil {
+		t.Fatal(err)
+	}
+	w, err := begin(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w, At(v, "http://"+w.Address())
 }
