@@ -112,14 +112,7 @@ func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Pos
 
 // Read returns the next rows, the bad records of a unit, or the unit's end.
 func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.closing, cancel)()
-	chunk, err := s.read(ctx)
-	if err != nil && s.closing.Err() != nil {
-		err = io.ErrClosedPipe
-	}
-	return chunk, err
+	return provider.ReadOpen(ctx, s.closing, s.read)
 }
 
 func (s *source) read(ctx context.Context) (connector.Chunk, error) {

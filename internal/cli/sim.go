@@ -36,10 +36,9 @@ func (s *session) simCommand() *cobra.Command {
 
 // simFlags are the flags of sim baostock.
 type simFlags struct {
+	simMarket
+
 	listen                 string
-	data, calendar, basics string
-	symbols                int
-	from, to               string
 	now                    string
 	users, faults          []string
 	faultFile              string
@@ -50,7 +49,7 @@ type simFlags struct {
 }
 
 func (s *session) simBaoStockCommand() *cobra.Command {
-	f := &simFlags{}
+	f := &simFlags{simMarket: simMarket{vendor: "baostock"}}
 	c := &cobra.Command{
 		Use:   "baostock (--data DIR [--calendar FILE] [--basics FILE] | --seed N --symbols K --from DATE --to DATE)",
 		Short: "Serve the protocol of BaoStock: a folder of real bars, or a market made from a seed",
@@ -88,9 +87,7 @@ func idleMarketFlags(c *cobra.Command, data string) error {
 func (f *simFlags) register(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:10030", "address to listen on; port 0 is any free one")
-	flags.StringVar(&f.data, "data", "", "folder of daily bars, *.csv or *.csv.gz")
-	flags.StringVar(&f.calendar, "calendar", "", "with --data: CSV calendar_date,is_trading_day")
-	flags.StringVar(&f.basics, "basics", "", "with --data: CSV code,code_name,ipoDate,outDate,type,status")
+	f.registerFolder(c)
 	flags.Uint64Var(&f.config.Seed, "seed", 1, "of the synthetic market, the jitter and faults by chance")
 	flags.IntVar(&f.symbols, "symbols", 0, "stocks of the synthetic market, 1 to 9000")
 	flags.StringVar(&f.from, "from", "", "first day of the synthetic market")
@@ -132,7 +129,7 @@ func (s *session) simBaoStock(ctx context.Context, f *simFlags) (err error) {
 			return fmt.Errorf("sim baostock: %w", err)
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
-		f.config.OnRequest = requestLog(file)
+		f.config.OnRequest = requestLog[sim.Request](file)
 	}
 	if f.stats != "" {
 		var mu sync.Mutex // connections end at the same time
@@ -171,7 +168,7 @@ func (s *session) simBaoStock(ctx context.Context, f *simFlags) (err error) {
 
 // complete checks the flags, makes the market and returns its truth.
 func (f *simFlags) complete() (sim.Market, error) {
-	market, err := f.market()
+	market, err := f.chinese(f.config.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -198,22 +195,52 @@ func (f *simFlags) complete() (sim.Market, error) {
 	return market, err
 }
 
-func (f *simFlags) market() (sim.Market, error) {
+// simMarket are the flags of the market that a vendor serves.
+type simMarket struct {
+	vendor                 string
+	data, calendar, basics string
+	symbols                int
+	from, to               string
+}
+
+// registerFolder adds the flags of a market of files.
+func (m *simMarket) registerFolder(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&m.data, "data", "", "folder of daily bars, *.csv or *.csv.gz")
+	flags.StringVar(&m.calendar, "calendar", "", "with --data: CSV calendar_date,is_trading_day")
+	flags.StringVar(&m.basics, "basics", "", "with --data: CSV code,code_name,ipoDate,outDate,type,status")
+}
+
+// chinese makes the market of the Chinese vendors.
+func (m *simMarket) chinese(seed uint64) (sim.Market, error) {
 	switch {
-	case f.data != "":
-		return sim.LoadCSV(f.data, f.calendar, f.basics)
-	case f.symbols == 0 || f.from == "" || f.to == "":
-		return nil, usage("sim baostock: give --data DIR, or --symbols K --from DATE --to DATE")
+	case m.data != "":
+		return sim.LoadCSV(m.data, m.calendar, m.basics)
+	case !m.made():
+		return nil, usage("sim %s: give --data DIR, or --symbols K --from DATE --to DATE", m.vendor)
 	}
-	from, err := sim.ParseDate(f.from)
+	from, to, err := m.span()
 	if err != nil {
-		return nil, usage("--from: %w", err)
+		return nil, err
 	}
-	to, err := sim.ParseDate(f.to)
-	if err != nil {
-		return nil, usage("--to: %w", err)
+	return sim.Synthetic(seed, m.symbols, from, to)
+}
+
+// made reports whether a market is to be made from a seed.
+func (m *simMarket) made() bool { return m.symbols != 0 && m.from != "" && m.to != "" }
+
+// span returns the days of a market from a seed.
+func (m *simMarket) span() (from, to sim.Date, err error) {
+	if !m.made() {
+		return 0, 0, usage("sim %s: give --symbols K --from DATE --to DATE", m.vendor)
 	}
-	return sim.Synthetic(f.config.Seed, f.symbols, from, to)
+	if from, err = sim.ParseDate(m.from); err != nil {
+		return 0, 0, usage("--from: %w", err)
+	}
+	if to, err = sim.ParseDate(m.to); err != nil {
+		return 0, 0, usage("--to: %w", err)
+	}
+	return from, to, nil
 }
 
 // parseNow reads a minute, or a day, which stands for its end.
@@ -229,10 +256,10 @@ func parseNow(text string) (time.Time, error) {
 }
 
 // requestLog returns a hook that writes each request as a line.
-func requestLog(w io.Writer) func(sim.Request) {
+func requestLog[R any](w io.Writer) func(R) {
 	var mu sync.Mutex
 	encoder := json.NewEncoder(w)
-	return func(r sim.Request) {
+	return func(r R) {
 		mu.Lock()
 		defer mu.Unlock()
 		_ = encoder.Encode(r) // a log that is full must not end the service
@@ -289,13 +316,15 @@ func (s *session) simEnd(stats sim.Stats) error {
 	fmt.Fprintf(s.out, "%s, %s, %s (%d of k-data), %s; %d bytes in, %d out\n",
 		plural(stats.Connections, "connection"), plural(stats.Logins, "login"), plural(stats.Requests, "request"),
 		stats.KData, plural(stats.Rows, "row"), stats.BytesIn, stats.BytesOut)
-	for _, group := range []struct {
-		name   string
-		counts map[string]int64
-	}{{"requests of type", stats.ByType}, {"answers with error", stats.Errors}, {"faults", stats.Faults}} {
-		for _, key := range slices.Sorted(maps.Keys(group.counts)) {
-			fmt.Fprintf(s.out, "  %s %s: %d\n", group.name, key, group.counts[key])
-		}
-	}
+	s.printCounts("requests of type", stats.ByType)
+	s.printCounts("answers with error", stats.Errors)
+	s.printCounts("faults", stats.Faults)
 	return nil
+}
+
+// printCounts prints what was counted, a line each.
+func (s *session) printCounts(name string, counts map[string]int64) {
+	for _, key := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(s.out, "  %s %s: %d\n", name, key, counts[key])
+	}
 }

@@ -2,16 +2,11 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -36,7 +31,7 @@ func webVendors() []webVendor {
 			"eastmoney", "the k-lines and lists of EastMoney", sim.EastMoneyKinds(), true,
 			"requests a minute per address, more is a closed connection",
 			func(ctx context.Context, f *webFlags) (*sim.Web, error) {
-				m, err := f.chinese()
+				m, err := f.chinese(f.config.Seed)
 				if err != nil {
 					return nil, err
 				}
@@ -47,7 +42,7 @@ func webVendors() []webVendor {
 			"tencent", "the k-lines and quotes of Tencent", sim.TencentKinds(), true,
 			"requests a minute per address, more is status 403",
 			func(ctx context.Context, f *webFlags) (*sim.Web, error) {
-				m, err := f.chinese()
+				m, err := f.chinese(f.config.Seed)
 				if err != nil {
 					return nil, err
 				}
@@ -58,7 +53,7 @@ func webVendors() []webVendor {
 			"tushare", "the tables of Tushare", sim.TushareKinds(), true,
 			"requests a minute per address, more is the vendor's text about it",
 			func(ctx context.Context, f *webFlags) (*sim.Web, error) {
-				m, err := f.chinese()
+				m, err := f.chinese(f.config.Seed)
 				if err != nil {
 					return nil, err
 				}
@@ -100,19 +95,17 @@ func webVendors() []webVendor {
 
 // webFlags are the flags of a vendor's command.
 type webFlags struct {
-	vendor                 string
-	listen                 string
-	data, calendar, basics string
-	symbols                int
-	from, to, now          string
-	faultFile              string
-	faults                 []string
-	stats, requests        string
-	config                 sim.WebConfig
+	simMarket
+
+	listen, now     string
+	faultFile       string
+	faults          []string
+	stats, requests string
+	config          sim.WebConfig
 }
 
 func (s *session) simWebCommand(v webVendor) *cobra.Command {
-	f := &webFlags{vendor: v.name}
+	f := &webFlags{simMarket: simMarket{vendor: v.name}}
 	source := "--seed N --symbols K --from DATE --to DATE"
 	if v.files {
 		source = "(--data DIR [--calendar FILE] [--basics FILE] | " + source + ")"
@@ -136,9 +129,7 @@ func (s *session) simWebCommand(v webVendor) *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 is any free one")
 	if v.files {
-		flags.StringVar(&f.data, "data", "", "folder of daily bars, *.csv or *.csv.gz")
-		flags.StringVar(&f.calendar, "calendar", "", "with --data: CSV calendar_date,is_trading_day")
-		flags.StringVar(&f.basics, "basics", "", "with --data: CSV code,code_name,ipoDate,outDate,type,status")
+		f.registerFolder(c)
 	}
 	flags.Uint64Var(&f.config.Seed, "seed", 1, "of the synthetic market, the jitter and faults by chance")
 	flags.IntVar(&f.symbols, "symbols", 0, "instruments of the synthetic market")
@@ -177,7 +168,7 @@ func (s *session) simWeb(ctx context.Context, v webVendor, f *webFlags) (err err
 			return fmt.Errorf("sim %s: %w", v.name, err)
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
-		f.config.OnRequest = webRequestLog(file)
+		f.config.OnRequest = requestLog[sim.WebRequest](file)
 	}
 	server, err := v.start(ctx, f)
 	if err != nil {
@@ -193,45 +184,6 @@ func (s *session) simWeb(ctx context.Context, v webVendor, f *webFlags) (err err
 	return errors.Join(err, s.webEnd(stats))
 }
 
-func (f *webFlags) span() (from, to sim.Date, err error) {
-	if f.symbols == 0 || f.from == "" || f.to == "" {
-		return 0, 0, usage("sim %s: give --symbols K --from DATE --to DATE", f.vendor)
-	}
-	if from, err = sim.ParseDate(f.from); err != nil {
-		return 0, 0, usage("--from: %w", err)
-	}
-	if to, err = sim.ParseDate(f.to); err != nil {
-		return 0, 0, usage("--to: %w", err)
-	}
-	return from, to, nil
-}
-
-// chinese makes the market of the Chinese vendors.
-func (f *webFlags) chinese() (sim.Market, error) {
-	switch {
-	case f.data != "":
-		return sim.LoadCSV(f.data, f.calendar, f.basics)
-	case f.symbols == 0 || f.from == "" || f.to == "":
-		return nil, usage("sim %s: give --data DIR, or --symbols K --from DATE --to DATE", f.vendor)
-	}
-	from, to, err := f.span()
-	if err != nil {
-		return nil, err
-	}
-	return sim.Synthetic(f.config.Seed, f.symbols, from, to)
-}
-
-// webRequestLog returns a hook that writes each request as a line.
-func webRequestLog(w io.Writer) func(sim.WebRequest) {
-	var mu sync.Mutex
-	encoder := json.NewEncoder(w)
-	return func(r sim.WebRequest) {
-		mu.Lock()
-		defer mu.Unlock()
-		_ = encoder.Encode(r) // a log that is full must not end the service
-	}
-}
-
 // webEnd prints what was asked.
 func (s *session) webEnd(stats sim.WebStats) error {
 	if s.json {
@@ -239,14 +191,9 @@ func (s *session) webEnd(stats sim.WebStats) error {
 	}
 	fmt.Fprintf(s.out, "%s (%d over the limit), %s; %d bytes out\n",
 		plural(stats.Requests, "request"), stats.Refused, plural(stats.Rows, "row"), stats.BytesOut)
-	for _, group := range []struct {
-		name   string
-		counts map[string]int64
-	}{{"requests of kind", stats.ByKind}, {"answers with status", stats.ByStatus}, {"faults", stats.Faults}} {
-		for _, key := range slices.Sorted(maps.Keys(group.counts)) {
-			fmt.Fprintf(s.out, "  %s %s: %d\n", group.name, key, group.counts[key])
-		}
-	}
+	s.printCounts("requests of kind", stats.ByKind)
+	s.printCounts("answers with status", stats.ByStatus)
+	s.printCounts("faults", stats.Faults)
 	return nil
 }
 

@@ -139,11 +139,18 @@ func (s *source) Open(_ context.Context, _ connector.Partition, at connector.Pos
 
 // Read returns the next rows, the bad records of a unit, or the unit's end.
 func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
+	return ReadOpen(ctx, s.closing, s.read)
+}
+
+// ReadOpen reads with a context that ends with closing too: what it breaks off is io.ErrClosedPipe.
+func ReadOpen(
+	ctx, closing context.Context, read func(context.Context) (connector.Chunk, error),
+) (connector.Chunk, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.closing, cancel)()
-	chunk, err := s.read(ctx)
-	if err != nil && s.closing.Err() != nil {
+	defer context.AfterFunc(closing, cancel)()
+	chunk, err := read(ctx)
+	if err != nil && closing.Err() != nil {
 		err = io.ErrClosedPipe
 	}
 	return chunk, err

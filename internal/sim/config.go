@@ -58,24 +58,16 @@ const maxPage = 10_000
 
 // complete fills the defaults and refuses what makes no sense, all at once.
 func (c *Config) complete() error {
-	var all []error
-	for _, n := range []struct {
-		name  string
-		value int64
-	}{
-		{"RTT", int64(c.RTT)},
-		{"jitter", int64(c.Jitter)},
-		{"bytes per second", int64(c.BytesPerSecond)},
-		{"idle timeout", int64(c.IdleTimeout)},
-		{"page cap", int64(c.PageCap)},
-		{"sessions", int64(c.MaxSessions)},
-		{"requests per second", int64(c.RequestsPerSecond)},
-		{"requests per day", int64(c.RequestsPerDay)},
-	} {
-		if n.value < 0 {
-			all = append(all, fmt.Errorf("%s %d: want 0 or more", n.name, n.value))
-		}
-	}
+	all := negative(
+		setting{"RTT", int64(c.RTT)},
+		setting{"jitter", int64(c.Jitter)},
+		setting{"bytes per second", int64(c.BytesPerSecond)},
+		setting{"idle timeout", int64(c.IdleTimeout)},
+		setting{"page cap", int64(c.PageCap)},
+		setting{"sessions", int64(c.MaxSessions)},
+		setting{"requests per second", int64(c.RequestsPerSecond)},
+		setting{"requests per day", int64(c.RequestsPerDay)},
+	)
 	if c.PublishAt < 0 || c.PublishAt >= 24*time.Hour {
 		all = append(all, fmt.Errorf("publish time %s: want a time of day", c.PublishAt))
 	}
@@ -89,7 +81,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("simulate baostock: %w", errors.Join(all...))
 	}
 	if c.Now.IsZero() {
-		c.Now = c.Market.Calendar().To().Time().Add(24*time.Hour - time.Second)
+		c.Now = endOf(c.Market.Calendar().To())
 	}
 	if c.PublishAt == 0 {
 		c.PublishAt = 18 * time.Hour
@@ -102,3 +94,22 @@ func (c *Config) complete() error {
 	}
 	return nil
 }
+
+// setting is a number of a configuration.
+type setting struct {
+	name  string
+	value int64
+}
+
+// negative returns an error for each setting below 0.
+func negative(settings ...setting) (all []error) {
+	for _, n := range settings {
+		if n.value < 0 {
+			all = append(all, fmt.Errorf("%s %d: want 0 or more", n.name, n.value))
+		}
+	}
+	return all
+}
+
+// endOf is the last second of a day.
+func endOf(day Date) time.Time { return day.Time().Add(24*time.Hour - time.Second) }

@@ -181,26 +181,18 @@ func startWeb(ctx context.Context, listen string, v vendor, config WebConfig) (*
 
 // complete fills the defaults and refuses what makes no sense, all at once.
 func (c *WebConfig) complete(v vendor) error {
-	var all []error
-	for _, n := range []struct {
-		name  string
-		value int64
-	}{
-		{"RTT", int64(c.RTT)},
-		{"jitter", int64(c.Jitter)},
-		{"page cap", int64(c.PageCap)},
-		{"limit", int64(c.Limit)},
-		{"window", int64(c.Window)},
-	} {
-		if n.value < 0 {
-			all = append(all, fmt.Errorf("%s %d: want 0 or more", n.name, n.value))
-		}
-	}
+	all := negative(
+		setting{"RTT", int64(c.RTT)},
+		setting{"jitter", int64(c.Jitter)},
+		setting{"page cap", int64(c.PageCap)},
+		setting{"limit", int64(c.Limit)},
+		setting{"window", int64(c.Window)},
+	)
 	if len(all) > 0 {
 		return fmt.Errorf("simulate %s: %w", v.name(), errors.Join(all...))
 	}
 	if c.Now.IsZero() {
-		c.Now = v.lastDay().Time().Add(24*time.Hour - time.Second)
+		c.Now = endOf(v.lastDay())
 	}
 	if c.PageCap == 0 {
 		c.PageCap = v.pageCap()
