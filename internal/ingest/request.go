@@ -309,6 +309,7 @@ func (r Request) choose(listed []market.Instrument, members []market.Symbol, pro
 	}
 	var chosen []market.Instrument
 	var wrong RequestError
+	taken := map[market.Symbol]bool{}
 	_, lists := provider.Offer(market.Listing)
 	for _, symbol := range wanted {
 		one, ok := byName[symbol]
@@ -327,7 +328,8 @@ func (r Request) choose(listed []market.Instrument, members []market.Symbol, pro
 		case life.Intersect(r.Span).Empty():
 			wrong.Reasons = append(wrong.Reasons, fmt.Sprintf(
 				"symbol %s is listed %s, which is outside of %s", symbol, lifeText(life), r.Span))
-		default:
+		case !taken[one.Symbol]: // it may be named by an earlier code too
+			taken[one.Symbol] = true
 			chosen = append(chosen, one)
 		}
 	}
