@@ -142,7 +142,7 @@ func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
 	return ReadOpen(ctx, s.closing, s.read)
 }
 
-// ReadOpen reads with a context that ends with closing too: what it breaks off is io.ErrClosedPipe.
+// ReadOpen reads with a context that ends with closing too: what was not there before is io.ErrClosedPipe.
 func ReadOpen(
 	ctx, closing context.Context, read func(context.Context) (connector.Chunk, error),
 ) (connector.Chunk, error) {
@@ -150,10 +150,14 @@ func ReadOpen(
 	defer cancel()
 	defer context.AfterFunc(closing, cancel)()
 	chunk, err := read(ctx)
-	if err != nil && closing.Err() != nil {
-		err = io.ErrClosedPipe
+	if closing.Err() == nil {
+		return chunk, err
 	}
-	return chunk, err
+	// An answer may have come just before: nobody takes it any more.
+	if chunk.Release != nil {
+		chunk.Release()
+	}
+	return connector.Chunk{}, io.ErrClosedPipe
 }
 
 func (s *source) read(ctx context.Context) (connector.Chunk, error) {
