@@ -16,13 +16,17 @@ import (
 	"github.com/tapeline/tapeline/internal/store"
 )
 
+func (v *fakeVendor) tryRepair(r ingest.Repair, provider ingest.Provider) (*ingest.RepairReport, error) {
+	r.Store = v.store
+	r.Providers = func(string) (market.Provider, error) { return provider.Provider, nil }
+	r.Sync = ingest.Sync{Config: v.config, Provider: provider, Now: v.now, Start: v.start}
+	v.asked = nil
+	return r.Run(context.Background())
+}
+
 func (v *fakeVendor) repair(r ingest.Repair) *ingest.RepairReport {
 	v.t.Helper()
-	r.Store = v.store
-	r.Providers = func(string) (market.Provider, error) { return v.provider().Provider, nil }
-	r.Sync = ingest.Sync{Config: v.config, Provider: v.provider(), Now: v.now, Start: v.start}
-	v.asked = nil
-	report, err := r.Run(context.Background())
+	report, err := v.tryRepair(r, v.provider())
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -128,19 +132,25 @@ func TestRepairLeavesWhatTheProviderInsistsOn(t *testing.T) {
 	}
 }
 
+// damage spoils the bars of 2020, among them some of symbols that no sync keeps.
+func (v *fakeVendor) damage() {
+	v.t.Helper()
+	v.many("2020-01-02", "2020-12-31")
+	w := must(v.store.Lock(context.Background(), "test"))
+	must(w.Compact(context.Background(), true)) // all of the year into one file
+	if err := w.Unlock(); err != nil {
+		v.t.Fatal(err)
+	}
+	v.spoil("2020")
+}
+
 // TestRepairGivesDamageUp: a damaged segment is given up; what syncs keep is fetched again, and of the
 // rest it is said that it is lost.
 func TestRepairGivesDamageUp(t *testing.T) {
 	v := newFakeVendor(t, "2024-04-10T12:00")
 	v.config.Sync.From = "2020-01-01"
 	v.want(ingest.StatusComplete)
-	v.many("2020-01-02", "2020-12-31") // of symbols that no sync keeps
-	w := must(v.store.Lock(context.Background(), "test"))
-	must(w.Compact(context.Background(), true)) // all of the year into one file
-	if err := w.Unlock(); err != nil {
-		t.Fatal(err)
-	}
-	v.spoil("2020")
+	v.damage()
 	report := v.repair(ingest.Repair{})
 	if len(report.Abandoned) == 0 || report.Rows.New != 3*243 {
 		t.Errorf("gave up %q, %d rows came, want the year's 729", report.Abandoned, report.Rows.New)
@@ -176,14 +186,46 @@ func TestRepairNeedsTheProvider(t *testing.T) {
 	v.put("600001.XSHG", "2024-03-12", "10", "10", "10.5", "10", "10")
 	dead := v.provider()
 	dead.Source = func(connector.Env, []market.Unit) (connector.Source, error) { return &deadSource{}, nil }
-	r := ingest.Repair{Sync: ingest.Sync{Config: v.config, Provider: dead, Now: v.now, Start: v.start}}
-	r.Store = v.store
-	r.Providers = func(string) (market.Provider, error) { return dead.Provider, nil }
-	if _, err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+	if _, err := v.tryRepair(ingest.Repair{}, dead); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Fatalf("got %v", err)
 	}
 	v.asked = nil
 	if v.want(ingest.StatusComplete); len(v.asked) > 0 {
 		t.Errorf("the sync after it asks for %v: coverage was taken back", v.asked)
+	}
+}
+
+// TestRepairFailsBehindGivingUp: a provider that answers when it is asked whether it does, and then fails, leaves
+// gaps that are listed where rows are gone, and the next plain sync fetches all that was doubted.
+func TestRepairFailsBehindGivingUp(t *testing.T) {
+	for name, spoil := range map[string]func(v *fakeVendor){
+		"damage":      (*fakeVendor).damage,
+		"a wrong row": func(v *fakeVendor) { v.put("600001.XSHG", "2024-03-12", "10", "10", "10.5", "10", "10") },
+	} {
+		v := newFakeVendor(t, "2024-04-10T12:00")
+		v.config.Sync.From = "2020-01-01"
+		whole := v.want(ingest.StatusComplete).Datasets[0]
+		spoil(v)
+		v.fail = &connector.Error{Op: "read", Class: connector.Permanent, Err: errors.New("connection reset")}
+		report, err := v.tryRepair(ingest.Repair{}, v.provider())
+		if err == nil || report == nil || len(report.Doubts) == 0 {
+			t.Fatalf("%s: got %v and %+v, want a repair that doubts and fails", name, err, report)
+		}
+		gaps := func() int {
+			found := must(ingest.FindGaps(t.Context(), v.store, func(string) (market.Provider, error) {
+				return v.provider().Provider, nil
+			}))
+			return len(found.Missing)
+		}
+		if n := gaps(); (n > 0) != (len(report.Abandoned) > 0) {
+			t.Errorf("%s: %d gaps where %d segments were given up", name, n, len(report.Abandoned))
+		}
+		after := v.want(ingest.StatusComplete).Datasets[0]
+		if after.Stored != whole.Stored || gaps() != 0 {
+			t.Errorf("%s: after the next sync %+v and %d gaps, want %+v and none", name, after, gaps(), whole)
+		}
+		if found := v.verify(ingest.Verify{}); len(found.Findings) > 0 {
+			t.Errorf("%s: after the next sync: %v", name, short(found))
+		}
 	}
 }
