@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,5 +65,50 @@ func TestSyncFollowsCodeChange(t *testing.T) {
 	s.config.Sync.Symbols = []string{before.Code}
 	if report := s.want(ingest.StatusComplete); report.Symbols != 1 || v.take()[askBars] != 0 {
 		t.Errorf("a sync of the old code has %d symbols", report.Symbols)
+	}
+}
+
+// renaming is a market in which the code that changes changes its name with it.
+type renaming struct{ sim.Market }
+
+func (m renaming) Securities() []sim.Security {
+	all := slices.Clone(m.Market.Securities())
+	for i := range all {
+		if all[i].Since != 0 {
+			all[i].Name = "Another"
+		}
+	}
+	return all
+}
+
+// TestSyncKeepsCodeAndNameChange: a code and a name that change together leave no evidence that it is one
+// instrument: there are two, nothing of the old one is lost, the new one has its whole history, and it is said.
+func TestSyncKeepsCodeAndNameChange(t *testing.T) {
+	m := renaming{synthetic(t, 20)}
+	var before, after sim.Security
+	for _, one := range m.Securities() {
+		if one.Renamed != "" {
+			before = one
+		}
+		if one.Since != 0 {
+			after = one
+		}
+	}
+	old, now := before.Code[3:]+".XSHE", after.Code[3:]+".XSHE"
+	earlier := before.Until.Time().AddDate(0, 0, -20).Add(20 * time.Hour)
+	v := startVendor(t, sim.Config{Market: m, Now: earlier})
+	s := newSyncer(t, v, "2021-01-01", earlier.Format(time.DateOnly))
+	s.config.Performance.Cache.Enable = false
+	s.want(ingest.StatusComplete)
+	rows := func(symbol string) int { return bytes.Count(s.export(market.Bar1D), []byte("\n"+symbol+",")) }
+	kept := rows(old)
+	v.SetNow(time.Date(2022, 12, 31, 20, 0, 0, 0, time.UTC))
+	s.config.Sync.To = "2022-12-31"
+	report, err := s.run()
+	if err != nil || !strings.Contains(strings.Join(report.Warnings, "\n"), old+" is not listed any more, and "+now) {
+		t.Fatalf("%v, warnings %v", err, report.Warnings)
+	}
+	if rows(old) != kept || kept == 0 || rows(now) <= kept {
+		t.Errorf("%d rows of the old code, %d before, %d of the new one", rows(old), kept, rows(now))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
@@ -82,18 +83,27 @@ func instrumentsOf(b *batch.Batch) ([]market.Instrument, error) {
 // codeChange is an instrument whose code was replaced.
 type codeChange struct{ from, to market.Symbol }
 
-// codeChanges finds them between two lists: a code vanished, a new one of the same market, class and name
-// appeared, and has been listed since the very day the old one was.
-func codeChanges(before, listed []market.Instrument) []codeChange {
-	type identity struct {
-		mic   market.MIC
-		class market.Class
-		name  string
-		ipo   market.Date
-	}
-	of := func(one market.Instrument) identity {
-		return identity{one.Symbol.MIC, one.Class, plainName(one.Name), one.IPO}
-	}
+// identity is what stays of an instrument when its code changes.
+type identity struct {
+	mic   market.MIC
+	class market.Class
+	name  string
+	ipo   market.Date
+}
+
+// byName is the evidence for a code change: market, class, listing day and name.
+func byName(one market.Instrument) identity {
+	return identity{one.Symbol.MIC, one.Class, plainName(one.Name), one.IPO}
+}
+
+// byListing is evidence too weak to make two histories one, and worth a word: another name since the same day.
+func byListing(one market.Instrument) identity {
+	return identity{mic: one.Symbol.MIC, class: one.Class, ipo: one.IPO}
+}
+
+// codeChanges finds them between two lists: a code vanished, and a new one of the same identity appeared, one
+// of each.
+func codeChanges(before, listed []market.Instrument, of func(market.Instrument) identity) []codeChange {
 	held, now := map[market.Symbol]bool{}, map[market.Symbol]bool{}
 	for _, one := range before {
 		held[one.Symbol] = true
@@ -129,7 +139,14 @@ func plainName(name string) string {
 
 // rename makes the instruments whose code changed known under the new one.
 func (j *job) rename(ctx context.Context, before, listed []market.Instrument) error {
-	changes := codeChanges(before, listed)
+	changes := codeChanges(before, listed, byName)
+	for _, c := range codeChanges(before, listed, byListing) {
+		if !slices.Contains(changes, c) {
+			j.report.Warnings = append(j.report.Warnings, fmt.Sprintf(
+				"%s is not listed any more, and %s, of another name, is listed since the same day: if that is one "+
+					"instrument with a new code and name, it is kept as two, each with all the provider has of it", c.from, c.to))
+		}
+	}
 	if len(changes) == 0 {
 		return nil
 	}
