@@ -186,14 +186,8 @@ func budget(ctx context.Context, q querier, provider, window string) (int64, tim
 func (w *Writer) Alias(ctx context.Context, symbol, code string, valid market.Interval) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.usable(); err != nil {
-		return err
-	}
-	if _, err := market.ParseSymbol(code); err != nil {
-		return err
-	}
 	s := w.store
-	if _, err := s.refresh(ctx); err != nil {
+	if err := w.beginCode(ctx, code); err != nil {
 		return err
 	}
 	id := s.symbols.find(symbol, 0)
@@ -206,18 +200,10 @@ func (w *Writer) Alias(ctx context.Context, symbol, code string, valid market.In
 	if s.symbols.taken(code, valid) {
 		return fmt.Errorf("alias %s of %s: the code names an instrument on these dates already", code, symbol)
 	}
-	err := s.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		t := &transaction{ctx: ctx, tx: tx}
+	return w.endCode(ctx, func(t *transaction) {
 		t.exec(`INSERT INTO alias (symbol, valid_from, valid_to, instrument) VALUES (?, ?, ?, ?)`,
 			code, valid.From, valid.To, id)
-		t.one(fmt.Errorf("%w: another process has taken the writer lock", ErrFenced),
-			`UPDATE meta SET changes = changes + 1 WHERE token = ?`, w.token)
-		return t.err
 	})
-	if err == nil {
-		err = s.reopen(ctx)
-	}
-	return err
 }
 
 // nanos is how times are stored: UTC nanoseconds since 1970, 0 for none.

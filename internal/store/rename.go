@@ -42,14 +42,8 @@ func (s *symbols) aliases() []Alias {
 func (w *Writer) Rename(ctx context.Context, symbol, code string, until market.Date) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.usable(); err != nil {
-		return err
-	}
-	if _, err := market.ParseSymbol(code); err != nil {
-		return err
-	}
 	s := w.store
-	if _, err := s.refresh(ctx); err != nil {
+	if err := w.beginCode(ctx, code); err != nil {
 		return err
 	}
 	id := s.symbols.named(symbol)
@@ -59,18 +53,37 @@ func (w *Writer) Rename(ctx context.Context, symbol, code string, until market.D
 	if s.symbols.taken(code, always()) {
 		return fmt.Errorf("rename %s to %s: the new code names an instrument already", symbol, code)
 	}
-	err := s.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
-		t := &transaction{ctx: ctx, tx: tx}
+	return w.endCode(ctx, func(t *transaction) {
 		t.one(fmt.Errorf("%w: instrument %d is not %s", ErrCorrupt, id, symbol),
 			`UPDATE instrument SET symbol = ? WHERE id = ? AND symbol = ?`, code, id, symbol)
 		t.exec(`INSERT INTO alias (symbol, valid_from, valid_to, instrument) VALUES (?, ?, ?, ?)`,
 			symbol, market.MinDate, until, id)
+	})
+}
+
+// beginCode makes sure that a code may be given, and that what codes name is known. Needs mu.
+func (w *Writer) beginCode(ctx context.Context, code string) error {
+	if err := w.usable(); err != nil {
+		return err
+	}
+	if _, err := market.ParseSymbol(code); err != nil {
+		return err
+	}
+	_, err := w.store.refresh(ctx)
+	return err
+}
+
+// endCode changes in one transaction what codes name, while nobody else is the writer. Needs mu.
+func (w *Writer) endCode(ctx context.Context, write func(t *transaction)) error {
+	err := w.store.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
+		t := &transaction{ctx: ctx, tx: tx}
+		write(t)
 		t.one(fmt.Errorf("%w: another process has taken the writer lock", ErrFenced),
 			`UPDATE meta SET changes = changes + 1 WHERE token = ?`, w.token)
 		return t.err
 	})
 	if err == nil {
-		err = s.reopen(ctx)
+		err = w.store.reopen(ctx)
 	}
 	return err
 }
