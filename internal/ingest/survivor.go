@@ -169,6 +169,9 @@ func (j *job) keepDelisted(ctx context.Context, gone map[market.Symbol]market.Da
 	if _, err := j.writer.Commit(ctx, changes); err != nil {
 		return fmt.Errorf("commit what the list of instruments lacks: %w", err)
 	}
+	if len(byDay) > 0 {
+		j.Cache.changed(market.Listing, nil)
+	}
 	return nil
 }
 
