@@ -48,8 +48,15 @@ func (f *factors) ask(ctx context.Context, rows *provider.Rows) error {
 	}
 	if f.code != "" {
 		rows.At(place("adj_factor", params(asked, f.code), 0))
-		if err := f.all(ctx, "adj_factor", factorFields, params(asked, f.code), false, add); err != nil {
-			return err
+		for _, exhaust := range []bool{false, true} {
+			list = list[:0]
+			if err := f.all(ctx, "adj_factor", factorFields, params(asked, f.code), exhaust, add); err != nil {
+				return err
+			}
+			// The newest come first: of an answer that was cut the oldest are missing.
+			if reaches(list, f.unit.From) {
+				break
+			}
 		}
 		return f.changes(rows, list)
 	}
@@ -62,6 +69,17 @@ func (f *factors) ask(ctx context.Context, rows *provider.Rows) error {
 		}
 	}
 	return f.changes(rows, list)
+}
+
+// reaches reports whether one of the records is of a day or one before it.
+func reaches(list []record, day market.Date) bool {
+	return slices.ContainsFunc(list, func(r record) bool {
+		if r.cells == nil {
+			return false
+		}
+		date, err := market.ParseDate(string(r.cells[1]))
+		return err == nil && date <= day
+	})
 }
 
 // openBefore returns the open day before a unit.

@@ -140,7 +140,7 @@ func TestSyncEastMoney(t *testing.T) {
 		}, " ")
 	})
 	for name, rules := range map[string]string{
-		"sound": "", "faults": "every 9 on kline: reset\nevery 7: garbage\nat 4 on kline: duplicate\nat 11 on kline: short\nat 20 on kline: missing\nat 3 on list: truncate",
+		"sound": "", "faults": "every 9 on kline: reset\nevery 7: garbage\nat 5 on kline: duplicate\nat 11 on kline: short\nat 20 on kline: missing\nat 3 on list: truncate",
 	} {
 		t.Run(name, func(t *testing.T) {
 			faults, err := sim.ParseWebFaults(rules, sim.EastMoneyKinds())

@@ -98,8 +98,9 @@ func (e *exDates) settle(s Scope, dataset string, missing func(market.Instrument
 		if len(gaps) == 0 || len(s.Held[dataset].of(symbol)) == 0 {
 			continue
 		}
-		// A bar that is missing may be one of an ex-date, and the first bar has none before it.
-		unsure := len(missing(one).Intersect(gaps...)) > 0
+		// A bar that is missing may be one of an ex-date, and the first bar has none before it. Of days before
+		// the span nobody has looked for bars.
+		unsure := len(missing(one).Intersect(gaps...)) > 0 || gaps[0].From < s.Span.From
 		if first, ok := e.first[symbol]; ok && gaps.Contains(first) && one.Life().From < first {
 			unsure = true
 		}

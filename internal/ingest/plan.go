@@ -142,7 +142,12 @@ func (s Scope) Gaps(dataset string, instrument market.Instrument) market.Interva
 			return quarterEnds(life).Missing(life, held) // on other days nothing ends
 		}
 		if offer, _ := s.Provider.Offer(dataset); offer.Shapes.Has(market.ByDate) {
-			return s.Sessions[instrument.Symbol.MIC].Missing(life, held) // on other days nothing happens
+			open := s.Sessions[instrument.Symbol.MIC].Missing(s.Span.Intersect(life), held) // on other days nothing happens
+			before := market.Interval{From: life.From, To: min(life.To, s.Span.From-1)}
+			if before.Empty() || !offer.Shapes.Has(market.BySymbol) {
+				return open
+			}
+			return market.Intervals{before}.Subtract(held...).Add(open...)
 		}
 		return market.Intervals{life}.Subtract(held...)
 	}
@@ -160,10 +165,26 @@ func (s Scope) life(dataset string, instrument market.Instrument) market.Interva
 		life.To-- // on the day itself some trade and most do not: it is asked for, and not expected
 	}
 	life = s.Span.Intersect(life)
+	if dataset == market.AdjFactor && !life.Empty() {
+		life.From = min(life.From, since(instrument))
+	}
 	if offer.HistoryStart != 0 {
 		life.From = max(life.From, offer.HistoryStart)
 	}
 	return life
+}
+
+// since is the day from which an instrument's factors are kept: a factor counts until the next event, so that
+// the one of the first day asked for may be years old.
+func since(one market.Instrument) market.Date {
+	if one.IPO != 0 {
+		return one.IPO
+	}
+	calendar, err := market.CalendarOf(one.Symbol.MIC)
+	if err != nil {
+		return market.MaxDate // it is of no market with one, and has no sessions either
+	}
+	return calendar.Covers().From
 }
 
 // known returns the last day of which all events are known.

@@ -10,7 +10,7 @@ import (
 )
 
 // proofVersion grows when a proof looks at more than it did: what earlier ones proved is proved anew.
-const proofVersion = 1
+const proofVersion = 2
 
 // recentProofs is how many reports are looked through for one.
 const recentProofs = 10

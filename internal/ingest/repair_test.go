@@ -62,7 +62,7 @@ func TestRepairAsksAgain(t *testing.T) {
 		{"the chain is broken", func(v *fakeVendor) {
 			v.put(one, "2024-03-12", "10", "10.1", "10", "10.1", "10")
 		}, false, []string{
-			"bar_1d 600001.XSHG 2024-03-01..2024-03-13", "adj_factor 600001.XSHG 2024-03-01..2024-03-29",
+			"adj_factor 600001.XSHG 1990-12-03..2024-03-29", "bar_1d 600001.XSHG 2024-03-01..2024-03-13",
 		}, []string{
 			"bar_1d close 10.1000 -> 10.0000 preclose_chain", "bar_1d high 10.1000 -> 10.0000 preclose_chain",
 		}},

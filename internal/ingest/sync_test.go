@@ -330,8 +330,8 @@ func TestFactorsFollowTheBars(t *testing.T) {
 	v.ex, v.config.Sync.To = v.day("2024-04-22"), "2024-04-30"
 	report := v.want(ingest.StatusComplete)
 	last := v.asked[len(v.asked)-1]
-	if len(v.asked) != 4 || last != "adj_factor 600002.XSHG 2024-03-01..2024-04-30" {
-		t.Errorf("asked %v; want the bars, and all factors of the one with an ex-date", v.asked)
+	if len(v.asked) != 4 || last != "adj_factor 600002.XSHG 1990-12-03..2024-04-30" {
+		t.Errorf("asked %v; want the bars, and of the one with an ex-date all factors since its market began", v.asked)
 	}
 	if report.Rows.New == 0 || len(report.Missing) != 0 {
 		t.Errorf("rows %+v, missing %v", report.Rows, report.Missing)
