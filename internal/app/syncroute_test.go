@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/google/go-cmp/cmp"
+	"github.com/tapeline/tapeline/internal/flow/run"
 	"github.com/tapeline/tapeline/internal/ingest"
 	"github.com/tapeline/tapeline/internal/market"
 	"github.com/tapeline/tapeline/internal/sim"

@@ -219,6 +219,10 @@ func (s Scope) symbolUnits(dataset string, instrument market.Instrument) []Unit 
 		ranges = sessions.Join(gaps, s.JoinSessions)
 	default:
 		ranges = market.Intervals{gaps.Span()}
+		if dataset == market.AdjFactor && ranges[0].To < s.Span.From {
+			// Where the service's history begins later, an answer for days before would be without a factor.
+			ranges[0].To = min(s.Span.To, s.known(dataset))
+		}
 	}
 	units := make([]Unit, 0, len(ranges))
 	for _, v := range ranges {

@@ -23,7 +23,7 @@ var againLayout = Layout{
 // addDays adds a record for each day; x behind it makes it a bad one.
 func addDays(t *testing.T, r *Rows, days string) {
 	t.Helper()
-	for _, day := range strings.Fields(days) {
+	for day := range strings.FieldsSeq(days) {
 		date, bad := strings.CutSuffix(day, "x")
 		price := []byte("1")
 		if bad {
@@ -99,7 +99,7 @@ func TestAgain(t *testing.T) {
 				addDays(t, r, c.second)
 				return c.fails
 			})
-			if (err != nil) != (c.fails == broken) {
+			if (err != nil) != errors.Is(c.fails, broken) {
 				t.Errorf("%v", err)
 			}
 			var empty []string

@@ -34,16 +34,7 @@ func (n *naive) apply(c order.Command) []order.Event {
 	case order.Replace:
 		n.replace(c)
 	case order.Reduce:
-		if i := n.find(c.Order); i < 0 {
-			n.note(c, order.Rejected, order.UnknownOrder, 0)
-		} else if c.Qty <= 0 {
-			n.note(c, order.Rejected, order.BadQuantity, 0)
-		} else if c.Qty >= n.orders[i].open {
-			n.cancel(c)
-		} else {
-			n.orders[i].open -= c.Qty
-			n.about(c, n.orders[i], order.Replaced, order.None, n.orders[i].open)
-		}
+		n.reduce(c)
 	default:
 		n.note(c, order.Rejected, order.BadCommand, 0)
 	}
@@ -157,6 +148,21 @@ func (n *naive) cancel(c order.Command) {
 	}
 	n.about(c, n.orders[i], order.Cancelled, order.Asked, 0)
 	n.orders = slices.Delete(n.orders, i, i+1)
+}
+
+func (n *naive) reduce(c order.Command) {
+	i := n.find(c.Order)
+	switch {
+	case i < 0:
+		n.note(c, order.Rejected, order.UnknownOrder, 0)
+	case c.Qty <= 0:
+		n.note(c, order.Rejected, order.BadQuantity, 0)
+	case c.Qty >= n.orders[i].open:
+		n.cancel(c)
+	default:
+		n.orders[i].open -= c.Qty
+		n.about(c, n.orders[i], order.Replaced, order.None, n.orders[i].open)
+	}
 }
 
 func (n *naive) replace(c order.Command) {

@@ -83,7 +83,7 @@ func (s Scenario) plan(random *twister, orders int) []planned {
 	depths := newDepths()
 	step := 0.0
 	if s.volatility > 0 {
-		step = s.volatility * math.Sqrt(math.Pow(s.swing/s.volatility, 2)/float64(orders))
+		step = s.volatility * math.Sqrt(s.swing/s.volatility*(s.swing/s.volatility)/float64(orders))
 	}
 	list := make([]planned, orders)
 	price := startPrice
