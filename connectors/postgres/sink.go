@@ -176,7 +176,7 @@ func (s *sink) write(ctx context.Context, out *frames) error {
 	}
 	stop := w.watch(ctx)
 	err = w.copyIn(sql, out.target.binary, out.data)
-	stop()
+	stop(err)
 	var refused *pgconn.PgError
 	switch {
 	case err == nil:

@@ -152,13 +152,14 @@ func (s *source) warnOfNulls(ctx context.Context) {
 }
 
 func (s *source) startCopy(ctx context.Context) error {
-	stop := s.wire.watch(ctx)
-	defer stop()
 	var r relation
 	if s.plan.order == physical {
 		r = s.todo[0]
 	}
-	return classify("read "+s.name(), s.wire.send(s.plan.selection(s.config, s.at, r)))
+	stop := s.wire.watch(ctx)
+	err := s.wire.send(s.plan.selection(s.config, s.at, r))
+	stop(err)
+	return classify("read "+s.name(), err)
 }
 
 // Read takes whole rows off the socket up to the budget.
@@ -208,8 +209,9 @@ func (s *source) fill(
 		buffer = make([]byte, 0, min(limits.Bytes, 4<<20)+slack)
 	}
 	stop := s.wire.watch(ctx)
-	defer stop()
-	return s.wire.fill(buffer, rows, limits.Bytes)
+	block, n, done, err := s.wire.fill(buffer, rows, limits.Bytes)
+	stop(err)
+	return block, n, done, err
 }
 
 func (s *source) readError(ctx context.Context, err error) error {

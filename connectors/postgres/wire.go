@@ -38,13 +38,26 @@ func newWire(ctx context.Context, conn *pgconn.PgConn) (*wire, error) {
 	return &wire{conn: conn.Conn()}, nil
 }
 
-// watch breaks blocked reads and writes when ctx ends; the returned function stops that.
-func (w *wire) watch(ctx context.Context) (stop func()) {
+// watch breaks blocked reads and writes when ctx ends. The returned function stops that; told that there was
+// no error, it lets the connection go on where the end came too late.
+func (w *wire) watch(ctx context.Context) (stop func(err error)) {
 	if ctx.Done() == nil {
-		return func() {}
+		return func(error) {}
 	}
-	cancel := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Unix(1, 0)) })
-	return func() { cancel() }
+	broken := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		_ = w.conn.SetDeadline(time.Unix(1, 0))
+		close(broken)
+	})
+	return func(err error) {
+		if cancel() {
+			return
+		}
+		<-broken // it would break what follows
+		if err == nil {
+			_ = w.conn.SetDeadline(time.Time{})
+		}
+	}
 }
 
 // send starts a simple query.
