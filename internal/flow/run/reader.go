@@ -138,6 +138,11 @@ func (r *reader) loop(context.Context) error {
 		if err := r.task.turns.acquire(ctx); err != nil {
 			return r.stopped(ctx, err)
 		}
+		if r.task.sated.Load() {
+			<-ctx.Done() // it is about to be told to finish
+			r.task.turns.release()
+			return r.stopped(ctx, context.Cause(ctx))
+		}
 		r.meter.Blocked(before)
 		it, err := r.read()
 		if err != nil || it.end {

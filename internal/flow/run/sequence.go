@@ -121,6 +121,7 @@ func (t *task) step(ctx context.Context, j *job) error {
 		}
 	}
 	if j.satisfied {
+		t.sated.Store(true) // at once: the message takes its time, and nothing holds the readers back
 		t.attempt.post(ctx, &event{task: t, satisfied: true})
 	}
 	l := newLease(j.grant, func() { t.attempt.observe(t, j) }, j.chunk.Release, j.release)

@@ -33,7 +33,8 @@ type task struct {
 	lanes   []*lane  // one per writer when there are several
 	meters  []*meter // one per node of the stage, in data order
 
-	unwanted bool // workflow: it was told to finish
+	unwanted bool        // workflow: it was told to finish
+	sated    atomic.Bool // sequencer: an operator wants no later row, and the readers are told to finish
 
 	// The loop's own:
 	ended   int          // readers at their end
