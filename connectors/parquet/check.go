@@ -58,7 +58,11 @@ func checkSnappy(file io.ReaderAt, at int64, header *format.PageHeader) error {
 		if v2.V.IsCompressed.Valid && !v2.V.IsCompressed.V {
 			return nil
 		}
-		levels := int64(v2.V.DefinitionLevelsByteLength) + int64(v2.V.RepetitionLevelsByteLength)
+		definitions, repetitions := int64(v2.V.DefinitionLevelsByteLength), int64(v2.V.RepetitionLevelsByteLength)
+		levels := definitions + repetitions
+		if definitions < 0 || repetitions < 0 || levels > size {
+			return fmt.Errorf("its levels take %d and %d of %d bytes", definitions, repetitions, size)
+		}
 		at, size, plain = at+levels, size-levels, plain-levels
 	}
 	if size <= 0 {
@@ -77,7 +81,7 @@ func checkSnappy(file io.ReaderAt, at int64, header *format.PageHeader) error {
 // pageHeader reads the header at a byte and returns its length.
 func pageHeader(file io.ReaderAt, at, end int64) (*format.PageHeader, int, error) {
 	const first, most = 256, 16 << 20 // statistics may be long
-	if at >= end {
+	if at < 0 || at >= end {
 		return nil, 0, io.ErrUnexpectedEOF
 	}
 	for size := int64(first); ; size *= 4 {
