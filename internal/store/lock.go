@@ -3,16 +3,15 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
-	"time"
+
+	"github.com/tapeline/tapeline/internal/vfs"
 )
 
 // lockName is the file whose lock, held by the operating system, dies with its process.
@@ -22,20 +21,12 @@ const lockName = "writer.lock"
 type Writer struct {
 	store *Store
 	token int64 // in names of files and in every transaction: a later holder's is larger
-	file  *os.File
+	file  *vfs.Lock
 
 	mu     sync.Mutex
 	closed bool
 	broken error // an outcome that is not known
 	number int   // of the last file made
-}
-
-// lockHolder is the text of the lock file.
-type lockHolder struct {
-	Holder string    `json:"holder"`
-	PID    int       `json:"pid"`
-	Host   string    `json:"host"`
-	Since  time.Time `json:"since"`
 }
 
 // Lock takes the writer lock, sweeps what a crash left, and returns the writer. *LockedError: another
@@ -44,43 +35,18 @@ func (s *Store) Lock(ctx context.Context, holder string) (*Writer, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	name := filepath.Join(s.dir, lockName)
-	const perm = 0o644
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, perm)
+	file, err := vfs.TakeLock(filepath.Join(s.dir, lockName), holder)
 	if err != nil {
+		if held, ok := errors.AsType[*vfs.HeldError](err); ok {
+			err = &LockedError{s.dir, held.Holder, held.PID, held.Host, held.Since}
+		}
 		return nil, fmt.Errorf("lock store: %w", err)
 	}
 	w := &Writer{store: s, file: file}
-	if held, err := tryLock(file); err != nil || !held {
-		if err == nil {
-			err = s.lockedBy(name)
-		}
-		return nil, errors.Join(fmt.Errorf("lock store: %w", err), file.Close())
-	}
-	host, _ := os.Hostname() // only shown
-	text, err := json.Marshal(lockHolder{holder, os.Getpid(), host, time.Now()})
-	if err == nil {
-		err = file.Truncate(0)
-	}
-	if err == nil {
-		_, err = file.WriteAt(text, 0)
-	}
-	if err == nil {
-		err = w.begin(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock store %s: %w", s.dir, err), file.Close())
+	if err := w.begin(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock store %s: %w", s.dir, err), file.Release())
 	}
 	return w, nil
-}
-
-func (s *Store) lockedBy(name string) error {
-	e := &LockedError{Dir: s.dir, Holder: "somebody"}
-	var h lockHolder
-	if text, err := os.ReadFile(name); err == nil && json.Unmarshal(text, &h) == nil {
-		e.Holder, e.PID, e.Host, e.Since = h.Holder, h.PID, h.Host, h.Since
-	}
-	return e
 }
 
 // begin fences earlier holders, reads what they committed last, and sweeps.
@@ -134,7 +100,7 @@ func (w *Writer) Unlock() error {
 	}
 	w.closed = true
 	w.store.resign(w)
-	return w.file.Close()
+	return w.file.Release()
 }
 
 // segmentName matches the files the store makes: commits, token of the lock, number.
