@@ -159,28 +159,36 @@ func power(decimals int) uint64 {
 	return 10 * power(decimals-1)
 }
 
-// appendFixed appends value/10^scale with that many decimals, at least scale.
+// pairs are the texts of 0 to 99, one behind the other.
+const pairs = "0001020304050607080910111213141516171819" + "2021222324252627282930313233343536373839" +
+	"4041424344454647484950515253545556575859" + "6061626364656667686970717273747576777879" +
+	"8081828384858687888990919293949596979899"
+
+// appendFixed appends value/10^scale with that many decimals: scale, or at most ten more.
 func appendFixed(dst []byte, value int64, scale, decimals int) []byte {
 	size := uint64(value)
 	if value < 0 {
 		dst, size = append(dst, '-'), -size
 	}
-	one := power(scale)
-	dst = strconv.AppendUint(dst, size/one, 10)
+	var fraction [20]byte
+	at := scale
+	if at%2 == 1 {
+		at--
+		fraction[at] = byte('0' + size%10)
+		size /= 10
+	}
+	for ; at > 0; at -= 2 {
+		pair := size % 100 * 2
+		size /= 100
+		fraction[at-2], fraction[at-1] = pairs[pair], pairs[pair+1]
+	}
+	dst = strconv.AppendUint(dst, size, 10)
 	if decimals == 0 {
 		return dst
 	}
-	var digits [20]byte
-	fraction := size % one
-	for i := scale - 1; i >= 0; i-- {
-		digits[i] = byte('0' + fraction%10)
-		fraction /= 10
-	}
-	dst = append(append(dst, '.'), digits[:scale]...)
-	for range decimals - scale {
-		dst = append(dst, '0')
-	}
-	return dst
+	const zeros = "0000000000"
+	dst = append(append(dst, '.'), fraction[:scale]...)
+	return append(dst, zeros[:decimals-scale]...)
 }
 
 // dateText holds the texts of the days of a calendar, so that no row formats its own.

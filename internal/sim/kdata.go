@@ -113,14 +113,14 @@ func (w *barWriter) write(b *Bar) {
 	w.rows.open()
 	buffer := w.rows.buffer
 	for i, c := range w.columns {
-		if i > 0 {
-			buffer = append(buffer, ',')
+		if i == 0 {
+			buffer = append(buffer, '"')
+		} else {
+			buffer = append(buffer, `","`...)
 		}
-		buffer = append(buffer, '"')
 		buffer = w.style.appendValue(buffer, c, b)
-		buffer = append(buffer, '"')
 	}
-	w.rows.buffer = buffer
+	w.rows.buffer = append(buffer, '"')
 	w.rows.close()
 }
 

@@ -102,7 +102,18 @@ func (p *paper) trade(t int, d *day) {
 	d.low = keep(bottom - bottom*int64(more>>28&0x3fff)/1_500_000)
 }
 
-func (p *paper) round(price int64) int64 { return divide(price, p.tick) * p.tick }
+// round returns the price on the tick; the ticks there are by constants, which divide faster.
+func (p *paper) round(price int64) int64 {
+	switch p.tick {
+	case 1:
+		return price
+	case 10:
+		return divide(price, 10) * 10
+	case 100:
+		return divide(price, 100) * 100
+	}
+	return divide(price, p.tick) * p.tick
+}
 
 // walk goes through the whole life once and keeps marks and actions.
 func (m *synthetic) walk(p *paper) {
@@ -141,23 +152,27 @@ func (m *synthetic) Bars(dst []Bar, code string, from, to Date) []Bar {
 	for w.next < first {
 		w.step()
 	}
+	var per figures
 	for t := first; t < end; t++ {
+		if t == first || m.quarter[t] != m.quarter[t-1] {
+			per = p.figures(m.quarter[t])
+		}
 		d := w.step()
 		dst = append(dst, Bar{
 			Date: m.sessions[t], Open: d.open, High: d.high, Low: d.low, Close: d.close,
 			Preclose: d.preclose, Trading: !d.paused, ST: p.special.has(t),
 		})
-		p.finish(&dst[len(dst)-1], t, m.quarter[t], d.blank)
+		p.finish(&dst[len(dst)-1], t, &per, d.blank)
 	}
 	return dst
 }
 
 // finish fills what follows from the prices of a day.
-func (p *paper) finish(b *Bar, t int, quarter uint64, blank bool) {
+func (p *paper) finish(b *Bar, t int, per *figures, blank bool) {
 	if p.kind != Stock {
 		b.Empty = ColumnPE | ColumnPS | ColumnPCF | ColumnPB
 	} else {
-		p.value(b, quarter)
+		per.value(b)
 	}
 	if !b.Trading {
 		b.Empty |= ColumnTurn
@@ -178,8 +193,10 @@ func (p *paper) finish(b *Bar, t int, quarter uint64, blank bool) {
 	b.Change = divide((b.Close-b.Preclose)*1_000_000, b.Preclose) * 100
 }
 
-// value fills the ratios: the price over figures that change once a quarter.
-func (p *paper) value(b *Bar, quarter uint64) {
+// figures are what the price is put over for the ratios. They change once a quarter.
+type figures struct{ earnings, book, sales, cash int64 }
+
+func (p *paper) figures(quarter uint64) figures {
 	draw := mix(p.seed^0x657073, quarter)
 	per := func(shift uint, low, high int64) int64 {
 		figure := p.base * between(draw>>shift&0xffff, low, high) / 1000
@@ -188,12 +205,17 @@ func (p *paper) value(b *Bar, quarter uint64) {
 		}
 		return figure
 	}
+	return figures{per(0, -20, 90), per(16, 200, 1200), per(32, 100, 2000), per(48, -80, 200)}
+}
+
+// value fills the ratios.
+func (f *figures) value(b *Bar) {
+	price := b.Close * factorOne
 	ratio := func(figure int64) int64 {
 		if figure < 0 {
-			return -divide(b.Close*factorOne, -figure)
+			return -divide(price, -figure)
 		}
-		return divide(b.Close*factorOne, figure)
+		return divide(price, figure)
 	}
-	b.PE, b.PB = ratio(per(0, -20, 90)), ratio(per(16, 200, 1200))
-	b.PS, b.PCF = ratio(per(32, 100, 2000)), ratio(per(48, -80, 200))
+	b.PE, b.PB, b.PS, b.PCF = ratio(f.earnings), ratio(f.book), ratio(f.sales), ratio(f.cash)
 }
