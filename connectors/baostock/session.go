@@ -55,7 +55,8 @@ type session struct {
 	mu       sync.Mutex
 	stats    Statistics
 	reported Statistics
-	opened   time.Time // of the first login
+	opened   time.Time // when the first request was sent
+	answered time.Time // when the last one was over
 	holder   string    // who has the lock
 }
 
@@ -236,7 +237,11 @@ func (s *session) exchange(
 	ctx context.Context, typ int, body string, wait time.Duration, memory []byte,
 ) (frame, error) {
 	paced, err := s.budget.Take(ctx)
-	s.count(func(t *Statistics) { t.Paced += paced })
+	s.count(func(t *Statistics) {
+		if !s.opened.IsZero() { // waits before count for no time of the session
+			t.Paced += paced
+		}
+	})
 	if err != nil {
 		return frame{memory: memory}, err
 	}
@@ -257,6 +262,10 @@ func (s *session) exchange(
 	}
 	s.used = time.Now()
 	s.count(func(t *Statistics) {
+		if s.opened.IsZero() {
+			s.opened = begun
+		}
+		s.answered = s.used
 		t.Requests++
 		t.InFlight += s.used.Sub(begun)
 		t.BytesSent += int64(len(s.request))
@@ -300,8 +309,6 @@ func (s *session) connect(ctx context.Context) (reused bool, err error) {
 	s.count(func(t *Statistics) {
 		if t.Logins++; t.Logins > 1 {
 			t.Reconnects++
-		} else {
-			s.opened = time.Now()
 		}
 	})
 	return false, nil
@@ -456,9 +463,7 @@ func (s *session) statistics() Statistics {
 
 func (s *session) statisticsLocked() Statistics {
 	stats := s.stats
-	if !s.opened.IsZero() {
-		stats.Open = time.Since(s.opened)
-	}
+	stats.Open = s.answered.Sub(s.opened)
 	return stats
 }
 

@@ -1,6 +1,10 @@
 package baostock
 
-import "time"
+import (
+	"time"
+
+	"github.com/tapeline/tapeline/internal/provider"
+)
 
 // Statistics is what a session has done since it was made.
 type Statistics struct {
@@ -14,8 +18,8 @@ type Statistics struct {
 	LockTimeouts  int64         // how often it was not free within lock_timeout
 	LockWait      time.Duration // all waits for it together
 	InFlight      time.Duration // all requests together
-	Paced         time.Duration // waits for the budget together
-	Open          time.Duration // from the first login until now, or the end
+	Paced         time.Duration // waits for the budget together, of Open
+	Open          time.Duration // from the first request to the end of the last
 }
 
 // since returns what was done after earlier statistics of the same session.
@@ -43,12 +47,7 @@ func (s Statistics) MeanRequest() time.Duration { return mean(s.InFlight, s.Requ
 
 // Utilisation returns the share of the session's time in which a request was under way, 0 to 1.
 // Time in which the budget forbade to ask does not count.
-func (s Statistics) Utilisation() float64 {
-	if usable := s.Open - s.Paced; usable > 0 {
-		return min(1, float64(s.InFlight)/float64(usable))
-	}
-	return 0
-}
+func (s Statistics) Utilisation() float64 { return provider.Utilisation(s.InFlight, s.Open-s.Paced) }
 
 func mean(total time.Duration, n int64) time.Duration {
 	if n == 0 {

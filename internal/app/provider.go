@@ -109,14 +109,10 @@ func webTraffic(s provider.Statistics) ingest.Traffic {
 	mean := func(d time.Duration, n int64) float64 {
 		return float64(d.Microseconds()) / 1000 / float64(max(n, 1))
 	}
-	t := ingest.Traffic{
+	return ingest.Traffic{
 		Requests: s.Requests, BytesIn: s.BytesReceived, MeanWaitMS: mean(s.Waited, s.Waits),
-		MeanRequestMS: mean(s.InFlight, s.Requests),
+		MeanRequestMS: mean(s.InFlight, s.Requests), Utilisation: s.Utilisation(),
 	}
-	if usable := s.Open - s.Paced; usable > 0 {
-		t.Utilisation = min(1, float64(s.InFlight)/float64(usable))
-	}
-	return t
 }
 
 // limit takes up the limits that the settings of a sync state.

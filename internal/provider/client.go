@@ -74,9 +74,20 @@ type Statistics struct {
 	Waits         int64         // how often the client was asked for
 	Waited        time.Duration // for others to end their question
 	InFlight      time.Duration // all requests together
-	Paced         time.Duration // waits for the budget together
-	Open          time.Duration // since the first request
+	Paced         time.Duration // waits for the budget together, of Open
+	Open          time.Duration // from the first request to the end of the last
 	opened        time.Time
+}
+
+// Utilisation returns the share of the time that was usable in which a request was under way, 0 to 1.
+func (s Statistics) Utilisation() float64 { return Utilisation(s.InFlight, s.Open-s.Paced) }
+
+// Utilisation returns the share of usable time in which something was under way, 0 to 1.
+func Utilisation(inFlight, usable time.Duration) float64 {
+	if usable <= 0 {
+		return 0
+	}
+	return min(1, float64(inFlight)/float64(usable))
 }
 
 // NewClient returns a client; log may be nil.
@@ -185,7 +196,11 @@ func (c *Client) once(ctx context.Context, r Request) (*Answer, error) {
 		s.Waited += time.Since(asked)
 	})
 	paced, err := c.budget.Take(ctx)
-	c.count(func(s *Statistics) { s.Paced += paced })
+	c.count(func(s *Statistics) {
+		if !s.opened.IsZero() { // waits before count for no time of the client
+			s.Paced += paced
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -194,10 +209,12 @@ func (c *Client) once(ctx context.Context, r Request) (*Answer, error) {
 	c.budget.Over()
 	c.count(func(s *Statistics) {
 		s.Requests++
-		s.InFlight += time.Since(begun)
 		if s.opened.IsZero() {
 			s.opened = begun
 		}
+		now := time.Now()
+		s.InFlight += now.Sub(begun)
+		s.Open = now.Sub(s.opened)
 		if answer != nil {
 			s.BytesReceived += int64(len(answer.Body))
 		}
@@ -300,11 +317,7 @@ func (c *Client) Close() error {
 func (c *Client) Statistics() Statistics {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stats := c.stats
-	if !stats.opened.IsZero() {
-		stats.Open = time.Since(stats.opened)
-	}
-	return stats
+	return c.stats
 }
 
 func (c *Client) count(change func(*Statistics)) {

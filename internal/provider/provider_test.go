@@ -431,6 +431,34 @@ func TestPace(t *testing.T) {
 	})
 }
 
+// TestUtilisation: what the budget makes a client wait counts for nothing, before the first request neither,
+// and what comes after the last answer is no time of the client.
+func TestUtilisation(t *testing.T) {
+	for asks, want := range map[int]float64{0: 0, 1: 1, 5: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+				<-time.After(100 * time.Millisecond)
+				body := io.NopCloser(strings.NewReader("{}"))
+				return &http.Response{StatusCode: 200, Status: "200 OK", Header: http.Header{}, Body: body, Request: r}, nil
+			})
+			settings := Settings{Transport: transport, RequestsPerSecond: 2, Budgets: NewMemoryBudget()}
+			client, err := fake(nil).NewClient(settings, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range asks {
+				if _, err := client.Do(t.Context(), Request{Place: "x"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-time.After(time.Hour)
+			if s := client.Statistics(); s.Utilisation() != want {
+				t.Errorf("%d requests: utilisation %g of %+v, want %g", asks, s.Utilisation(), s, want)
+			}
+		})
+	}
+}
+
 // TestSettings: all problems are named at once.
 func TestSettings(t *testing.T) {
 	t.Parallel()
