@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -146,6 +147,13 @@ func makeBaoStock(c ingest.Config, around ingest.Around) (ingest.Provider, error
 			config := settings
 			config.Units = units
 			return asks.New(env, &config)
+		},
+		Hold: func(log *slog.Logger) (func() error, error) {
+			held, err := client(settings, log)
+			if err != nil {
+				return nil, err
+			}
+			return held.Close, nil
 		},
 		ListedOn: func(ctx context.Context, day market.Date) ([]market.Symbol, error) {
 			asker, err := client(settings, nil)

@@ -202,11 +202,16 @@ func (p *repairing) readRow(f Finding) {
 }
 
 // do repairs.
-func (p *repairing) do(ctx context.Context, found *Verification) error {
+func (p *repairing) do(ctx context.Context, found *Verification) (err error) {
 	if len(p.days) == 0 && len(p.damaged) == 0 {
 		p.report.Left, p.report.LeftOver = found.Findings, found.Errors
 		return nil
 	}
+	release, err := p.Sync.hold()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	if err := p.answerable(); err != nil {
 		return fmt.Errorf("nothing was changed: %w", err)
 	}

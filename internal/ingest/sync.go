@@ -136,8 +136,8 @@ func (j *job) run(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	if j.proved != nil {
 		j.monitor.enter("")
-		j.finish(nil)
-		return j.save(ctx)
+		j.finish(err)
+		return errors.Join(err, j.save(ctx))
 	}
 	j.failure = err
 	if cut := asCap(err); cut != nil {
@@ -163,7 +163,12 @@ func (j *job) run(ctx context.Context) error {
 }
 
 // fetchAll asks for everything that is missing.
-func (j *job) fetchAll(ctx context.Context) error {
+func (j *job) fetchAll(ctx context.Context) (err error) {
+	release, err := j.hold()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	j.monitor.enter("reference")
 	if err := j.fetchReference(ctx); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -25,10 +26,24 @@ type Provider struct {
 	// ListedOn returns the instruments of an open day by another list than the dataset of instruments;
 	// nil: the provider has none.
 	ListedOn func(ctx context.Context, day market.Date) ([]market.Symbol, error)
+	// Hold keeps what sources share, such as a login, from one source to the next until it is let go; nil:
+	// there is nothing of that kind.
+	Hold func(log *slog.Logger) (release func() error, err error)
 	// Traffic returns what was asked so far, over all sources; nil: nobody counts.
 	Traffic func() Traffic
 	// Close frees what the sources share; nil: nothing.
 	Close func() error
+}
+
+// hold keeps what sources share until release: one login serves all workflows.
+func (s *Sync) hold() (release func() error, err error) {
+	if s.Provider.Hold == nil {
+		return func() error { return nil }, nil
+	}
+	if release, err = s.Provider.Hold(s.logger()); err != nil {
+		return nil, fmt.Errorf("hold the session of %s: %w", s.Provider.Name, err)
+	}
+	return release, nil
 }
 
 // Traffic is what passed between a provider and us.
