@@ -6,15 +6,25 @@ import (
 )
 
 // ahead asks the calls of a source in their order, each as soon as the answer before it was received: the
-// service works while answers are read and written. One answer waits to be taken, and one more is asked
-// for meanwhile. Where an answer decides what is asked next, it waits until that one is settled.
+// service works while answers are read and written. Some answers wait to be taken, and one more is asked
+// for meanwhile: few while nothing is known of the service, whose answers may turn out to be no use, and
+// then so many that it has something to do while the rows of others are committed. Where an answer decides
+// what is asked next, it waits until that one is settled.
 type ahead struct {
 	answers chan asked
-	settled chan bool // false: the rest of the group is given up
+	room    chan struct{} // one for each answer more that may wait
+	taken   int           // answers, by the reader
+	settled chan bool     // false: the rest of the group is given up
 	stop    context.CancelFunc
 	ended   chan struct{}
 	cut     atomic.Bool // the service cuts its pages: whether one follows, only the page tells
 }
+
+// Answers that may wait: one at first, and with each answersTaken one more.
+const (
+	answersWaiting = 64
+	answersTaken   = 8
+)
 
 // asked is what came of a call's first page.
 type asked struct {
@@ -34,8 +44,10 @@ func (c *call) short() bool {
 func (s *source) look() {
 	ctx, cancel := context.WithCancel(s.closing)
 	a := &ahead{
-		answers: make(chan asked, 1), settled: make(chan bool, 1), stop: cancel, ended: make(chan struct{}),
+		answers: make(chan asked, answersWaiting), room: make(chan struct{}, answersWaiting),
+		settled: make(chan bool, 1), stop: cancel, ended: make(chan struct{}),
 	}
+	a.room <- struct{}{}
 	s.ahead = a
 	group, first := s.group, s.current.call
 	s.env.Go("baostock requests", func(attempt context.Context) error {
@@ -60,7 +72,8 @@ func (a *ahead) group(ctx context.Context, s *source, group, first int) bool {
 		one := asked{decides: !c.short() || a.cut.Load()}
 		one.page, one.err = s.session.receive(ctx, c.query, c.args, 1)
 		select {
-		case a.answers <- one:
+		case <-a.room:
+			a.answers <- one
 		case <-ctx.Done():
 			one.drop()
 			return false
@@ -83,6 +96,14 @@ func (a *ahead) group(ctx context.Context, s *source, group, first int) bool {
 	return true
 }
 
+// took makes room for as many answers as may wait now.
+func (a *ahead) took() {
+	a.room <- struct{}{}
+	if a.taken++; a.taken%answersTaken == 0 && a.taken/answersTaken < answersWaiting {
+		a.room <- struct{}{}
+	}
+}
+
 func (one *asked) drop() {
 	if one.page != nil {
 		one.page.release()
@@ -97,6 +118,7 @@ func (s *source) first(ctx context.Context) (*page, error) {
 	for {
 		select {
 		case one := <-s.ahead.answers:
+			s.ahead.took()
 			if one.err != nil && !s.refuses(one.err) {
 				s.unlook()
 			}
@@ -128,10 +150,13 @@ func (s *source) unlook() {
 	}
 	s.ahead.stop()
 	<-s.ahead.ended
-	select {
-	case one := <-s.ahead.answers:
-		one.drop()
-	default:
+	for waiting := true; waiting; {
+		select {
+		case one := <-s.ahead.answers:
+			one.drop()
+		default:
+			waiting = false
+		}
 	}
 	s.ahead, s.deciding = nil, false
 }

@@ -63,23 +63,25 @@ func read(t *testing.T, s connector.Source) (market.Unit, connector.Position) {
 	}
 }
 
-// TestAsksAhead counts the requests that a source makes while nobody reads from it: never more than two
-// answers wait, and each is about its own symbol.
+// TestAsksAhead counts the requests that a source makes while nobody reads from it: two answers wait at first,
+// more when some were taken, never more than may, and each is about its own symbol.
 func TestAsksAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const symbols = (answersWaiting + 5) * answersTaken
 		f := &fake{t: t, rows: bars(1)}
-		s := opened(t, f, 6, nil)
+		s := opened(t, f, symbols, nil)
 		synctest.Wait()
 		if n := f.count(KData.String()); n != 0 {
 			t.Errorf("%d requests before the first Read", n)
 		}
-		for i := range 6 {
+		for i := range symbols {
 			u, _ := read(t, s)
 			synctest.Wait()
 			if want := fmt.Sprintf("%06d.XSHG", 600000+i); u.Symbol != want || u.State != market.StateOK || u.Rows != 1 {
 				t.Errorf("unit %d is %+v, want one row of %s", i, u, want)
 			}
-			if got, want := f.count(KData.String()), min(i+3, 6); got != want {
+			waiting := min(1+(i+1)/answersTaken, answersWaiting)
+			if got, want := f.count(KData.String()), min(i+2+waiting, symbols); got != want {
 				t.Errorf("%d requests after %d units, want %d", got, i+1, want)
 			}
 		}

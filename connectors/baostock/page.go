@@ -19,11 +19,14 @@ type page struct {
 	marks  map[int]string // records that cannot count, because of others: the rule they break
 	last   bool           // no page follows
 	frame  frame          // as it was received
-	memory []byte         // what a compressed frame expands to
+	memory *[]byte        // what a compressed frame expands to; nil: it was not expanded
 	refs   atomic.Int32
 }
 
 var pages = sync.Pool{New: func() any { return &page{} }}
+
+// expanded is memory of pages that are being read; of those that wait to be, there are more.
+var expanded = sync.Pool{New: func() any { return new([]byte) }}
 
 // page asks for one page and reads it. keys knows the records of the pages before.
 func (s *session) page(
@@ -78,10 +81,11 @@ func (s *session) read(p *page, q Query, args []string, keys *keySet) error {
 func (p *page) parse(q Query, args []string) (err error) {
 	f := p.frame
 	if f.zipped {
-		if p.memory, err = inflate(p.memory, f.body, maxFrame); err != nil {
+		p.memory = expanded.Get().(*[]byte)
+		if *p.memory, err = inflate(*p.memory, f.body, maxFrame); err != nil {
 			return fmt.Errorf("%w: inflate %d bytes: %w", errFrame, len(f.body), err)
 		}
-		f.body = p.memory
+		f.body = *p.memory
 	}
 	p.answer, err = parseAnswer(q, args, p.number, f)
 	return err
@@ -97,6 +101,10 @@ func (p *page) release() {
 	if p.refs.Add(-1) == 0 {
 		p.answer = answer{}
 		p.frame.body = nil
+		if p.memory != nil {
+			expanded.Put(p.memory)
+			p.memory = nil
+		}
 		pages.Put(p)
 	}
 }
