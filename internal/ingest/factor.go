@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/internal/market"
 	"github.com/tapeline/tapeline/internal/store"
@@ -45,46 +47,52 @@ func (s Scope) withoutFollowers() Scope {
 type exDates struct {
 	found map[string]market.Intervals
 	first map[string]market.Date // first bar seen of a symbol
-	close map[string]any         // of the last bar seen
-	last  map[string]market.Date // the last bar seen
+	last  map[string]lastBar     // the last bar seen
 	// before is the bar before an ex-date, by symbol and ex-date.
 	before map[string]map[market.Date]market.Date
 	// wide are symbols that have to be asked for all days: their event may lie before the ex-date.
 	wide map[string]bool
 }
 
+// lastBar is what the next bar of a symbol is compared with.
+type lastBar struct {
+	day   market.Date
+	close decimal128.Num
+	null  bool // it has no close
+}
+
 func newExDates() *exDates {
 	return &exDates{
-		found: map[string]market.Intervals{}, first: map[string]market.Date{}, close: map[string]any{},
-		last: map[string]market.Date{}, before: map[string]map[market.Date]market.Date{}, wide: map[string]bool{},
+		found: map[string]market.Intervals{}, first: map[string]market.Date{}, last: map[string]lastBar{},
+		before: map[string]map[market.Date]market.Date{}, wide: map[string]bool{},
 	}
 }
 
 func (e *exDates) add(b *batch.Batch) {
 	column := func(name string) *batch.Column { return b.Column(b.Schema().Index(name)) }
-	symbols, dates := column("symbol"), column("date")
-	closes, befores := column("close"), column("preclose")
+	symbols, dates := column("symbol"), batch.Values[int32](column("date"))
+	closing, preceding := column("close"), column("preclose")
+	closes, precloses := batch.Values[decimal128.Num](closing), batch.Values[decimal128.Num](preceding)
 	for from := 0; from < b.Len(); {
 		symbol := string(symbols.Bytes(b.Row(from)))
-		before, known := e.close[symbol]
+		last, known := e.last[symbol]
 		if !known {
-			e.first[symbol] = market.Date(dates.Int(b.Row(from)))
+			e.first[symbol] = market.Date(dates[b.Row(from)])
 		}
 		to := from
 		for ; to < b.Len() && string(symbols.Bytes(b.Row(to))) == symbol; to++ {
 			row := b.Row(to)
-			day := market.Date(dates.Int(row))
-			if known && !befores.IsNull(row) && befores.Value(row) != before {
+			day := market.Date(dates[row])
+			if known && !preceding.IsNull(row) && (last.null || precloses[row] != last.close) {
 				e.found[symbol] = appendDay(e.found[symbol], day)
 				if e.before[symbol] == nil {
 					e.before[symbol] = map[market.Date]market.Date{}
 				}
-				e.before[symbol][day] = e.last[symbol]
+				e.before[symbol][day] = last.day
 			}
-			before, known = closes.Value(row), true
-			e.last[symbol] = day
+			last, known = lastBar{day, closes[row], closing.IsNull(row)}, true
 		}
-		e.close[symbol], from = before, to
+		e.last[symbol], from = last, to
 	}
 }
 
