@@ -52,9 +52,11 @@ func Describe() market.Provider {
 	for _, f := range frequencies {
 		minutes.Freqs = append(minutes.Freqs, f.ours)
 	}
+	list := offer(market.Listing, market.Whole)
+	list.Unknown = provider.Unknown(pairLayouts[true])
 	return market.Provider{
 		Name: Name, Scheme: market.BinanceSpot,
-		Offers: []market.Offer{bars, minutes, offer(market.Listing, market.Whole)},
+		Offers: []market.Offer{bars, minutes, list},
 		Budget: market.Budget{Connections: 1, RequestsPerSecond: 20},
 	}
 }

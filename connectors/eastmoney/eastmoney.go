@@ -33,10 +33,12 @@ func Describe() market.Provider {
 	}
 	bars := offer(market.Bar1D, market.BySymbol)
 	bars.HistoryStart = market.DateOf(1990, time.December, 19)
+	bars.Unknown = provider.Unknown(&dailyLayout)
 	minutes := offer(market.BarMin, market.BySymbol)
 	minutes.Freqs = []string{"5m", "15m", "30m", "60m"}
 	list := offer(market.Listing, market.Whole)
 	list.PageCap, list.Survivors = pageRows, true
+	list.Unknown = provider.Unknown(&groups[0].layout)
 	return market.Provider{
 		Name: Name, Scheme: market.EastMoney, Offers: []market.Offer{bars, minutes, list},
 		Budget: market.Budget{Connections: 1, RequestsPerSecond: 2, ResetZone: "Asia/Shanghai"},

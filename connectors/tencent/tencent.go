@@ -35,10 +35,11 @@ func Describe() market.Provider {
 			Units: market.Units{Volume: lot},
 		}
 	}
-	bars := offer(market.Bar1D)
+	bars, names := offer(market.Bar1D), offer(market.Listing)
 	bars.PageCap, bars.HistoryStart = pageRows, market.DateOf(1990, time.December, 19)
+	bars.Unknown, names.Unknown = provider.Unknown(&barLayout), provider.Unknown(&listLayout)
 	return market.Provider{
-		Name: Name, Scheme: market.Tencent, Offers: []market.Offer{bars, offer(market.Listing)},
+		Name: Name, Scheme: market.Tencent, Offers: []market.Offer{bars, names},
 		Budget: market.Budget{Connections: 1, RequestsPerSecond: 4, ResetZone: "Asia/Shanghai"},
 	}
 }
@@ -194,7 +195,8 @@ var listLayout = provider.Layout{
 		{Name: "code", Column: "symbol", Form: provider.Name}, {Name: "name", Column: "name", Form: provider.TextForm},
 	},
 	Constants: []provider.Constant{
-		{Column: "class", Text: market.Unknown.String()}, {Column: "status", Text: market.Listed},
+		{Column: "class", Text: market.Unknown.String(), Assumed: true},
+		{Column: "status", Text: market.Listed, Assumed: true},
 	},
 }
 

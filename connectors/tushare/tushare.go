@@ -30,9 +30,9 @@ func Describe() market.Provider {
 		}
 	}
 	bars := offer(market.Bar1D, market.BySymbol|market.ByDate)
-	bars.HistoryStart = market.DateOf(1990, time.December, 19)
+	bars.HistoryStart, bars.Unknown = market.DateOf(1990, time.December, 19), provider.Unknown(&barLayout)
 	factors := offer(market.AdjFactor, market.BySymbol|market.ByDate)
-	factors.Appends = true
+	factors.Appends, factors.Unknown = true, provider.Unknown(&factorLayout)
 	return market.Provider{
 		Name: Name, Scheme: market.Tushare,
 		Offers: []market.Offer{

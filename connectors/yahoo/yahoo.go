@@ -24,19 +24,19 @@ const (
 
 // Describe describes Yahoo to those who plan what to ask of it.
 func Describe() market.Provider {
-	offer := func(dataset string) market.Offer {
+	offer := func(dataset string, layout *provider.Layout) market.Offer {
 		return market.Offer{
-			Dataset: dataset,
+			Dataset: dataset, Unknown: provider.Unknown(layout),
 			Markets: []market.MIC{market.USA, market.XNYS, market.XNAS, market.XASE, market.XSHG, market.XSHE, market.XHKG},
 			Classes: []market.Class{market.Stock, market.ETF, market.Index}, Shapes: market.BySymbol,
 			PublishAt: publishAt, Cost: 300 * time.Millisecond, Label: market.LabelStart,
 		}
 	}
-	factors, actions := offer(market.AdjFactor), offer(market.CorpAction)
+	factors, actions := offer(market.AdjFactor, &factorLayout), offer(market.CorpAction, &actionLayout)
 	factors.WithBars, actions.WithBars = true, true
 	return market.Provider{
 		Name: Name, Scheme: market.Yahoo,
-		Offers: []market.Offer{offer(market.Bar1D), factors, actions, offer(market.Listing)},
+		Offers: []market.Offer{offer(market.Bar1D, &barLayout), factors, actions, offer(market.Listing, otherLayout)},
 		Budget: market.Budget{Connections: 1, RequestsPerSecond: 1, ResetZone: "America/New_York"},
 	}
 }

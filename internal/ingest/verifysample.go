@@ -301,7 +301,11 @@ func (c *check) compareRow(u market.Unit, day market.Date, own, said place) {
 	}
 	c.out.Sampled.Rows++
 	d, _ := market.DatasetByName(u.Dataset)
+	offer, _ := c.Sample.Provider.Offer(u.Dataset)
 	for _, name := range d.Schema.Names() {
+		if slices.Contains(offer.Unknown, name) {
+			continue // another provider may
+		}
 		// A forward factor is true until the next event only, and never read.
 		if slices.Contains(d.Key, name) || name == "final" || name == "fore_factor" {
 			continue

@@ -102,7 +102,7 @@ func (j *job) workflow(
 				Inputs: []plan.Input{{Node: j.Provider.Name}}, KeyedUpserts: true, OnError: plan.Fail,
 				NewSink: func(env connector.Env) (connector.Sink, error) {
 					made, err := sink.New(env, &store.SinkConfig{
-						Path: j.Store.Dir(), Source: j.Provider.Name, Writer: j.writer,
+						Path: j.Store.Dir(), Source: j.Provider.Name, Writer: j.writer, Unknown: j.Provider.Unknown(),
 					})
 					if err != nil {
 						return nil, err

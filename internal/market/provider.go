@@ -59,6 +59,9 @@ type Offer struct {
 	// WithBars says that these events come in the answers for daily bars of the same dates: both are asked
 	// for together, and nobody has to see from prices whether there was an event.
 	WithBars bool
+	// Unknown are columns of which the provider knows nothing: its rows have NULL there, or what stands for not
+	// known where a value is required. They replace no value that a store holds.
+	Unknown []string
 	// Survivors says that a list of instruments holds what is listed now only, without what was delisted.
 	Survivors bool
 	// HistoryStart is the first date served; 0 when it is each instrument's own.
@@ -95,6 +98,17 @@ func (p Provider) Offer(dataset string) (Offer, bool) {
 		}
 	}
 	return Offer{}, false
+}
+
+// Unknown returns, by dataset, the columns of which the provider knows nothing.
+func (p Provider) Unknown() map[string][]string {
+	out := map[string][]string{}
+	for _, o := range p.Offers {
+		if len(o.Unknown) > 0 {
+			out[o.Dataset] = o.Unknown
+		}
+	}
+	return out
 }
 
 // Serves reports whether the offer holds instruments of the market and class.

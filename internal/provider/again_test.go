@@ -17,7 +17,7 @@ var againLayout = Layout{
 		{Name: "low", Column: "low", Form: Decimal},
 		{Name: "close", Column: "close", Form: Decimal},
 	},
-	Constants: []Constant{{"trade_status", "true"}},
+	Constants: []Constant{{Column: "trade_status", Text: "true"}},
 }
 
 // addDays adds a record for each day; x behind it makes it a bad one.

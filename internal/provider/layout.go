@@ -45,7 +45,11 @@ type Field struct {
 }
 
 // Constant is a value that every row has, as text.
-type Constant struct{ Column, Text string }
+type Constant struct {
+	Column, Text string
+	// Assumed says that the provider does not know it, and the column requires a value.
+	Assumed bool
+}
 
 // Layout is how the records of an answer become rows of a dataset: one field per cell.
 type Layout struct {
@@ -55,6 +59,22 @@ type Layout struct {
 	// Bar is the length of the bars whose Clock, Seconds or Millis name their end; 0 where they
 	// name the start, as rows do.
 	Bar time.Duration
+}
+
+// Unknown returns the columns of a dataset that no layout of it writes, or only with what is assumed: what an
+// offer states as unknown.
+func Unknown(layouts ...*Layout) []string {
+	schema := datasetOf(layouts[0].Dataset).Schema
+	known := map[string]bool{"symbol": true, "freq": true, "final": true}
+	for _, l := range layouts {
+		for _, f := range l.Fields {
+			known[f.Column], known[f.Also] = true, true
+		}
+		for _, fixed := range l.Constants {
+			known[fixed.Column] = known[fixed.Column] || !fixed.Assumed
+		}
+	}
+	return slices.DeleteFunc(schema.Names(), func(name string) bool { return known[name] })
 }
 
 // plan is a Layout with column numbers.

@@ -36,7 +36,7 @@ var bars = Layout{
 		{Name: "thousands", Column: "amount", Form: Decimal, Times: 1000},
 		{Name: "noise", Column: "turn", Form: Decimal, Round: true},
 	},
-	Constants: []Constant{{"trade_status", "true"}},
+	Constants: []Constant{{Column: "trade_status", Text: "true"}},
 }
 
 // fake is a vendor whose answers are pages of records, each of the unit's symbol, as JSON.

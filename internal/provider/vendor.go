@@ -18,7 +18,7 @@ import (
 //		{Name: "trade_date", Column: "date", Form: provider.DateForm},
 //		{Name: "vol", Column: "volume", Form: provider.Count, Times: 100}, // lots
 //		...
-//	}, Constants: []provider.Constant{{"trade_status", "true"}}}
+//	}, Constants: []provider.Constant{{Column: "trade_status", Text: "true"}}}
 //
 //	func begin(c *provider.Client, units []market.Unit) (int, provider.Inquiry, error) {
 //		u := units[0]

@@ -27,6 +27,7 @@ const blobRows = 1000
 type draft struct {
 	run, source string
 	edits       map[string]*edits
+	unknown     map[string][]string // by dataset: columns of which the source knows nothing
 	coverage    []Cover
 	quarantine  []market.Quarantine
 	epoch       *Epoch
@@ -231,6 +232,7 @@ func (w *Writer) plan(ctx context.Context, s *state, d draft, p *plannedCommit) 
 			}
 			e.dataset = known
 		}
+		e.unknown = e.dataset.fieldsOf(d.unknown[name])
 		parts := map[market.Date][]segment.Run{}
 		if e.puts != nil {
 			parts = e.dataset.split(e.puts)

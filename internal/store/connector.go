@@ -57,6 +57,8 @@ type SinkConfig struct {
 	Key     []string `yaml:"key" doc:"key columns of a dataset of your own, which is made from the first rows" example:"[symbol, date]"`
 	Source  string   `yaml:"source" doc:"recorded as the origin of the rows; default none" example:"baostock"`
 
+	// Unknown, in code, are by dataset the columns of which the source of the rows knows nothing.
+	Unknown map[string][]string `yaml:"-"`
 	// Writer, in code, is the lock to write under; nil takes the lock of Path while the sink is open.
 	Writer *Writer `yaml:"-"`
 }

@@ -185,6 +185,16 @@ func (d *dataset) columns(n int) []int {
 	return out
 }
 
+// fieldsOf returns the numbers of the fields with these names, but for those of the key.
+func (d *dataset) fieldsOf(names []string) (list []int) {
+	for i := d.keys; i < len(d.fields); i++ {
+		if slices.Contains(names, d.fields[i].Name) {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
 // block returns an empty block of the first n columns.
 func (d *dataset) block(n int) *segment.Block {
 	b := &segment.Block{}

@@ -15,6 +15,7 @@ type edits struct {
 	puts    *segment.Block // sorted; fields only
 	deletes *segment.Block // sorted; key columns only
 	replace []span32
+	unknown []int // fields of which the source of the puts knows nothing
 }
 
 // span32 is a range in which rows that are not put are deleted; id 0: of all instruments.
@@ -103,6 +104,9 @@ func (w *Writer) diff(
 	if puts == nil {
 		puts = d.block(len(d.fields))
 	}
+	if puts, err = e.known(puts, stored); err != nil {
+		return nil, err
+	}
 	o := &outcome{dataset: d, partition: p, counts: DatasetChange{Dataset: d.Name}}
 	var kept, gone []int32 // rows of puts, of stored
 	i, j := 0, 0
@@ -153,6 +157,33 @@ func (w *Writer) diff(
 	}
 	o.rows, err = d.gathered(d.width(), segment.Merge(nil, [][]segment.Run{{graves.Whole()}, {o.rows.Whole()}}))
 	return o, err
+}
+
+// known returns the rows to put with what is stored in the fields of which their source knows nothing.
+// invariant: a source replaces no value of a column of which it knows nothing
+func (e *edits) known(puts, stored *segment.Block) (*segment.Block, error) {
+	if len(e.unknown) == 0 || puts.Len() == 0 || stored.Len() == 0 {
+		return puts, nil
+	}
+	runs := make([]segment.Run, 0, puts.Len())
+	j := 0
+	for i := range puts.Len() {
+		for j < stored.Len() && segment.CompareKeys(stored, j, puts, i) < 0 {
+			j++
+		}
+		if j < stored.Len() && segment.CompareKeys(stored, j, puts, i) == 0 {
+			runs = append(runs, segment.Run{Block: stored, From: j, To: j + 1})
+		} else {
+			runs = append(runs, segment.Run{Block: puts, From: i, To: i + 1})
+		}
+	}
+	out := e.dataset.block(len(e.dataset.fields))
+	copy(out.Vectors, puts.Vectors)
+	for _, k := range e.unknown {
+		var into segment.Vector
+		out.Vectors[k] = *segment.Gather(&into, k, runs)
+	}
+	return out, out.SetLen(puts.Len())
 }
 
 // removes reports whether a stored row that is not put is to go.

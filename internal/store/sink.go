@@ -55,7 +55,7 @@ func newSink(env connector.Env, cfg SinkConfig, open *openStores) (*sink, error)
 }
 
 func (s *sink) reset() {
-	s.draft = draft{run: s.task.Run, source: s.cfg.Source, edits: map[string]*edits{}}
+	s.draft = draft{run: s.task.Run, source: s.cfg.Source, edits: map[string]*edits{}, unknown: s.cfg.Unknown}
 	s.staged = map[string][]staged{}
 }
 

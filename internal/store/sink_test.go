@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +90,59 @@ func TestUnitsBecomeCoverage(t *testing.T) {
 			t.Errorf("%s: rows %q", c.name, got)
 		}
 		must(t, s.Close())
+	}
+}
+
+// TestUnknownColumnsStay: rows of a source that knows less than the store bring what they know and nothing else.
+// invariant: a source replaces no value of a column of which it knows nothing
+func TestUnknownColumnsStay(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "store")
+	listing, _ := market.DatasetByName(market.Listing)
+	write := func(fence uint64, unknown []string, rows ...[]string) {
+		s := testSink(t, Connector(), SinkConfig{
+			Path: dir, Source: "sim", Unknown: map[string][]string{market.Listing: unknown},
+		}, fence)
+		b := batch.NewBuilder(listing.Schema)
+		for _, row := range rows {
+			for i, text := range row {
+				if text == "" {
+					b.Column(i).Null()
+				} else {
+					must(t, b.Column(i).Any(text))
+				}
+			}
+		}
+		out, err := b.Batch()
+		must(t, err)
+		must(t, s.Write(t.Context(), connector.Chunk{Table: market.Listing, Batch: out}))
+		decide(t, s, fence)
+		must(t, s.Close())
+	}
+	write(1, nil, []string{"600000.XSHG", "A", "stock", "1999-11-10", "", "listed"},
+		[]string{"600003.XSHG", "C", "stock", "2000-01-04", "2010-01-29", "delisted"})
+	write(2, []string{"class", "ipo_date", "out_date", "status"},
+		[]string{"600000.XSHG", "A2", "unknown", "", "", "listed"}, // known already, but for its name
+		[]string{"600002.XSHG", "B", "unknown", "", "", "listed"},  // new
+		[]string{"600003.XSHG", "C", "unknown", "", "", "listed"})  // says nothing new
+	st := open(t, dir, Config{})
+	var got []string
+	for b, err := range view(t, st, 0).Scan(market.Listing, Range{}, nil) {
+		must(t, err)
+		got = append(got, lines(b)...)
+	}
+	want := []string{
+		"600000.XSHG A2 stock 1999-11-10 NULL listed", "600003.XSHG C stock 2000-01-04 2010-01-29 delisted",
+		"600002.XSHG B unknown NULL NULL listed",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	entries, err := st.Journal(t.Context(), 1, 0)
+	must(t, err)
+	if len(entries) != 1 || len(entries[0].Changed) != 2 ||
+		entries[0].Changed[0] != (DatasetChange{Dataset: market.Listing, New: 1, Changed: 1}) {
+		t.Errorf("the second commit says %+v", entries)
 	}
 }
 
