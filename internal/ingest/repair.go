@@ -41,9 +41,9 @@ type RepairReport struct {
 	After     int64     `json:"sequence_after"`
 	Errors    int       `json:"errors_found"`
 	Warnings  int       `json:"warnings_found"`
-	Doubts    []Doubt   `json:"doubts"`           // what is asked for again, and why
+	Doubts    []Doubt   `json:"doubts"`           // what is asked for again, and why; at most MaxFindings
 	Abandoned []string  `json:"abandoned"`        // damaged segments that were given up
-	Refused   []Finding `json:"not_repairable"`   // what asking again cannot mend
+	Refused   []Finding `json:"not_repairable"`   // what asking again cannot mend, at most MaxFindings
 	Rows      RowCounts `json:"rows"`             // that came
 	Changed   []Changed `json:"changed"`          // at most MaxFindings
 	Left      []Finding `json:"left"`             // what is wrong afterwards, at most MaxFindings
@@ -84,6 +84,7 @@ type repairing struct {
 	rules   map[doubted][]string
 	damaged []*store.Extent
 	lost    []Finding // rows of damaged segments that no sync brings again
+	refused int       // findings that asking again cannot mend
 	report  *RepairReport
 }
 
@@ -103,7 +104,9 @@ func (r *Repair) Run(ctx context.Context) (*RepairReport, error) {
 	if p.asked, err = asks(ctx, r.Store); err != nil {
 		return nil, err
 	}
-	found, err := r.Verify.Run(ctx)
+	verify := r.Verify
+	verify.each = p.take
+	found, err := verify.Run(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -125,36 +128,64 @@ func (p *repairing) read(found *Verification) {
 	for _, rule := range slices.Sorted(maps.Keys(found.Counts)) {
 		p.report.Counts = append(p.report.Counts, fmt.Sprintf("%s %d", rule, found.Counts[rule]))
 	}
-	if n := found.Errors + found.Warnings; n > len(found.Findings) {
-		p.report.Notes = append(p.report.Notes, fmt.Sprintf("%d of %d findings are looked at: repair again for the rest",
-			len(found.Findings), n))
-	}
-	for _, f := range found.Findings {
-		switch f.Rule {
-		case RuleDamage:
-			p.readDamage(f)
-		case RuleVanished:
-			p.report.Refused = append(p.report.Refused, f)
-		default:
-			p.readRow(f)
-		}
-	}
+	all := 0
 	for _, d := range slices.SortedFunc(maps.Keys(p.days), func(a, b doubted) int {
 		return cmp.Or(cmp.Compare(a.dataset, b.dataset), cmp.Compare(a.symbol, b.symbol))
 	}) {
 		for _, v := range p.days[d] {
+			if all++; all > MaxFindings {
+				continue
+			}
 			p.report.Doubts = append(p.report.Doubts, Doubt{
 				d.dataset, d.symbol, v.From.String(), v.To.String(), strings.Join(p.rules[d], ", "),
 			})
 		}
 	}
+	p.note(all-len(p.report.Doubts), "stretches of days are asked for again too")
+	p.note(p.refused-len(p.report.Refused), "findings cannot be repaired either")
 }
+
+// note says what a list of the report leaves out.
+func (p *repairing) note(n int, what string) {
+	if n > 0 {
+		p.report.Notes = append(p.report.Notes, fmt.Sprintf("%d more %s", n, what))
+	}
+}
+
+// take turns a finding into what is asked for again. Of all findings, however many, only that is kept.
+func (p *repairing) take(f Finding) {
+	switch f.Rule {
+	case RuleDamage:
+		p.readDamage(f)
+	case RuleVanished:
+		p.refuse(f)
+	default:
+		p.readRow(f)
+	}
+}
+
+// refuse notes a finding that asking again cannot mend.
+func (p *repairing) refuse(f Finding) {
+	if p.refused++; len(p.report.Refused) < MaxFindings {
+		p.report.Refused = append(p.report.Refused, f)
+	}
+}
+
+// mostStretches is how many stretches of days are kept apart of one symbol.
+const mostStretches = 1000
 
 var always = market.Interval{From: market.MinDate, To: market.MaxDate}
 
 func (p *repairing) doubt(dataset, symbol string, days market.Interval, rule string) {
 	d := doubted{dataset, symbol}
-	p.days[d] = p.days[d].Add(days)
+	if days.From == days.To {
+		p.days[d] = appendDay(p.days[d], days.From)
+	} else {
+		p.days[d] = p.days[d].Add(days)
+	}
+	if len(p.days[d]) > mostStretches { // rather more is asked for than is kept in memory
+		p.days[d] = market.Intervals{p.days[d].Span()}
+	}
 	if !slices.Contains(p.rules[d], rule) {
 		p.rules[d] = append(p.rules[d], rule)
 	}
@@ -165,7 +196,7 @@ func (p *repairing) readDamage(f Finding) {
 	e := f.extent
 	switch {
 	case e == nil || !e.Retired && !fetched(e.Dataset):
-		p.report.Refused = append(p.report.Refused, f)
+		p.refuse(f)
 		return
 	case e.Retired:
 	case e.Symbols == nil || e.Dataset == market.Listing:

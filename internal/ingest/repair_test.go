@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/ingest"
 	"github.com/tapeline/tapeline/internal/market"
@@ -112,6 +113,39 @@ func TestRepairAsksAgain(t *testing.T) {
 				t.Errorf("repaired again: %s", again.Text())
 			}
 		})
+	}
+}
+
+// TestRepairTakesAllFindings: one repair mends more than a report lists.
+func TestRepairTakesAllFindings(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.config.Sync.From = "2008-01-01"
+	v.want(ingest.StatusComplete)
+	d, _ := market.DatasetByName(market.Bar1D)
+	b := batch.NewBuilder(d.Schema)
+	wrong := 0
+	for _, symbol := range stocks {
+		v.bars(b, market.Unit{Symbol: symbol, From: v.day("2008-01-01"), To: v.day("2024-03-28")})
+		wrong = b.Len()
+	}
+	rows := must(b.Batch())
+	low := batch.NewAppender(rows.Column(d.Schema.Index("low")).Type())
+	for range wrong {
+		if err := low.Any("11"); err != nil { // above the high of 10
+			t.Fatal(err)
+		}
+	}
+	rows = rows.Replace(d.Schema.Index("low"), low.Column())
+	v.commit(store.Changes{Puts: map[string][]*batch.Batch{market.Bar1D: {rows}}})
+	if wrong <= ingest.MaxFindings {
+		t.Fatalf("%d rows are wrong, want more than a report lists", wrong)
+	}
+	report := v.repair(ingest.Repair{})
+	if !report.Whole() || report.Errors != wrong || report.Rows.Changed != int64(wrong) || len(report.Left) > 0 {
+		t.Errorf("of %d wrong rows: %s", wrong, report.Text())
+	}
+	if found := v.verify(ingest.Verify{}); len(found.Findings) > 0 {
+		t.Errorf("afterwards: %d errors", found.Errors)
 	}
 }
 

@@ -21,6 +21,8 @@ type Verify struct {
 	Sample    *Sample         // what is asked of a provider again; nil: nothing
 	// Progress is told how far a step has come; nil: nobody looks.
 	Progress func(step string, done, all int64)
+
+	each func(Finding) // is told every finding, also those that are not kept; nil: nobody listens
 }
 
 // Severity is how bad a finding is.
@@ -143,6 +145,9 @@ func (c *check) add(f Finding) {
 	}
 	if f.Severity == "" {
 		f.Severity = Wrong
+	}
+	if c.Verify != nil && c.each != nil {
+		c.each(f)
 	}
 	c.out.Counts[f.Rule]++
 	if f.Severity == Wrong {
