@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,9 +78,7 @@ func (s *Sync) Preview(ctx context.Context, dir string) (p *Preview, err error) 
 	for _, u := range units {
 		p.Reference = append(p.Reference, planned(Unit{Unit: u}))
 	}
-	if len(known.instruments) == 0 {
-		p.assume(known, r)
-	}
+	p.assume(s.Provider, known, r)
 	scope, err := s.scopeOf(known, r)
 	if err != nil {
 		return nil, err
@@ -96,18 +95,43 @@ func (s *Sync) Preview(ctx context.Context, dir string) (p *Preview, err error) 
 	return p, nil
 }
 
-// assume makes up instruments where the provider's list is not there yet.
-func (p *Preview) assume(known *known, r Request) {
-	if r.Symbols == nil {
-		p.Notes = append(p.Notes, "the provider's list of instruments is not stored yet: what is asked of each "+
-			"follows when it is")
+// assume makes up the instruments that are named and not stored, where a sync may come to know them.
+func (p *Preview) assume(provider Provider, known *known, r Request) {
+	list, lists := provider.Offer(market.Listing)
+	if r.Symbols == nil || !lists {
+		if len(known.instruments) == 0 && r.Symbols == nil {
+			p.Notes = append(p.Notes, "the provider's list of instruments is not stored yet: what is asked of each "+
+				"follows when it is")
+		}
 		return
 	}
-	p.Notes = append(p.Notes, "the provider's list of instruments is not stored yet: all are taken for stocks that "+
-		"were listed throughout")
+	var wanted []string
 	for _, symbol := range r.Symbols {
-		known.instruments = append(known.instruments, market.Instrument{Symbol: symbol, Class: market.Stock})
+		if !known.names(symbol) {
+			wanted = append(wanted, symbol.String())
+		}
 	}
+	where, stored := "", len(known.instruments)
+	switch fetched := slices.ContainsFunc(p.Reference, func(u PlannedUnit) bool { return u.Dataset == market.Listing }); {
+	case len(wanted) == 0:
+		return
+	case list.Survivors:
+		where = "the provider's list holds what is listed now only: a sync takes them as they are named"
+	case fetched:
+		where = "a sync fetches the provider's list of instruments first"
+	case provider.ListedOn != nil:
+		where = fmt.Sprintf("a sync looks for them in the provider's lists of %d earlier days first, and refuses what "+
+			"is in none", len(known.asOfDays(r)))
+	default:
+		return // a sync refuses them too
+	}
+	for _, symbol := range r.Symbols {
+		if !known.names(symbol) {
+			known.instruments = append(known.instruments, r.unheardOf(symbol, provider.Provider))
+		}
+	}
+	p.Notes = append(p.Notes, fmt.Sprintf("%d symbols are not among the %d instruments stored, and taken for listed "+
+		"throughout; %s: %s", len(wanted), stored, where, strings.Join(wanted[:min(len(wanted), maxReasons)], ", ")))
 }
 
 func (p *Preview) plan(s Scope) {

@@ -355,6 +355,17 @@ func (r Request) class(provider market.Provider) market.Class {
 	return market.Stock
 }
 
+// unheardOf is an instrument of which nothing is known but its symbol: it was delisted, or is not looked up yet.
+func (r Request) unheardOf(symbol market.Symbol, provider market.Provider) market.Instrument {
+	one := market.Instrument{
+		Symbol: symbol, Class: market.ClassOf(symbol), Name: symbol.String(), Status: market.Delisted,
+	}
+	if one.Class == market.Unknown {
+		one.Class = r.class(provider)
+	}
+	return one
+}
+
 // served reports whether the provider has one of the datasets for an instrument.
 func (r Request) served(one market.Instrument, provider market.Provider) bool {
 	return slices.ContainsFunc(r.Datasets, func(dataset string) bool {

@@ -129,10 +129,7 @@ func (j *job) keepDelisted(ctx context.Context, gone map[market.Symbol]market.Da
 	for _, symbol := range slices.SortedFunc(maps.Keys(gone), func(a, b market.Symbol) int {
 		return cmp.Compare(a.String(), b.String())
 	}) {
-		one := market.Instrument{Symbol: symbol, Class: market.ClassOf(symbol), Name: symbol.String(), Status: market.Delisted}
-		if one.Class == market.Unknown {
-			one.Class = j.request.class(j.Provider.Provider)
-		}
+		one := j.request.unheardOf(symbol, j.Provider.Provider)
 		if !j.request.served(one, j.Provider.Provider) {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ import (
 func (v *fakeVendor) listedOn(_ context.Context, day market.Date) (list []market.Symbol, err error) {
 	v.asked = append(v.asked, "list of "+day.String())
 	texts := stocks
-	if day <= v.dead {
+	if day <= v.dead && day >= v.born {
 		texts = append([]string{deadStock}, stocks...)
 	}
 	for _, text := range texts {
@@ -89,5 +90,54 @@ func TestDelistedIsFound(t *testing.T) {
 	v.config.Sync.Symbols = []string{"sh.600009"}
 	if report := v.want(ingest.StatusShort); report.Datasets[0].Stored != 11 {
 		t.Errorf("named, with a list of survivors: %+v", report.Datasets[0])
+	}
+}
+
+// preview plans without doing anything.
+func (v *fakeVendor) preview() (*ingest.Preview, error) {
+	v.t.Helper()
+	v.config.Sync.Datasets = []string{market.Bar1D, market.AdjFactor}
+	s := &ingest.Sync{Config: v.config, Provider: v.provider(), Store: v.store, Now: v.now, Start: v.start}
+	return s.Preview(v.t.Context(), v.store.Dir())
+}
+
+// TestPlanOfDelisted: what a sync finds though the list of instruments lacks it is planned; what it refuses is
+// refused.
+func TestPlanOfDelisted(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.dead = v.day("2024-03-15")
+	v.config.Sync.Symbols = []string{"sh.600001"}
+	v.want(ingest.StatusComplete)
+	v.config.Sync.Symbols = []string{"sh.600001", "sh.600009"}
+	planned := func(note string) {
+		t.Helper()
+		p, err := v.preview()
+		if err != nil {
+			t.Fatal(err)
+		}
+		bars := slices.IndexFunc(p.Units, func(u ingest.PlannedUnit) bool {
+			return u.Dataset == market.Bar1D && u.Symbol == deadStock && u.From == "2024-03-01" && u.To == "2024-03-29"
+		})
+		if bars < 0 || len(p.Notes) == 0 || !strings.Contains(p.Notes[0], note) || !strings.Contains(p.Notes[0], deadStock) {
+			t.Errorf("%s\nwant all days of %s, and a note %q", p.Text(), deadStock, note)
+		}
+	}
+	v.asked = nil
+	planned("a sync looks for them in the provider's lists of 1 earlier days first")
+	if len(v.asked) > 0 {
+		t.Errorf("a plan asked %v", v.asked)
+	}
+	v.at("2024-04-20T12:00") // the list is old
+	planned("a sync fetches the provider's list of instruments first")
+	v.at("2024-04-10T12:00")
+	v.dead = 0
+	if _, err := v.preview(); !errors.As(err, new(*ingest.RequestError)) {
+		t.Errorf("a stock that a sync refuses: %v", err)
+	}
+	v.dead, v.names.Survivors = v.day("2024-03-15"), true
+	planned("the provider's list holds what is listed now only")
+	v.want(ingest.StatusShort)
+	if p, err := v.preview(); err != nil || strings.Contains(p.Text(), "are not among") {
+		t.Errorf("after the sync: %v\n%s", err, p.Text())
 	}
 }

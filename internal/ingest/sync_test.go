@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,8 @@ type fakeVendor struct {
 	silent bool                 // its factor is not served
 	dead   market.Date          // last day of deadStock, which the list of instruments lacks; 0: there is none
 	names  market.Offer         // what the list is beside
+	listed []string             // the list; nil: stocks
+	born   market.Date          // first day of deadStock
 	fail   error                // of the next Read
 	asked  []string             // dataset, symbol and dates, of the run
 	engine *app.Engine
@@ -101,8 +104,13 @@ func (v *fakeVendor) start(ctx context.Context, w *plan.Workflow) (*run.Workflow
 }
 
 func (v *fakeVendor) provider() ingest.Provider {
-	offer := market.Offer{Markets: []market.MIC{market.XSHG}, Shapes: market.BySymbol | market.Whole, PublishAt: 18 * time.Hour}
+	offer := market.Offer{Markets: []market.MIC{}, Shapes: market.BySymbol | market.Whole, PublishAt: 18 * time.Hour}
 	p := ingest.Provider{Provider: market.Provider{Name: "fake", Scheme: market.BaoStock}}
+	for _, symbol := range v.list() {
+		if mic := must(market.ParseSymbol(symbol)).MIC; !slices.Contains(offer.Markets, mic) {
+			offer.Markets = append(offer.Markets, mic)
+		}
+	}
 	for _, dataset := range []string{market.Bar1D, market.AdjFactor, market.Listing} {
 		offer.Dataset, offer.Survivors = dataset, v.names.Survivors
 		p.Offers = append(p.Offers, offer)
@@ -114,6 +122,13 @@ func (v *fakeVendor) provider() ingest.Provider {
 		return &fakeSource{vendor: v, units: units}, nil
 	}
 	return p
+}
+
+func (v *fakeVendor) list() []string {
+	if v.listed != nil {
+		return v.listed
+	}
+	return stocks
 }
 
 func (v *fakeVendor) want(status ingest.Status) *ingest.Report {
@@ -161,7 +176,7 @@ func (v *fakeVendor) answer(u market.Unit) []connector.Chunk {
 	b := batch.NewBuilder(d.Schema)
 	switch u.Dataset {
 	case market.Listing:
-		for _, symbol := range stocks {
+		for _, symbol := range v.list() {
 			for i, text := range []string{symbol, "a stock", "stock", "", "", market.Listed} {
 				if i == 3 || i == 4 {
 					b.Column(i).Null()
@@ -200,7 +215,7 @@ func (v *fakeVendor) answer(u market.Unit) []connector.Chunk {
 }
 
 func (v *fakeVendor) bars(b *batch.Builder, u market.Unit) {
-	calendar, err := market.CalendarOf(market.XSHG)
+	calendar, err := market.CalendarOf(must(market.ParseSymbol(u.Symbol)).MIC)
 	if err != nil {
 		v.t.Error(err)
 		return
@@ -211,7 +226,7 @@ func (v *fakeVendor) bars(b *batch.Builder, u market.Unit) {
 	}
 	price := func(n int64) decimal128.Num { return decimal128.FromI64(n * 10_000) }
 	for _, day := range days {
-		if u.Symbol == stocks[0] && v.omits[day] || u.Symbol == deadStock && day > v.dead {
+		if u.Symbol == stocks[0] && v.omits[day] || u.Symbol == deadStock && (day > v.dead || day < v.born) {
 			continue
 		}
 		before := int64(10)
@@ -229,7 +244,7 @@ func (v *fakeVendor) bars(b *batch.Builder, u market.Unit) {
 		b.Column(9).Null()
 		b.Column(10).Bool(true)
 		b.Column(11).Bool(false)
-		b.Column(12).Bool(v.now.After(day.At(v.now.Location(), 18*time.Hour)))
+		b.Column(12).Bool(v.now.After(day.At(calendar.Zone(), 18*time.Hour)))
 	}
 }
 
