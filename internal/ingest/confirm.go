@@ -86,7 +86,7 @@ func (j *job) absent(p *proof, u Unit, answer market.Unit, mic market.MIC) map[m
 	present := p.inventories[u.Dataset].present[u.Symbol]
 	none := len(u.Gaps.Intersect(present...)) == 0
 	for _, gap := range u.Gaps {
-		gap.To = min(gap.To, j.scope.Final)
+		gap.To = min(gap.To, j.scope.final(mic))
 		// What the provider itself says has no row needs no second answer.
 		for _, v := range j.scope.Sessions[mic].Missing(gap, present.Add(j.stated(u.Dataset, u.Symbol)...)) {
 			judge(v, none)
@@ -102,7 +102,7 @@ func (j *job) absentOn(p *proof, u Unit) []store.Cover {
 	var covers []store.Cover
 	for _, one := range p.scope.Instruments {
 		symbol := one.Symbol.String()
-		if !bySession(u.Dataset) || u.To > p.scope.Final || !p.scope.life(u.Dataset, one).Contains(u.From) {
+		if !bySession(u.Dataset) || u.To > p.scope.final(one.Symbol.MIC) || !p.scope.life(u.Dataset, one).Contains(u.From) {
 			continue
 		}
 		seen := p.inventories[u.Dataset].present[symbol].Add(p.states[u.Dataset][market.StateEmpty][symbol]...)

@@ -136,7 +136,7 @@ func (a Ask) prove(view *store.View, provider market.Provider, span market.Inter
 		}
 		r.Symbols = append(r.Symbols, symbol)
 	}
-	if _, err := r.markets(provider); err != nil {
+	if err := r.markets(provider); err != nil {
 		return nil, err
 	}
 	if a.Index != "" {

@@ -136,9 +136,10 @@ func dateAt(c *batch.Column, row int) market.Date {
 }
 
 // sessions returns the open days of each market in the span, and those of a month around it.
-func (k *known) sessions(span market.Interval) (in, around map[market.MIC]Sessions, err error) {
+func (k *known) sessions(r Request) (in, around map[market.MIC]Sessions, err error) {
 	in, around = map[market.MIC]Sessions{}, map[market.MIC]Sessions{}
 	for mic, calendar := range k.calendars {
+		span := r.within(mic)
 		open, err := calendar.Open(span.From, span.To)
 		if err != nil {
 			return nil, nil, err

@@ -116,13 +116,13 @@ func (j *job) findUnlisted(ctx context.Context) error {
 
 // lastOpen returns the last open day whose rows are final in the span or the month before it, 0 for none.
 func (k *known) lastOpen(r Request) market.Date {
-	_, around, err := k.sessions(r.Span)
+	_, around, err := k.sessions(r)
 	if err != nil {
 		return 0
 	}
 	last := market.Date(0)
-	for _, open := range around {
-		if open = open.In(market.Interval{From: market.MinDate, To: min(r.Span.To, r.Final)}); len(open) > 0 {
+	for mic, open := range around {
+		if open = open.In(market.Interval{From: market.MinDate, To: min(r.Span.To, r.clocks.final(mic, r.Final))}); len(open) > 0 {
 			last = max(last, open[len(open)-1])
 		}
 	}

@@ -18,7 +18,8 @@ type Scope struct {
 	Freq        string
 	// Final is the last day whose rows are final. Later ones are held only when a clock that was right
 	// said so: a clock set back must not replace them by what is not final.
-	Final market.Date
+	Final  market.Date
+	clocks clocks
 	// Held is what needs no request, by dataset.
 	Held map[string]Held
 	// BatchSize is the number of symbols of a work unit.
@@ -133,7 +134,7 @@ func (s Scope) Gaps(dataset string, instrument market.Instrument) market.Interva
 	}
 	held := s.Held[dataset].of(instrument.Symbol.String())
 	if !bySession(dataset) {
-		life.To = min(life.To, s.known(dataset)) // an event is known when its day is over
+		life.To = min(life.To, s.known(dataset, instrument.Symbol.MIC)) // an event is known when its day is over
 		if life.Empty() {
 			return nil
 		}
@@ -187,12 +188,17 @@ func since(one market.Instrument) market.Date {
 	return calendar.Covers().From
 }
 
-// known returns the last day of which all events are known.
-func (s Scope) known(dataset string) market.Date {
+// final is the last day whose rows are final at an exchange.
+func (s Scope) final(mic market.MIC) market.Date {
+	return s.clocks.final(mic, s.Final)
+}
+
+// known returns the last day of which all events at an exchange are known.
+func (s Scope) known(dataset string, mic market.MIC) market.Date {
 	if dataset == market.Fundamental {
-		return s.Final - market.SettleQuarter
+		return s.final(mic) - market.SettleQuarter
 	}
-	return s.Final
+	return s.final(mic)
 }
 
 // dated reports whether a dataset of events can be asked for a date only.
@@ -209,7 +215,7 @@ func bySession(dataset string) bool {
 // symbolUnits returns the requests for the gaps of one instrument.
 func (s Scope) symbolUnits(dataset string, instrument market.Instrument) []Unit {
 	gaps := s.Gaps(dataset, instrument)
-	sessions := s.Sessions[instrument.Symbol.MIC]
+	sessions, final := s.Sessions[instrument.Symbol.MIC], s.final(instrument.Symbol.MIC)
 	var ranges market.Intervals
 	switch {
 	case dataset == market.Fundamental:
@@ -221,13 +227,13 @@ func (s Scope) symbolUnits(dataset string, instrument market.Instrument) []Unit 
 		ranges = market.Intervals{gaps.Span()}
 		if dataset == market.AdjFactor && ranges[0].To < s.Span.From {
 			// Where the service's history begins later, an answer for days before would be without a factor.
-			ranges[0].To = min(s.Span.To, s.known(dataset))
+			ranges[0].To = min(s.Span.To, s.known(dataset, instrument.Symbol.MIC))
 		}
 	}
 	units := make([]Unit, 0, len(ranges))
 	for _, v := range ranges {
 		// The day itself is no gap, so that what is not final on it would stay so.
-		if next := sessions.after(v.To); bySession(dataset) && next != 0 && next == instrument.Out && next <= min(s.Span.To, s.Final) {
+		if next := sessions.after(v.To); bySession(dataset) && next != 0 && next == instrument.Out && next <= min(s.Span.To, final) {
 			v.To = next
 		}
 		u := Unit{Unit: s.unit(dataset, instrument.Symbol.String(), v), Gaps: gaps.Intersect(v)}

@@ -141,7 +141,7 @@ func (p *proof) sessions(d *DatasetReport, one market.Instrument) {
 	life := p.scope.life(d.Dataset, one)
 	inv := p.inventories[d.Dataset]
 	d.Provisional += inv.provisional[symbol].Days()
-	life.To = min(life.To, p.scope.Final)
+	life.To = min(life.To, p.scope.final(one.Symbol.MIC))
 	open := p.scope.Sessions[one.Symbol.MIC]
 	present := inv.present[symbol]
 	d.Expected += len(open.In(life))

@@ -20,7 +20,7 @@ const recentProofs = 10
 // invariant: a proof is taken over only at the very commit it was made at
 func (j *job) findProof(ctx context.Context) (err error) {
 	again := j.Config.Sync.EnableSmartBackfill // what is held may have to be asked for again
-	if again || j.request.Span.To > j.request.Final || len(j.unlisted) > 0 {
+	if again || j.request.Span.To > j.request.settled() || len(j.unlisted) > 0 {
 		return nil
 	}
 	view, err := j.Store.View(ctx, 0)

@@ -33,13 +33,14 @@ func quarterEnds(v market.Interval) Sessions { return market.QuarterEnds(v) }
 func (s Scope) early(one market.Instrument) market.Intervals {
 	symbol := one.Symbol.String()
 	life := s.life(market.Fundamental, one)
-	life.From, life.To = max(life.From, s.known(market.Fundamental)+1), min(life.To, s.Final-1)
+	final := s.final(one.Symbol.MIC)
+	life.From, life.To = max(life.From, s.known(market.Fundamental, one.Symbol.MIC)+1), min(life.To, final-1)
 	open := quarterEnds(life)
 	young := open.Missing(life, s.Held[market.Fundamental].of(symbol))
-	last := s.asked[symbol].Intersect(market.Interval{From: market.MinDate, To: s.Final}).Span().To
+	last := s.asked[symbol].Intersect(market.Interval{From: market.MinDate, To: final}).Span().To
 	for _, v := range young {
 		for _, end := range open.In(v) {
-			if askAgain(end, last, s.Final) {
+			if askAgain(end, last, final) {
 				return young
 			}
 		}
@@ -81,8 +82,8 @@ func (s *Scope) readAsked(view *store.View) (err error) {
 // are held from now on.
 func (j *job) noteEarly(ctx context.Context) error {
 	asked := map[string]market.Intervals{}
-	settled := j.scope.known(market.Fundamental)
 	for _, u := range j.planned {
+		settled := j.scope.known(market.Fundamental, micOf(u.Symbol))
 		answer, ok := j.answer(u.Unit)
 		if u.Dataset != market.Fundamental || u.To <= settled || !ok || answer.State == market.StateFailed {
 			continue
@@ -100,7 +101,8 @@ func (j *job) noteEarly(ctx context.Context) error {
 	cover := store.Cover{Dataset: market.Fundamental, Source: j.Provider.Name, State: market.StateOK}
 	for symbol, days := range asked {
 		cover.Symbol, cover.Freq = symbol, earlyAsks
-		cover.Interval = market.Interval{From: j.scope.Final, To: j.scope.Final}
+		today := j.scope.final(micOf(symbol))
+		cover.Interval = market.Interval{From: today, To: today}
 		covers = append(covers, cover)
 		cover.Freq = j.scope.freq(market.Fundamental)
 		for _, end := range quarterEnds(days.Span()) {
@@ -117,6 +119,12 @@ func (j *job) noteEarly(ctx context.Context) error {
 	return nil
 }
 
+// micOf returns the exchange of a symbol that a unit names.
+func micOf(symbol string) market.MIC {
+	s, _ := market.ParseSymbol(symbol) // units have canonical ones
+	return s.MIC
+}
+
 type statement struct {
 	symbol string
 	end    market.Date
@@ -131,7 +139,7 @@ func (j *job) wholeQuarters(ctx context.Context, asked map[string]market.Interva
 	}
 	defer func() { err = errors.Join(err, view.Close()) }()
 	items := map[statement]map[string]bool{} // one that is published again has its items twice
-	r := store.Range{Symbols: j.scope.named(), From: j.scope.known(market.Fundamental) - yearDays, To: market.MaxDate}
+	r := store.Range{Symbols: j.scope.named(), From: j.request.settled() - market.SettleQuarter - yearDays, To: market.MaxDate}
 	for rows, err := range view.Scan(market.Fundamental, r, []string{"symbol", "stat_date", "item"}) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s of the store: %w", market.Fundamental, err)

@@ -139,7 +139,7 @@ func (s *Sync) newReport(r Request) *Report {
 	return &Report{
 		Run:      fmt.Sprintf("sync-%s-%04x", started.UTC().Format("20060102T150405"), started.Nanosecond()&0xffff),
 		Provider: s.Provider.Name, Store: s.Store.Dir(), From: r.Span.From.String(), To: r.Span.To.String(),
-		Freq: r.Freq, Final: r.Final.String(), Asked: s.asked(r), Started: started, Datasets: []DatasetReport{}, Missing: []Missing{},
+		Freq: r.Freq, Final: r.settled().String(), Asked: s.asked(r), Started: started, Datasets: []DatasetReport{}, Missing: []Missing{},
 		Proof: proofVersion,
 	}
 }
@@ -148,7 +148,7 @@ func (s *Sync) newReport(r Request) *Report {
 func (s *Sync) asked(r Request) Ask {
 	ask := Ask{
 		Provider: s.Provider.Name, Universe: s.Config.Sync.Universe, Datasets: r.Datasets, Freq: r.Freq,
-		From: r.Span.From.String(), To: min(r.Span.To, r.Final).String(),
+		From: r.Span.From.String(), To: min(r.Span.To, r.settled()).String(),
 	}
 	if r.Index != (market.Symbol{}) {
 		ask.Index = r.Index.String()

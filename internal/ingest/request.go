@@ -18,12 +18,57 @@ import (
 type Request struct {
 	Datasets []string        // beside calendar and instrument
 	Span     market.Interval // up to today
-	Final    market.Date     // the last day whose rows are final
-	Today    market.Date     // on the exchange's clock
+	Final    market.Date     // the last day whose rows are final at some exchange
+	Today    market.Date     // where it is latest, of the exchanges
 	Freq     string
 	Symbols  []market.Symbol // as asked; nil: the universe
 	Index    market.Symbol   // whose members are asked for; zero: all
 	Markets  []market.MIC
+
+	clocks clocks
+}
+
+// clocks are the days it is at exchanges, where they have a clock of their own.
+type clocks map[market.MIC]clock
+
+// clock is the day it is at an exchange.
+type clock struct {
+	today, final market.Date
+	until        market.Date // the last day of the span there
+}
+
+// final is the last day whose rows are final at an exchange, otherwise one that is given.
+func (c clocks) final(mic market.MIC, otherwise market.Date) market.Date {
+	if there, ok := c[mic]; ok {
+		return there.final
+	}
+	return otherwise
+}
+
+// today is the day it is at an exchange.
+func (r Request) today(mic market.MIC) market.Date {
+	if c, ok := r.clocks[mic]; ok {
+		return c.today
+	}
+	return r.Today
+}
+
+// settled is the last day whose rows are final at all exchanges.
+func (r Request) settled() market.Date {
+	day := r.Final
+	for _, c := range r.clocks {
+		day = min(day, c.final)
+	}
+	return day
+}
+
+// within is the span at an exchange: it does not go on behind the day there.
+func (r Request) within(mic market.MIC) market.Interval {
+	v := r.Span
+	if c, ok := r.clocks[mic]; ok {
+		v.To = min(v.To, c.until)
+	}
+	return v
 }
 
 // RequestError is a request that cannot be served, with all that is wrong about it.
@@ -52,11 +97,14 @@ func request(c SyncConfig, provider market.Provider, now time.Time) (Request, er
 	} else {
 		unnamed = r.universe(c.Universe, provider)
 	}
-	zone, err := r.markets(provider)
-	note(err)
+	err := r.markets(provider)
 	if err == nil {
-		note(r.span(c, provider, now.In(zone)))
+		err = r.readClocks(provider, now)
 	}
+	if err == nil {
+		err = r.span(c)
+	}
+	note(err)
 	note(unnamed)
 	if len(wrong.Reasons) > 0 {
 		return r, &wrong
@@ -105,9 +153,8 @@ func (r *Request) datasets(names []string, provider market.Provider) error {
 	return nil
 }
 
-// markets finds whose calendars count, those of the symbols that are named, and the clock by which the
-// provider publishes.
-func (r *Request) markets(provider market.Provider) (*time.Location, error) {
+// markets finds whose calendars count, those of the symbols that are named.
+func (r *Request) markets(provider market.Provider) error {
 	var all []market.MIC
 	for _, o := range provider.Offers {
 		for _, mic := range o.Markets {
@@ -125,27 +172,37 @@ func (r *Request) markets(provider market.Provider) (*time.Location, error) {
 		r.Markets = all
 	}
 	if len(r.Markets) == 0 {
-		return nil, fmt.Errorf("provider %s states no market", provider.Name)
+		return fmt.Errorf("provider %s states no market", provider.Name)
 	}
-	calendar, err := market.CalendarOf(r.Markets[0])
-	if err != nil {
-		return nil, err
-	}
-	return calendar.Zone(), nil
+	return nil
 }
 
-// span reads the dates; now is on the exchange's clock.
-func (r *Request) span(c SyncConfig, provider market.Provider, now time.Time) error {
-	r.Today = market.From(now)
-	r.Final = r.Today - 1
-	published := true
-	for _, dataset := range r.Datasets {
-		offer, _ := provider.Offer(dataset)
-		published = published && !now.Before(r.Today.At(now.Location(), offer.PublishAt))
+// readClocks finds which day it is at each exchange, and the last whose rows the provider has published.
+// invariant: a day is final by the clock of its own exchange
+func (r *Request) readClocks(provider market.Provider, now time.Time) error {
+	r.clocks = clocks{}
+	r.Today, r.Final = market.MinDate, market.MinDate
+	for _, mic := range r.Markets {
+		calendar, err := market.CalendarOf(mic)
+		if err != nil {
+			return err
+		}
+		there := now.In(calendar.Zone())
+		c := clock{today: market.From(there), final: market.From(there)}
+		for _, dataset := range r.Datasets {
+			offer, _ := provider.Offer(dataset)
+			if there.Before(c.today.At(there.Location(), offer.PublishAt)) {
+				c.final = c.today - 1
+			}
+		}
+		r.clocks[mic] = c
+		r.Today, r.Final = max(r.Today, c.today), max(r.Final, c.final)
 	}
-	if published {
-		r.Final = r.Today
-	}
+	return nil
+}
+
+// span reads the dates.
+func (r *Request) span(c SyncConfig) error {
 	from, err := market.ParseDate(c.From)
 	if err != nil {
 		return fmt.Errorf("from: %w", err)
@@ -157,17 +214,23 @@ func (r *Request) span(c SyncConfig, provider market.Provider, now time.Time) er
 		}
 	}
 	r.Span = market.Interval{From: from, To: min(to, r.Today)}
+	for mic, there := range r.clocks {
+		if there.until = min(to, there.today); c.To == "" {
+			there.until = there.final
+		}
+		r.clocks[mic] = there
+	}
 	switch {
 	case from > to:
 		return fmt.Errorf("from %s is after to %s", from, to)
 	case from > r.Today:
 		return fmt.Errorf("from %s is after today, %s at the exchange", from, r.Today)
 	}
-	return r.within(from)
+	return r.checkFrom(from)
 }
 
-// within refuses a first day that no exchange's calendar knows.
-func (r *Request) within(from market.Date) error {
+// checkFrom refuses a first day that no exchange's calendar knows.
+func (r *Request) checkFrom(from market.Date) error {
 	first, mic := market.MaxDate, market.MIC("")
 	for _, m := range r.Markets {
 		calendar, err := market.CalendarOf(m)

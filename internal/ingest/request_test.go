@@ -131,3 +131,47 @@ func TestClosedSpan(t *testing.T) {
 		}
 	}
 }
+
+// TestClocks: which days are final is the matter of each exchange's own clock.
+// invariant: a day is final by the clock of its own exchange
+func TestClocks(t *testing.T) {
+	world := vendor()
+	for i := range world.Offers {
+		world.Offers[i].Markets = []market.MIC{market.XNYS, market.XLON, market.XHKG, market.XSHG}
+		world.Offers[i].PublishAt = 20 * time.Hour
+	}
+	for _, c := range []struct{ now, newYork, london, shanghai string }{
+		{"2024-12-03T13:00:00Z", "2024-12-02", "2024-12-02", "2024-12-03"}, // 08:00, 13:00, 21:00
+		{"2024-12-03T20:30:00Z", "2024-12-02", "2024-12-03", "2024-12-03"}, // 15:30, 20:30, 04:30
+		{"2024-12-04T00:30:00Z", "2024-12-02", "2024-12-03", "2024-12-03"}, // 19:30, 00:30, 08:30
+		{"2024-12-04T01:00:00Z", "2024-12-03", "2024-12-03", "2024-12-03"}, // 20:00, 01:00, 09:00
+		{"2024-07-03T19:30:00Z", "2024-07-02", "2024-07-03", "2024-07-03"}, // summer: 15:30, 20:30, 03:30
+		{"2024-07-04T00:00:00Z", "2024-07-03", "2024-07-03", "2024-07-03"}, // summer: 20:00, 01:00, 08:00
+	} {
+		now, err := time.Parse(time.RFC3339, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := Defaults().Sync
+		config.From = "2024-06-03"
+		r, err := request(config, world, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for mic, want := range map[market.MIC]string{
+			market.XNYS: c.newYork, market.XLON: c.london, market.XHKG: c.shanghai, market.XSHG: c.shanghai,
+		} {
+			if got := r.clocks.final(mic, 0); got != day(t, want) || r.within(mic).To != got {
+				t.Errorf("%s: the last final day of %s is %s, the span there %s; want %s", c.now, mic, got, r.within(mic), want)
+			}
+		}
+		if r.settled() != min(day(t, c.newYork), day(t, c.london)) || r.Span.To != day(t, c.shanghai) {
+			t.Errorf("%s: settled is %s, the span %s", c.now, r.settled(), r.Span)
+		}
+		// Named symbols of one exchange take its clock alone.
+		config.Symbols = []string{"IBM.XNYS"}
+		if r, err = request(config, world, now); err != nil || r.Final != day(t, c.newYork) || r.Span.To != r.Final {
+			t.Errorf("%s: of New York alone: %v, %s is final", c.now, err, r.Final)
+		}
+	}
+}

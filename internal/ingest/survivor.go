@@ -206,7 +206,7 @@ func (k *known) names(symbol market.Symbol) bool {
 // asOfDays returns the first open day of the span and of each year in it, but for the last open day, whose
 // list proves that of the instruments.
 func (k *known) asOfDays(r Request) []market.Date {
-	open, _, err := k.sessions(r.Span)
+	open, _, err := k.sessions(r)
 	if err != nil {
 		return nil // the request will be refused for that
 	}

@@ -291,7 +291,8 @@ func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error
 			return nil, err
 		}
 		for _, symbol := range stale {
-			unit(market.Listing, symbol, market.Interval{From: r.Today, To: r.Today})
+			today := r.today(symbol.MIC)
+			unit(market.Listing, symbol.String(), market.Interval{From: today, To: today})
 		}
 	} else if listed {
 		freq := ""
@@ -314,7 +315,7 @@ func (s *Sync) referenceUnits(view *store.View, r Request) ([]market.Unit, error
 
 // stale returns the symbols asked for of which a provider without a list of all has to be asked what they
 // are.
-func (s *Sync) stale(view *store.View, r Request) (symbols []string, err error) {
+func (s *Sync) stale(view *store.View, r Request) (symbols []market.Symbol, err error) {
 	var have map[string]market.Intervals
 	if view != nil {
 		if have, err = view.Coverage(market.Listing, "", s.Provider.Name); err != nil {
@@ -322,8 +323,8 @@ func (s *Sync) stale(view *store.View, r Request) (symbols []string, err error) 
 		}
 	}
 	for _, symbol := range r.Symbols {
-		if name := symbol.String(); !s.fresh(have[name], r.Today) {
-			symbols = append(symbols, name)
+		if !s.fresh(have[symbol.String()], r.today(symbol.MIC)) {
+			symbols = append(symbols, symbol)
 		}
 	}
 	return symbols, nil
@@ -383,7 +384,7 @@ func (j *job) readScope(ctx context.Context) (*Scope, error) {
 
 // scopeOf is the scope of a request before it is known what is held.
 func (s *Sync) scopeOf(known *known, r Request) (*Scope, error) {
-	sessions, around, err := known.sessions(r.Span)
+	sessions, around, err := known.sessions(r)
 	if err != nil {
 		return nil, err
 	}
@@ -396,7 +397,7 @@ func (s *Sync) scopeOf(known *known, r Request) (*Scope, error) {
 	}
 	return &Scope{
 		Provider: s.Provider.Provider, Instruments: instruments, Sessions: sessions, Span: r.Span,
-		Datasets: r.Datasets, Freq: r.Freq, Final: r.Final, Held: map[string]Held{},
+		Datasets: r.Datasets, Freq: r.Freq, Final: r.Final, clocks: r.clocks, Held: map[string]Held{},
 		BatchSize: s.Config.Sync.BatchSize, JoinSessions: s.Config.Sync.JoinSessions,
 		Universe: r.Symbols == nil, Route: s.Config.Sync.Route,
 	}, nil
