@@ -1,71 +1,35 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/bench/duckdb"
 	"github.com/tapeline/tapeline/internal/store/segment"
 )
 
-// duckDB is a child that answers one statement a line with rows, first value, and its CPU time so far.
+// duckDB is a child with one table.
 type duckDB struct {
+	*duckdb.Child
+
 	path    string
-	child   *exec.Cmd
-	in      io.WriteCloser
-	out     *bufio.Reader
-	used    time.Duration
 	bars    *bars
 	parquet string
 }
 
 func openDuckDB(ctx context.Context, binary, path string) (engine, error) {
-	if _, err := os.Stat(binary); err != nil {
-		return nil, fmt.Errorf("%w: run bench/peers/build duckdb", err)
-	}
-	d := &duckDB{path: path, child: exec.CommandContext(ctx, binary, "-serve", path, "-threads", "1")}
-	d.child.Stderr = os.Stderr
-	var err error
-	if d.in, err = d.child.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := d.child.StdoutPipe()
+	child, err := duckdb.Start(ctx, binary, path)
 	if err != nil {
 		return nil, err
 	}
-	d.out, d.parquet = bufio.NewReader(out), filepath.Join(filepath.Dir(path), "duckdb.parquet")
-	return d, d.child.Start()
+	return &duckDB{Child: child, path: path, parquet: filepath.Join(filepath.Dir(path), "duckdb.parquet")}, nil
 }
 
 func (*duckDB) name() string { return "duckdb" }
-
-// ask runs a statement and returns how many rows it gave, and the first value of the last.
-func (d *duckDB) ask(format string, args ...any) (rows int, first int64, err error) {
-	if _, err := fmt.Fprintf(d.in, format+"\n", args...); err != nil {
-		return 0, 0, err
-	}
-	line, err := d.out.ReadString('\n')
-	if err != nil {
-		return 0, 0, err
-	}
-	if text, failed := strings.CutPrefix(line, "error "); failed {
-		return 0, 0, errors.New(strings.TrimSpace(text))
-	}
-	var cpu int64
-	if _, err := fmt.Sscan(line, &rows, &first, &cpu); err != nil {
-		return 0, 0, fmt.Errorf("answer %q: %w", line, err)
-	}
-	d.used = time.Duration(cpu)
-	return rows, first, nil
-}
 
 // write writes rows as one Parquet file with the instrument's number in front.
 func (d *duckDB) write(fill func(add func(*batch.Batch) error) error) (err error) {
@@ -132,10 +96,10 @@ func (d *duckDB) fill(_ context.Context, b *bars, dates int) error {
 		return nil
 	})
 	if err == nil {
-		_, _, err = d.ask("CREATE TABLE bar AS SELECT * FROM read_parquet('%s')", d.parquet)
+		_, _, err = d.Ask("CREATE TABLE bar AS SELECT * FROM read_parquet('%s')", d.parquet)
 	}
 	if err == nil {
-		_, _, err = d.ask("CHECKPOINT")
+		_, _, err = d.Ask("CHECKPOINT")
 	}
 	return err
 }
@@ -143,7 +107,7 @@ func (d *duckDB) fill(_ context.Context, b *bars, dates int) error {
 func (d *duckDB) insert(rows *batch.Batch) error {
 	err := d.write(func(add func(*batch.Batch) error) error { return add(rows) })
 	if err == nil {
-		_, _, err = d.ask("INSERT INTO bar SELECT * FROM read_parquet('%s')", d.parquet)
+		_, _, err = d.Ask("INSERT INTO bar SELECT * FROM read_parquet('%s')", d.parquet)
 	}
 	return err
 }
@@ -167,17 +131,17 @@ func (d *duckDB) bytes() (int64, error) {
 }
 
 func (d *duckDB) point(_ context.Context, symbol int) (int, error) {
-	n, _, err := d.ask("SELECT * FROM bar WHERE id = %d ORDER BY date", symbol)
+	n, _, err := d.Ask("SELECT * FROM bar WHERE id = %d ORDER BY date", symbol)
 	return n, err
 }
 
 func (d *duckDB) latest(_ context.Context, symbol int) (int, error) {
-	n, _, err := d.ask("SELECT * FROM bar WHERE id = %d ORDER BY date DESC LIMIT 1", symbol)
+	n, _, err := d.Ask("SELECT * FROM bar WHERE id = %d ORDER BY date DESC LIMIT 1", symbol)
 	return n, err
 }
 
 func (d *duckDB) cross(_ context.Context, date int) (int, error) {
-	n, _, err := d.ask("SELECT id, open, close, volume FROM bar WHERE date = DATE '%s'", d.bars.dates[date])
+	n, _, err := d.Ask("SELECT id, open, close, volume FROM bar WHERE date = DATE '%s'", d.bars.dates[date])
 	return n, err
 }
 
@@ -187,7 +151,7 @@ func (d *duckDB) scan(_ context.Context, all bool) (int, error) {
 		query += ", sum(id), sum(open), sum(high), sum(low), sum(preclose), sum(amount), sum(turn), " +
 			"bool_and(trade_status), bool_and(is_st), bool_and(final)"
 	}
-	_, n, err := d.ask("%s FROM bar", query)
+	_, n, err := d.Ask("%s FROM bar", query)
 	return int(n), err
 }
 
@@ -195,6 +159,6 @@ func (d *duckDB) commit(_ context.Context, rows *batch.Batch) (int, error) {
 	return rows.Len(), d.insert(rows)
 }
 
-func (d *duckDB) cpu() time.Duration { return d.used }
+func (d *duckDB) cpu() time.Duration { return d.CPU() }
 
-func (d *duckDB) close() error { return errors.Join(d.in.Close(), d.child.Wait()) }
+func (d *duckDB) close() error { return d.Close() }
