@@ -16,7 +16,7 @@ const (
 // OS is the operating system's file system.
 type OS struct{}
 
-var _ FS = OS{}
+var _ SyncFS = OS{}
 
 // osFile is an *os.File that knows its size.
 type osFile struct{ *os.File }
