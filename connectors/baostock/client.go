@@ -170,6 +170,8 @@ var (
 		"date", "code", "open", "high", "low", "close", "preclose", "volume", "amount", "adjustflag",
 		"turn", "tradestatus", "pctChg", "isST",
 	}
+	// keptFields are those of which rows are made, or by which they are checked: pctChg follows from the prices.
+	keptFields      = slices.DeleteFunc(slices.Clone(dailyFields), func(field string) bool { return field == "pctChg" })
 	valuationFields = []string{"peTTM", "pbMRQ", "psTTM", "pcfNcfTTM"}
 	longFields      = []string{
 		"date", "code", "open", "high", "low", "close", "volume", "amount", "adjustflag", "turn", "pctChg",

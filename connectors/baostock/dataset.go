@@ -149,7 +149,7 @@ func dailyCall(units []market.Unit, code, from, to string) call {
 	var fields []string
 	for _, u := range units {
 		if u.Dataset == market.Bar1D {
-			fields = append(fields, dailyFields...)
+			fields = append(fields, keptFields...)
 			c.shapes = append(c.shapes, one(market.Bar1D, symbolOf(u.Symbol), append([]binding{
 				{"date", dateForm, "date", ""},
 				{"preclose", decimal, "preclose", ""},
