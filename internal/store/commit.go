@@ -50,7 +50,7 @@ func (w *Writer) Commit(ctx context.Context, c Changes) (Seq, error) {
 			return 0, err
 		}
 		if e := d.of(b.dataset); b.block.Len() > 0 {
-			e.puts = b.block
+			e.puts = []segment.Run{b.block.Whole()}
 		}
 	}
 	for name, batches := range c.Deletes {
@@ -263,7 +263,7 @@ func (w *Writer) touched(s *state, e *edits, parts map[market.Date][]segment.Run
 		found[partition] = true
 	}
 	if e.deletes != nil {
-		for partition := range e.dataset.split(e.deletes) {
+		for partition := range e.dataset.split([]segment.Run{e.deletes.Whole()}) {
 			found[partition] = true
 		}
 	}
@@ -344,7 +344,8 @@ func (w *Writer) name(s *state, p *plannedCommit) {
 func (w *Writer) segment(
 	d *dataset, partition market.Date, b *segment.Block, seq Seq,
 ) (*newSegment, error) {
-	raw, err := encodeSegment(nil, b, false, w.store.symbols)
+	const usual = 32 // bytes of a row
+	raw, err := encodeSegment(make([]byte, 0, usual*b.Len()), b, false, w.store.symbols)
 	if err != nil {
 		return nil, fmt.Errorf("encode segment of %s: %w", d.Name, err)
 	}

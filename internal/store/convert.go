@@ -126,7 +126,8 @@ func (w inward) instruments(
 		return out
 	}
 	var last []byte
-	lastNumber, lastDate, resolved := int32(0), market.Date(0), false
+	var found alias
+	resolved := false
 	dated := w.dataset.timeAt >= 0 && b.Has(w.dataset.timeAt)
 	for row := range rows {
 		text := from.Bytes(row)
@@ -134,17 +135,17 @@ func (w inward) instruments(
 		if dated {
 			date = w.dataset.dateAt(b, row)
 		}
-		if !resolved || date != lastDate || string(text) != string(last) {
-			number, err := w.symbols.number(text, date, w.dataset.strict)
-			if from.IsNull(row) {
+		if !resolved || !found.valid.Contains(date) || string(text) != string(last) {
+			var err error
+			if found, err = w.symbols.resolve(text, date, w.dataset.strict); from.IsNull(row) {
 				err = fmt.Errorf("NULL names nothing")
 			}
 			if err != nil {
 				bad[row] = batch.RowError{Column: f.Name, Reason: err.Error()}
 			}
-			last, lastNumber, lastDate, resolved = text, number, date, err == nil
+			last, resolved = text, err == nil
 		}
-		out = append(out, lastNumber)
+		out = append(out, found.instrument)
 	}
 	return out
 }

@@ -256,20 +256,22 @@ func (d *dataset) label(partition market.Date) string {
 	return d.Partition.Label(partition)
 }
 
-// split cuts a sorted block by partition.
-func (d *dataset) split(b *segment.Block) map[market.Date][]segment.Run {
+// split cuts sorted runs by partition.
+func (d *dataset) split(rows []segment.Run) map[market.Date][]segment.Run {
 	if d.timeAt < 0 || d.Partition == market.PartitionNone {
-		return map[market.Date][]segment.Run{0: {b.Whole()}}
+		return map[market.Date][]segment.Run{0: rows}
 	}
 	runs := map[market.Date][]segment.Run{}
-	var in market.Interval
-	for row := range b.Len() {
-		if date := d.dateAt(b, row); row == 0 || !in.Contains(date) {
-			in = d.Partition.Of(date)
-			runs[in.From] = append(runs[in.From], segment.Run{Block: b, From: row})
+	for _, r := range rows {
+		for from := r.From; from < r.To; {
+			in := d.Partition.Of(d.dateAt(r.Block, from))
+			to := from + 1
+			for to < r.To && in.Contains(d.dateAt(r.Block, to)) {
+				to++
+			}
+			runs[in.From] = append(runs[in.From], segment.Run{Block: r.Block, From: from, To: to})
+			from = to
 		}
-		list := runs[in.From]
-		list[len(list)-1].To = row + 1
 	}
 	return runs
 }

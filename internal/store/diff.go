@@ -12,7 +12,7 @@ import (
 // edits are what one commit wants of one dataset, in the store's own form.
 type edits struct {
 	dataset *dataset
-	puts    *segment.Block // sorted; fields only
+	puts    []segment.Run  // sorted; fields only
 	deletes *segment.Block // sorted; key columns only
 	replace []span32
 	unknown []int // fields of which the source of the puts knows nothing
@@ -57,8 +57,13 @@ func (w *Writer) stored(
 		for row := range b.Len() {
 			date := d.dateAt(b, row)
 			q.from, q.to = min(q.from, date), max(q.to, date)
-			if d.fields[0].instrument {
-				ids[b.Vectors[0].Int32s[row]] = true
+		}
+		if !d.fields[0].instrument {
+			return
+		}
+		for row, id := range b.Vectors[0].Int32s {
+			if row == 0 || id != b.Vectors[0].Int32s[row-1] {
+				ids[id] = true
 			}
 		}
 	}

@@ -436,9 +436,9 @@ func (s *sink) Decide(ctx context.Context, epoch connector.Epoch) error {
 	return nil
 }
 
-// joined puts staged blocks together and parts what is to stay from what is to go, by the last row of
+// joined puts staged blocks in order and parts what is to stay from what is to go, by the last row of
 // each key; nil where there is none.
-func joined(d *dataset, list []staged) (puts, deletes *segment.Block, err error) {
+func joined(d *dataset, list []staged) (puts []segment.Run, deletes *segment.Block, err error) {
 	inputs := make([][]segment.Run, len(list))
 	ops := map[*segment.Block]int{}
 	for i, s := range list {
@@ -449,15 +449,10 @@ func joined(d *dataset, list []staged) (puts, deletes *segment.Block, err error)
 		op := ops[r.Block]
 		parted[op] = append(parted[op], r)
 	}
-	if len(parted[opPut]) > 0 {
-		if puts, err = d.gathered(len(d.fields), parted[opPut]); err != nil {
-			return nil, nil, err
-		}
-	}
 	if len(parted[opDelete]) > 0 {
 		deletes, err = d.gathered(d.keys, parted[opDelete])
 	}
-	return puts, deletes, err
+	return parted[opPut], deletes, err
 }
 
 // Commit has nothing left to publish.

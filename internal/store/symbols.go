@@ -34,8 +34,8 @@ func (s *symbols) find(text string, date market.Date) int32 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	list := s.byText[text]
-	if found := s.locate(list, date); found != 0 {
-		return found
+	if found := s.locate(list, date); found.instrument != 0 {
+		return found.instrument
 	}
 	var last alias
 	for _, a := range list {
@@ -46,16 +46,16 @@ func (s *symbols) find(text string, date market.Date) int32 {
 	return last.instrument
 }
 
-func (*symbols) locate(list []alias, date market.Date) int32 {
+func (*symbols) locate(list []alias, date market.Date) alias {
 	if date == 0 {
 		date = market.MaxDate
 	}
 	for _, a := range list {
 		if a.valid.Contains(date) {
-			return a.instrument
+			return a
 		}
 	}
-	return 0
+	return alias{}
 }
 
 // taken reports whether a code names an instrument on some of the dates, be it in rows that no commit
@@ -70,31 +70,37 @@ func (s *symbols) taken(text string, dates market.Interval) bool {
 
 // number returns the instrument a code names on a date, giving it a number when it has none.
 func (s *symbols) number(text []byte, date market.Date, strict bool) (int32, error) {
+	found, err := s.resolve(text, date, strict)
+	return found.instrument, err
+}
+
+// resolve is number, with the dates on which the code names the same instrument.
+func (s *symbols) resolve(text []byte, date market.Date, strict bool) (alias, error) {
 	s.mu.RLock()
 	found := s.locate(s.byText[string(text)], date)
 	s.mu.RUnlock()
-	if found != 0 {
+	if found.instrument != 0 {
 		return found, nil
 	}
 	name := string(text)
 	if strict {
 		if _, err := market.ParseSymbol(name); err != nil {
-			return 0, err
+			return alias{}, err
 		}
 	} else if name == "" {
-		return 0, fmt.Errorf("empty symbol")
+		return alias{}, fmt.Errorf("empty symbol")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if list := s.byText[name]; len(list) > 0 {
-		if found = s.locate(list, date); found != 0 {
+		if found = s.locate(list, date); found.instrument != 0 {
 			return found, nil
 		}
-		return 0, fmt.Errorf("symbol %s names no instrument on %s", name, date)
+		return alias{}, fmt.Errorf("symbol %s names no instrument on %s", name, date)
 	}
 	s.add(int32(len(s.texts)+1), name)
 	s.added = append(s.added, int32(len(s.texts)))
-	return int32(len(s.texts)), nil
+	return s.byText[name][0], nil
 }
 
 // ofUnit returns the instrument of a unit of work that ends on a date.
