@@ -49,11 +49,8 @@ bench-sync: build ## Measure syncs with and without their modules (bench/sync)
 docs: build ## Generate the pages of docs/ that come from the code
 	bin/tapeline docs
 
-cover: ## Statement coverage of all packages: bin/cover.html and the total
-	@mkdir -p bin
-	scripts/test -coverprofile=bin/cover.out -coverpkg=./... $(PACKAGES)
-	go tool cover -html=bin/cover.out -o bin/cover.html
-	go tool cover -func=bin/cover.out | tail -n 1
+cover: ## Statement coverage of the market store: own tests, and with integration
+	@scripts/cover
 
 clean: ## Delete what the other targets made
 	rm -rf bin bench/out

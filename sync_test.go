@@ -20,8 +20,9 @@ import (
 type killedSync struct {
 	*child
 
-	store string
-	asked atomic.Int64 // requests for bars and factors
+	store    string
+	endpoint string
+	asked    atomic.Int64 // requests for bars and factors
 }
 
 func newKilledSync(t *testing.T) *killedSync {
@@ -43,8 +44,9 @@ func newKilledSync(t *testing.T) *killedSync {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
+	k.endpoint = server.Address()
 	k.child = &child{t: t, env: []string{"TAPELINE_SYNC_COMMIT_INTERVAL_MS=50"}}
-	k.asks("--endpoint", server.Address())
+	k.asks("--endpoint", k.endpoint)
 	return k
 }
 

@@ -192,7 +192,7 @@ func (v *fakeVendor) answer(u market.Unit) []connector.Chunk {
 			b.Column(0).Text(u.Symbol)
 			b.Column(1).Int(int64(v.ex))
 			b.Column(2).Null()
-			b.Column(3).Decimal(decimal128.FromI64(1_100_000))
+			b.Column(3).Decimal(decimal128.FromI64(1_111_111))
 			b.Column(4).Null()
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -226,8 +227,8 @@ func (c *check) gaps(ctx context.Context) error {
 		c.note("what is missing is not known: no sync has filled the store yet")
 		return nil
 	}
-	for _, dataset := range append(reference, market.Bar1D, market.Valuation1D, market.AdjFactor) {
-		if c.damaged[dataset] {
+	for _, dataset := range slices.Sorted(maps.Keys(c.damaged)) {
+		if c.damaged[dataset] && (fetched(dataset) || dataset == quarantined) {
 			c.note("what is missing is not known: a segment of %s is damaged", dataset)
 			return nil
 		}

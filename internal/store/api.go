@@ -31,6 +31,8 @@ type Config struct {
 	TransactionMode string
 	// Existing refuses a folder that holds no store instead of making one.
 	Existing bool
+	// Driver is the driver of database/sql that opens the catalog, which tests replace; "": sqlite.
+	Driver string
 	// Log gets one line per recovery and compaction; nil: none.
 	Log *slog.Logger
 

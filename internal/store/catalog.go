@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -58,8 +59,9 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// openCatalog opens the file, making it when missing, and brings its tables to this version.
-func openCatalog(ctx context.Context, dir string) (*catalog, error) {
+// openCatalog opens the file, making it when missing, and brings its tables to this version. driver "" is
+// sqlite.
+func openCatalog(ctx context.Context, dir, driver string) (*catalog, error) {
 	if err := (vfs.OS{}).MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("make the store's folder: %w", err)
 	}
@@ -71,7 +73,7 @@ func openCatalog(ctx context.Context, dir string) (*catalog, error) {
 		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)",
 	}}
 	address := url.URL{Scheme: "file", Path: name, RawQuery: query.Encode()}
-	db, err := sql.Open("sqlite", address.String())
+	db, err := sql.Open(cmp.Or(driver, "sqlite"), address.String())
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	c, err := openCatalog(ctx, dir)
+	c, err := openCatalog(ctx, dir, cfg.Driver)
 	if err != nil {
 		return nil, err
 	}
