@@ -2,8 +2,6 @@ package export
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -284,12 +282,7 @@ func (x *folder) changed(ctx context.Context) ([]string, error) {
 // renamed has every part written again when instruments have other codes than when the folder was
 // written: all their rows are read back under the new ones, and no commit says so.
 func (x *folder) renamed() {
-	codes := ""
-	if aliases := x.view.Aliases(); len(aliases) > 0 {
-		sum := sha256.Sum256(fmt.Append(nil, aliases))
-		codes = hex.EncodeToString(sum[:])
-	}
-	m := x.manifest
+	codes, m := x.view.Codes(), x.manifest
 	if m.Codes != codes && len(m.Parts) > 0 {
 		x.report.Full = "instruments have other codes now"
 		m.Sequence = 0

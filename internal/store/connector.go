@@ -151,4 +151,5 @@ refused with the name of the first.
 
 **Source.** Reads one dataset as of one commit, partition by partition, in order of the key. It goes on exactly
 behind any position. With ` + "`incremental`" + ` the next run reads what was committed since, as upserts and
-deletes.`
+deletes. A change of an instrument's code makes all of its rows another's: the next run then deletes the keys they
+had under former codes and reads everything again. Whichever code is asked for, rows come under the present one.`

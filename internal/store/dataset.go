@@ -185,6 +185,16 @@ func (d *dataset) columns(n int) []int {
 	return out
 }
 
+// instruments returns the numbers of the fields that hold instruments.
+func (d *dataset) instruments() (list []int) {
+	for i, f := range d.fields {
+		if f.instrument {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
 // fieldsOf returns the numbers of the fields with these names, but for those of the key.
 func (d *dataset) fieldsOf(names []string) (list []int) {
 	for i := d.keys; i < len(d.fields); i++ {

@@ -3,7 +3,9 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -19,6 +21,17 @@ type Alias struct {
 
 // Aliases returns the dated codes of all instruments, in order of symbol and date.
 func (v *View) Aliases() []Alias { return v.store.symbols.aliases() }
+
+// Codes sums up the codes that instruments have beside their first; "": none has one. When it changes, rows are
+// read back under other codes.
+func (v *View) Codes() string {
+	aliases := v.Aliases()
+	if len(aliases) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(fmt.Append(nil, aliases))
+	return hex.EncodeToString(sum[:])
+}
 
 func (s *symbols) aliases() []Alias {
 	s.mu.RLock()

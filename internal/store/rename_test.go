@@ -2,12 +2,17 @@ package store
 
 import (
 	"errors"
+	"io"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
 	"github.com/tapeline/tapeline/internal/market"
 )
@@ -59,6 +64,90 @@ func TestRename(t *testing.T) {
 		if err != nil || last.Len() != 1 {
 			t.Errorf("latest row: %v, %v", last, err)
 		}
+	}
+}
+
+// applied returns rows by their key as a target has them after chunks.
+func applied(target map[string]string, chunks []connector.Chunk) map[string]string {
+	target = maps.Clone(target)
+	for _, chunk := range chunks {
+		if chunk.Batch == nil {
+			continue
+		}
+		for row, line := range lines(chunk.Batch) {
+			key := line[:strings.LastIndexByte(line, ' ')]
+			if target[key] = line; chunk.Batch.Operation(row) == batch.Delete {
+				delete(target, key)
+			}
+		}
+	}
+	return target
+}
+
+// TestIncrementalSourceFollowsCodes: what follows a store by its commits has the same rows under the same codes
+// when a code changed in between, wherever its runs are stopped.
+func TestIncrementalSourceFollowsCodes(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := open(t, t.TempDir(), Config{})
+	w := lock(t, s)
+	const old, now, other = "300114.XSHE", "302132.XSHE", "600000.XSHG"
+	first, later := day("2023-06-01"), day("2024-06-03")
+	_, err := w.Commit(ctx, put(bars(t, bar{old, first, 6, true}, bar{old, later, 7, true}, bar{other, later, 1, true},
+		bar{other, later + 1, 2, true})))
+	must(t, err)
+	env := connector.Env{
+		Workflow: "w", Node: "n", Log: slog.New(slog.DiscardHandler),
+		Budget: connector.NewBudget(connector.Limits{Rows: 1, Bytes: 1 << 20}),
+	}
+	read := func(position connector.Position, symbols ...string) (chunks []connector.Chunk) {
+		t.Helper()
+		src, err := newSource(env, SourceConfig{
+			Path: s.Dir(), Dataset: market.Bar1D, Columns: []string{"symbol", "date", "close"}, Incremental: true, Symbols: symbols,
+		})
+		must(t, err)
+		defer func() { must(t, src.Close()) }()
+		must(t, src.Open(ctx, connector.Partition{}, position))
+		for {
+			chunk, err := src.Read(ctx)
+			chunks = append(chunks, chunk)
+			if errors.Is(err, io.EOF) {
+				return chunks
+			}
+			must(t, err)
+		}
+	}
+	chunks := read(nil)
+	before, done := applied(map[string]string{}, chunks), chunks[len(chunks)-1].Position
+	must(t, w.Rename(ctx, old, now, later))
+	c := put(bars(t, bar{now, later + 1, 8, true}))
+	c.Deletes = map[string][]*batch.Batch{market.Bar1D: {bars(t, bar{other, later + 1, 2, true})}}
+	_, err = w.Commit(ctx, c)
+	must(t, err)
+	want := slices.Sorted(slices.Values(closes(t, view(t, s, 0), Range{})))
+	chunks = read(done)
+	for i := range chunks { // also of a run that was stopped behind one
+		target := applied(before, chunks[:i+1])
+		if i < len(chunks)-1 {
+			target = applied(target, read(chunks[i].Position))
+		}
+		if diff := cmp.Diff(want, slices.Sorted(maps.Values(target))); diff != "" {
+			t.Errorf("stopped behind chunk %d (-want +got):\n%s", i+1, diff)
+		}
+	}
+	if rest := read(chunks[len(chunks)-1].Position); len(rest) != 1 {
+		t.Errorf("the run after it reads %d chunks", len(rest)-1)
+	}
+	plain, err := newSource(env, SourceConfig{Path: s.Dir(), Dataset: market.Bar1D})
+	must(t, err)
+	defer plain.Close()
+	if err := plain.Open(ctx, connector.Partition{}, connector.Position("\x01{\"seq\":1,\"rows\":1}")); err == nil ||
+		!strings.Contains(err.Error(), "other codes than when this read began") {
+		t.Errorf("a read of one commit that was stopped before the change: %v", err)
+	}
+	// Of one that was asked for by its former code, rows come under the present one.
+	if got := applied(map[string]string{}, read(nil, old)); len(got) != 3 || got[now+" "+first.String()] == "" {
+		t.Errorf("by its former code: %v", got)
 	}
 }
 

@@ -26,6 +26,11 @@ type place struct {
 	Partition market.Date `json:"partition"`
 	Rows      int         `json:"rows"` // read of the partition
 	Done      bool        `json:"done,omitempty"`
+
+	Codes string `json:"codes,omitempty"` // of instruments, as the rows are read
+	Again bool   `json:"again,omitempty"` // everything is read, since codes changed
+	Code  int    `json:"code,omitempty"`  // former codes of which all keys were deleted
+	Gone  int    `json:"gone,omitempty"`  // keys deleted of the next of them
 }
 
 func (p place) position() (connector.Position, error) {
@@ -39,7 +44,7 @@ func parsePlace(raw connector.Position) (place, error) {
 		return p, fmt.Errorf("position is of another version; start with --fresh")
 	}
 	err := json.Unmarshal(raw[1:], &p)
-	if err == nil && (p.Seq < 0 || p.Rows < 0 || p.After < 0) {
+	if err == nil && min(p.Rows, p.Code, p.Gone) < 0 || min(p.Seq, p.After) < 0 {
 		err = errors.New("negative number")
 	}
 	return p, err
@@ -62,6 +67,7 @@ type source struct {
 	bounds     []*bound      // of the present partition, what is left; nil before it is begun
 	rows       []segment.Run // that were read and not handed out yet
 	skip       int           // rows of the partition read before
+	recoding   recoding
 }
 
 var _ connector.Source = (*source)(nil)
@@ -118,7 +124,7 @@ func (s *source) Open(ctx context.Context, _ connector.Partition, position conne
 	}
 	goesOn := at.Done && s.cfg.Incremental
 	if goesOn {
-		at = place{After: at.Seq}
+		at = place{After: at.Seq, Codes: at.Codes}
 	}
 	if s.view, err = s.store.View(ctx, at.Seq); err != nil {
 		return classify(op, err)
@@ -132,12 +138,17 @@ func (s *source) Open(ctx context.Context, _ connector.Partition, position conne
 		return misuse(op, "%w: the last run read up to commit %d, deletes are kept from commit %d on: "+
 			"start with --fresh", ErrHorizon, at.After, floor)
 	}
+	if err = s.recode(&at, position != nil); err != nil {
+		return err
+	}
 	s.at = at
 	return classify(op, s.plan())
 }
 
 func (s *source) plan() error {
-	s.span.After = s.at.After
+	if s.span.After = s.at.After; s.at.Again {
+		s.span.After = 0
+	}
 	if err := s.view.Known(s.cfg.Symbols); err != nil {
 		return err
 	}
@@ -150,7 +161,7 @@ func (s *source) plan() error {
 	if err != nil {
 		return err
 	}
-	s.walk, w.deletes, w.held = w, s.at.After != 0, &held{}
+	s.walk, w.deletes, w.held = w, s.at.After != 0 || s.at.Again, &held{}
 	const cellBytes = 16
 	s.rowBytes = cellBytes * len(w.out.fields)
 	for _, p := range w.partitions(state) {
@@ -178,6 +189,12 @@ func (s *source) Read(ctx context.Context) (connector.Chunk, error) {
 		}
 		if s.at.Done {
 			return s.end()
+		}
+		if s.at.Code < len(s.recoding.codes) {
+			if chunk, ok, err := s.forget(); ok || err != nil {
+				return chunk, classify(op, err)
+			}
+			continue
 		}
 		if len(s.rows) > 0 {
 			return s.next()
@@ -217,7 +234,7 @@ func (s *source) next() (connector.Chunk, error) {
 func (s *source) advance(ctx context.Context) error {
 	s.rows = nil
 	if len(s.partitions) == 0 {
-		s.at = place{Seq: s.at.Seq, After: s.at.After, Done: true}
+		s.at = place{Seq: s.at.Seq, After: s.at.After, Codes: s.at.Codes, Done: true}
 		return nil
 	}
 	partition := s.partitions[0]
@@ -274,13 +291,16 @@ func (s *source) Close() error {
 	if s.walk != nil {
 		s.walk.held.close()
 	}
+	if s.recoding.next != nil {
+		s.recoding.stop()
+	}
 	if s.view != nil {
 		errs = append(errs, s.view.Close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 	}
-	s.view, s.store, s.rows = nil, nil, nil
+	s.view, s.store, s.rows, s.recoding = nil, nil, nil, recoding{}
 	return errors.Join(errs...)
 }
 
