@@ -66,7 +66,7 @@ func Vendor() provider.Vendor {
 	return provider.Vendor{
 		Provider: Describe(), Version: "1.0.0", Endpoint: apiHost,
 		Summary: "Bars and pairs of Binance spot, over REST and from files.", Doc: doc,
-		Begin: begin, Classify: classify, ListedOn: listedOn,
+		Begin: begin, Classify: classify, ListedOn: listedOn, ListedNow: true,
 	}
 }
 

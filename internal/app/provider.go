@@ -96,7 +96,7 @@ func makerOf(v provider.Vendor) ingest.Maker {
 				return v.Source(env, work)
 			},
 		}
-		if v.ListedOn != nil {
+		if made.ListedNow = v.ListedNow; v.ListedOn != nil {
 			made.ListedOn = func(ctx context.Context, day market.Date) ([]market.Symbol, error) {
 				return v.ListedOn(ctx, client, day)
 			}

@@ -119,9 +119,9 @@ func (p *Preview) assume(provider Provider, known *known, r Request) {
 		where = "the provider's list holds what is listed now only: a sync takes them as they are named"
 	case fetched:
 		where = "a sync fetches the provider's list of instruments first"
-	case provider.ListedOn != nil:
+	case provider.ListedOn != nil && !provider.ListedNow:
 		where = fmt.Sprintf("a sync looks for them in the provider's lists of %d earlier days first, and refuses what "+
-			"is in none", len(known.asOfDays(r)))
+			"is in none", len(known.asOfDays(r, quarterMonths)))
 	default:
 		return // a sync refuses them too
 	}

@@ -23,7 +23,7 @@ const asOfLists = "as_of"
 // findBeyondList looks for instruments that the list of instruments lacks.
 func (j *job) findBeyondList(ctx context.Context) (err error) {
 	universe := j.provesList(j.request)
-	if len(j.unlisted) > 0 || !universe && j.request.Symbols == nil {
+	if len(j.unlisted) > 0 || !universe && j.request.Symbols == nil || universe && j.Provider.ListedNow {
 		return nil // a list that is not whole is fetched again first
 	}
 	view, err := j.Store.View(ctx, 0)
@@ -41,22 +41,63 @@ func (j *job) findBeyondList(ctx context.Context) (err error) {
 	return j.findNamed(ctx, known)
 }
 
-// findDelisted looks for instruments that were traded in the span in the provider's lists of the first open day
-// of the span and of each year in it, once each.
+// findDelisted looks for instruments that were traded in the span in the provider's lists of earlier days, once
+// each. A list of instruments with delisted ones among them is held against one day of each year; one of which
+// that shows that it lacks some, or that has none at all, against one of each quarter: what was both listed and
+// delisted within a year is in none of the others.
 func (j *job) findDelisted(ctx context.Context, view *store.View, known *known) error {
 	seen, err := view.Coverage(market.Listing, asOfLists, j.Provider.Name)
 	if err != nil {
 		return fmt.Errorf("read which lists were looked at: %w", err)
 	}
-	var covers []store.Cover
-	gone := map[market.Symbol]market.Date{}
-	for _, day := range known.asOfDays(j.request) {
-		if seen[""].Contains(day) {
+	look := &asOf{known: known, seen: seen[""], gone: map[market.Symbol]market.Date{}}
+	proved, err := j.lookAt(ctx, look, known.asOfDays(j.request, yearMonths))
+	if err == nil && proved && (len(look.gone) > 0 || known.lacksDelisted()) {
+		proved, err = j.lookAt(ctx, look, j.quarters(known))
+	}
+	if err != nil {
+		return err
+	}
+	if !proved {
+		look.covers = nil // what they showed decides what else is looked at
+	}
+	return j.keepDelisted(ctx, look.gone, look.covers)
+}
+
+const (
+	yearMonths, quarterMonths = 12, 3
+	// listShare is the part of a day's requests that may go to lists of earlier days: a hundredth.
+	listShare = 100
+)
+
+// quarters returns a day of each quarter, as far as the provider's requests of a day allow.
+func (j *job) quarters(known *known) []market.Date {
+	days := known.asOfDays(j.request, quarterMonths)
+	if most := j.Provider.Budget.RequestsPerDay / listShare; most > 0 && int64(len(days)) > most {
+		j.report.Warnings = append(j.report.Warnings, fmt.Sprintf("the provider's lists of %d quarters are more than "+
+			"its requests of a day allow: what was both listed and delisted within a year may be missing", len(days)))
+		return nil
+	}
+	return days
+}
+
+// asOf is what lists of earlier days showed.
+type asOf struct {
+	known  *known
+	seen   market.Intervals // days looked at
+	gone   map[market.Symbol]market.Date
+	covers []store.Cover
+}
+
+// lookAt looks at the lists of days; proved is false where one was refused.
+func (j *job) lookAt(ctx context.Context, look *asOf, days []market.Date) (proved bool, err error) {
+	for _, day := range days {
+		if look.seen.Contains(day) {
 			continue
 		}
 		listed, err := j.Provider.ListedOn(ctx, day)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 		if err != nil || len(listed) == 0 {
 			why := "it is empty"
@@ -64,19 +105,32 @@ func (j *job) findDelisted(ctx context.Context, view *store.View, known *known) 
 				why = firstLine(err)
 			}
 			j.lacks("", day, "whether delisted instruments are missing is not proved: the provider's list of the day: "+why)
-			break
+			return false, nil
 		}
 		for _, symbol := range listed {
-			if !known.names(symbol) && slices.Contains(j.request.Markets, symbol.MIC) {
-				gone[symbol] = day
+			if !look.known.names(symbol) && slices.Contains(j.request.Markets, symbol.MIC) {
+				look.gone[symbol] = day
 			}
 		}
-		covers = append(covers, store.Cover{
+		look.seen = look.seen.Add(market.Interval{From: day, To: day})
+		look.covers = append(look.covers, store.Cover{
 			Dataset: market.Listing, Freq: asOfLists, Source: j.Provider.Name, State: market.StateOK,
 			Interval: market.Interval{From: day, To: day},
 		})
 	}
-	return j.keepDelisted(ctx, gone, covers)
+	return true, nil
+}
+
+// lacksDelisted reports whether the list of instruments holds no delisted one, or was found to lack some.
+func (k *known) lacksDelisted() bool {
+	holds, lacks := false, false
+	for _, one := range k.instruments {
+		if one.Status == market.Delisted {
+			unheardOf := one.Name == one.Symbol.String()
+			holds, lacks = holds || !unheardOf, lacks || unheardOf
+		}
+	}
+	return !holds || lacks
 }
 
 // findNamed looks for symbols that were named, and that the list of instruments lacks, in the provider's lists
@@ -100,10 +154,10 @@ func (j *job) findNamed(ctx context.Context, known *known) error {
 		}
 		return j.keepDelisted(ctx, gone, nil)
 	}
-	if j.Provider.ListedOn == nil {
+	if j.Provider.ListedOn == nil || j.Provider.ListedNow {
 		return nil
 	}
-	for _, day := range known.asOfDays(j.request) {
+	for _, day := range append(known.asOfDays(j.request, yearMonths), j.quarters(known)...) {
 		listed, err := j.Provider.ListedOn(ctx, day)
 		if err != nil {
 			return fmt.Errorf("look for %s in the provider's list of %s: %w", wanted[0], day, err)
@@ -203,9 +257,9 @@ func (k *known) names(symbol market.Symbol) bool {
 	return k.byName[symbol]
 }
 
-// asOfDays returns the first open day of the span and of each year in it, but for the last open day, whose
-// list proves that of the instruments.
-func (k *known) asOfDays(r Request) []market.Date {
+// asOfDays returns the first open day of the span and of each stretch of months in it, but for the last open
+// day, whose list proves that of the instruments.
+func (k *known) asOfDays(r Request, months int) []market.Date {
 	open, _, err := k.sessions(r)
 	if err != nil {
 		return nil // the request will be refused for that
@@ -213,8 +267,10 @@ func (k *known) asOfDays(r Request) []market.Date {
 	first, last := map[int]market.Date{}, k.lastOpen(r)
 	for _, days := range open {
 		for _, day := range days {
-			if before, ok := first[day.Year()]; !ok || day < before {
-				first[day.Year()] = day
+			year, month, _ := day.Civil()
+			stretch := (12*year + int(month) - 1) / months
+			if before, ok := first[stretch]; !ok || day < before {
+				first[stretch] = day
 			}
 		}
 	}

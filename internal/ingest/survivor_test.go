@@ -93,6 +93,51 @@ func TestDelistedIsFound(t *testing.T) {
 	}
 }
 
+// TestDelistedWithinAYear: a stock that was both listed and delisted between the lists of two years is in the
+// list of a quarter, which is looked at where the list of instruments holds no delisted ones, or lacks some.
+func TestDelistedWithinAYear(t *testing.T) {
+	v := newFakeVendor(t, "2024-04-10T12:00")
+	v.config.Sync.From = "2023-01-02"
+	v.born, v.dead = v.day("2023-05-04"), v.day("2023-09-15")
+	report, err := v.sync(nil)
+	if err != nil || !strings.Contains(strings.Join(report.Warnings, "\n"), "traded on 2023-07-03 by the provider's list") {
+		t.Fatalf("%v, warnings %v", err, report.Warnings)
+	}
+	if n := v.lists(); n != 6 { // of five quarters, and of the last day
+		t.Errorf("%d lists: %v", n, v.asked)
+	}
+	calendar := must(market.CalendarOf(market.XSHG))
+	days := must(calendar.Count(v.born, v.dead))
+	view := must(v.store.View(t.Context(), 0))
+	rows := must(view.Point(market.Bar1D, deadStock, v.born, v.dead, nil))
+	if err := view.Close(); err != nil || rows.Len() != days {
+		t.Errorf("%v, %d bars of it, want %d", err, rows.Len(), days)
+	}
+	if _, err := v.sync(nil); err != nil || v.lists() != 0 {
+		t.Errorf("%v, the second sync asked %v", err, v.asked)
+	}
+
+	v.fresh()
+	v.config.Sync.Symbols = []string{"sh.600009"}
+	if report, err = v.sync(nil); err != nil || report.Datasets[0].Stored != days {
+		t.Errorf("named: %v, %+v", err, report)
+	}
+	v.config.Sync.Symbols = nil
+
+	// A list with delisted ones is held against one of each year only.
+	v.fresh()
+	v.gone = true
+	if _, err = v.sync(nil); err != nil || v.lists() != 3 {
+		t.Errorf("%v, with delisted ones in the list %v was asked", err, v.asked)
+	}
+	// It is not believed any more when one of these shows that it lacks some.
+	v.fresh()
+	v.born = v.day("2022-05-04")
+	if _, err = v.sync(nil); err != nil || v.lists() != 6 {
+		t.Errorf("%v, with a list that lacks one %v was asked", err, v.asked)
+	}
+}
+
 // preview plans without doing anything.
 func (v *fakeVendor) preview() (*ingest.Preview, error) {
 	v.t.Helper()

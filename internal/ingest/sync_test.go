@@ -35,6 +35,7 @@ type fakeVendor struct {
 	names  market.Offer         // what the list is beside
 	listed []string             // the list; nil: stocks
 	born   market.Date          // first day of deadStock
+	gone   bool                 // the last of the list is delisted
 	fail   error                // of the next Read
 	asked  []string             // dataset, symbol and dates, of the run
 	engine *app.Engine
@@ -177,11 +178,15 @@ func (v *fakeVendor) answer(u market.Unit) []connector.Chunk {
 	switch u.Dataset {
 	case market.Listing:
 		for _, symbol := range v.list() {
-			for i, text := range []string{symbol, "a stock", "stock", "", "", market.Listed} {
-				if i == 3 || i == 4 {
+			row := []string{symbol, "a stock", "stock", "", "", market.Listed}
+			if v.gone && symbol == stocks[2] {
+				row[4], row[5] = "2023-12-29", market.Delisted
+			}
+			for i, text := range row {
+				if text == "" {
 					b.Column(i).Null()
-				} else {
-					b.Column(i).Text(text)
+				} else if err := b.Column(i).Any(text); err != nil {
+					v.t.Error(err)
 				}
 			}
 		}

@@ -59,6 +59,8 @@ type Vendor struct {
 	// ListedOn returns the instruments of an open day by another list than dataset instrument; nil:
 	// there is none.
 	ListedOn func(ctx context.Context, c *Client, day market.Date) ([]market.Symbol, error)
+	// ListedNow says that ListedOn returns what is listed now, whatever the day.
+	ListedNow bool
 	// Check asks for something small; nil: it is looked whether the endpoint is there.
 	Check func(ctx context.Context, c *Client) error
 }
