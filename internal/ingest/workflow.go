@@ -26,11 +26,11 @@ type Provider struct {
 	// ListedOn returns the instruments of an open day by another list than the dataset of instruments;
 	// nil: the provider has none.
 	ListedOn func(ctx context.Context, day market.Date) ([]market.Symbol, error)
+	// ListedNow says that ListedOn returns what is listed now, whatever the day.
+	ListedNow bool
 	// Hold keeps what sources share, such as a login, from one source to the next until it is let go; nil:
 	// there is nothing of that kind.
 	Hold func(log *slog.Logger) (release func() error, err error)
-	// ListedNow says that ListedOn returns what is listed now, whatever the day.
-	ListedNow bool
 	// Traffic returns what was asked so far, over all sources; nil: nobody counts.
 	Traffic func() Traffic
 	// Close frees what the sources share; nil: nothing.
