@@ -109,10 +109,11 @@ func TestKline(t *testing.T) {
 func TestKlineWrong(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]string{
-		answered("600000", "x"):                            "eastmoney_wrong_symbol",
-		`{"rc":0,"data":{"code":"600519"}}`:                "eastmoney_no_klines",
-		"<html>Please try again</html>":                    "provider_malformed",
-		answered("600519", "2026-04-23,1408.00,1419")[:60]: "provider_malformed",
+		answered("600000", "x"): "eastmoney_wrong_symbol",
+		strings.Replace(answered("600519", "x"), `"market":1`, `"market":0`, 1): "eastmoney_wrong_symbol",
+		`{"rc":0,"data":{"code":"600519"}}`:                                     "eastmoney_no_klines",
+		"<html>Please try again</html>":                                         "provider_malformed",
+		answered("600519", "2026-04-23,1408.00,1419")[:60]:                      "provider_malformed",
 	} {
 		settings := serve(t, answer)
 		settings.Attempts = 2

@@ -104,8 +104,13 @@ func (k *klines) read(document provider.Value, rows *provider.Rows) error {
 			Rule: "unknown_symbol", Err: fmt.Errorf("kline of %s: the service does not know it", k.secid),
 		}
 	}
-	_, code, _ := strings.Cut(k.secid, ".")
-	if got := string(data.Member("code").Text()); got != code {
+	// The code alone does not tell 000001 of Shenzhen, a bank, from that of Shanghai, an index.
+	number, code, _ := strings.Cut(k.secid, ".")
+	place, got := data.Member("market"), string(data.Member("code").Text())
+	if !place.Null() && string(place.Text()) != number {
+		got = string(place.Text()) + "." + got
+	}
+	if got != code {
 		return &connector.Error{
 			Op: "read kline of " + k.secid, Class: connector.Transient, Code: "eastmoney_wrong_symbol",
 			Err: fmt.Errorf("the answer is about %q", got),
