@@ -65,6 +65,43 @@ func serve(t testing.TB, text string) provider.Settings {
 // split4 is a split of four new shares for one, two days behind the bars.
 const split4 = `"splits":{"1704465000":{"date":1704465000,"numerator":4.0,"denominator":1.0,"splitRatio":"4:1"}}`
 
+// TestFinalByExchange: a bar is final at 20:00 of its day by the clock of its own exchange.
+func TestFinalByExchange(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ symbol, date, opens, final, meta string }{
+		{"AAPL.USA", "2024-12-03", "2024-12-03T14:30:00Z", "2024-12-04T01:00:00Z", usual},
+		{"AAPL.USA", "2024-07-02", "2024-07-02T13:30:00Z", "2024-07-03T00:00:00Z", usual}, // summer
+		{
+			"600000.XSHG", "2024-12-03", "2024-12-03T01:30:00Z", "2024-12-03T12:00:00Z",
+			strings.NewReplacer("AAPL", "600000.SS", "USD", "CNY", "America/New_York", "Asia/Shanghai").Replace(usual),
+		},
+		{
+			"00700.XHKG", "2024-12-03", "2024-12-03T01:30:00Z", "2024-12-03T12:00:00Z",
+			strings.NewReplacer("AAPL", "0700.HK", "USD", "HKD", "America/New_York", "Asia/Hong_Kong").Replace(usual),
+		},
+	} {
+		at := func(text string) time.Time {
+			out, err := time.Parse(time.RFC3339, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		stamp := strconv.FormatInt(at(c.opens).Unix(), 10)
+		chart := day(stamp, "10 10 10 10 100")
+		chart.meta = strings.Replace(c.meta, "1704229201", stamp, 1)
+		for _, early := range []time.Duration{time.Second, 0} {
+			settings := serve(t, chart.String())
+			settings.Now = func() time.Time { return at(c.final).Add(-early) }
+			got, err := providertest.Read(t, Vendor(), settings, providertest.Unit(t, market.Bar1D, c.symbol, c.date, c.date))
+			want := fmt.Sprintf(`"final":%t}`, early == 0)
+			if err != nil || len(got) == 0 || !strings.HasSuffix(got[0], want) {
+				t.Errorf("%s %s before %s: %v %q, want %s", c.symbol, early, c.final, err, got, want)
+			}
+		}
+	}
+}
+
 // TestBars: the order of columns, single precision, splits behind a bar, nulls, days of other clocks.
 // invariant: a chart that does not reach the last trade is never taken for whole
 func TestBars(t *testing.T) {
