@@ -115,7 +115,10 @@ that the second answer lacks too, though it has the days around them, are confir
 delisted is not in the list.
 
 **The list** says how many rows it has. It fails when a page holds fewer than the first one did, since the
-service has cut its pages from 5,000 rows to 200 and to 100 without a word.
+service has cut its pages from 5,000 rows to 200 and to 100 without a word. It has prices too, and no bars of the
+newest day are made of them: no documented field says of which day a row is, so that the last trade of a suspended
+stock would pass for today's; and the pages of a whole market, 56 and more, are of as many moments, while the service
+cuts off who asks for all of them more often than every 30 seconds.
 
 The service closes connections when it is asked too fast; that is waited out.
 `

@@ -249,8 +249,13 @@ const doc = `Reads daily bars of the service, for symbols between two dates:
 | bar_1d | kline/kline, day, unadjusted, in windows of three years | a bar per day on which the instrument traded: open, close, high, low come in that order; volume is lots times 100 |
 | instrument | quotes, in GBK | the name of a symbol that is asked for; the service has no list of all |
 
-` + "`amount`" + `, ` + "`preclose`" + ` and ` + "`turn`" + ` are NULL: k-lines have none. An answer holds at most 800 rows, the
+Of an instrument only the name is known, of a bar no ` + "`amount`" + `, ` + "`preclose`" + `, ` + "`turn`" + ` and
+` + "`is_st`" + `: in a store, what another provider has there stays. An answer holds at most 800 rows, the
 newest ones; one that is full is asked for again in halves. A day without trading has no bar, nor has one before
 the listing, of which the service does not say the date: such days are asked for a second time at once, and those
 that the second answer lacks too, though it has the days around them, are confirmed to have none.
+
+**Quotes** of many symbols at once are not asked for the bars of the newest day, though that took fewer questions.
+Their volume is in whole lots where k-lines have parts of one, their amount is rounded to 10,000, and they do not
+say that a day is over: such a bar would not be the one that the k-line of the same day has.
 `
