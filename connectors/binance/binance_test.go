@@ -192,11 +192,11 @@ func simulated(t testing.TB, config sim.WebConfig, rules ...string) (*sim.Web, p
 // file that is wrong is not believed.
 func TestFilesAndPages(t *testing.T) {
 	t.Parallel()
-	unit := providertest.Unit(t, market.CryptoMin, "BTCUSDT.BINANCE", "2024-11-25", "2025-02-09")
-	unit.Freq = "60m"
+	unit := providertest.Unit(t, market.CryptoMin, "BTCUSDT.BINANCE", "2024-11-28", "2025-02-02")
+	unit.Freq = "15m"
 	w, settings := simulated(t, sim.WebConfig{})
 	want, err := providertest.Read(t, Vendor(), settings, unit)
-	if err != nil || len(want) != 77*24+1 {
+	if err != nil || len(want) != 67*96+1 {
 		t.Fatalf("%d rows, %v", len(want), err)
 	}
 	if stats := w.Stats(); stats.ByKind["file"] != 2 || stats.ByKind["klines"] != 2 {
@@ -219,6 +219,33 @@ func TestFilesAndPages(t *testing.T) {
 	}
 }
 
+// TestPartsOfMonths: a file stands for a part of its month where that fills more than two pages, and brings nothing
+// beside that part; few bars are asked for over REST, months of them in one go.
+func TestPartsOfMonths(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		freq, from, to string
+		files, pages   int64
+	}{
+		{"15m", "2024-12-10", "2025-01-20", 1, 2}, // 22 days fill three pages, 20 fill two
+		{"15m", "2024-12-12", "2024-12-31", 0, 2},
+		{"60m", "2024-11-20", "2025-01-31", 0, 2}, // 1,752 bars
+	} {
+		unit := providertest.Unit(t, market.CryptoMin, "BTCUSDT.BINANCE", c.from, c.to)
+		unit.Freq = c.freq
+		w, settings := simulated(t, sim.WebConfig{})
+		got, err := providertest.Read(t, Vendor(), settings, unit)
+		if asked := w.Stats().ByKind; err != nil || asked["file"] != c.files || asked["klines"] != c.pages {
+			t.Errorf("%s %s..%s: %v, asked %v", c.freq, c.from, c.to, err, asked)
+		}
+		_, settings = simulated(t, sim.WebConfig{}, "every 1 on checksum: status 404")
+		want, err := providertest.Read(t, Vendor(), settings, unit)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s %s..%s: %d rows with files, %d without, %v", c.freq, c.from, c.to, len(got), len(want), err)
+		}
+	}
+}
+
 // TestFileWithNames: a file that begins with a line of names, and a month that has none.
 func TestFileWithNames(t *testing.T) {
 	t.Parallel()
@@ -238,7 +265,7 @@ func TestFileWithNames(t *testing.T) {
 		}
 	})
 	unit := providertest.Unit(t, market.CryptoMin, "BTCUSDT.BINANCE", "2024-12-01", "2025-01-31")
-	unit.Freq = "60m"
+	unit.Freq = "15m"
 	got, err := providertest.Read(t, Vendor(), settings, unit)
 	if err != nil || len(got) != 2 || !strings.Contains(got[0], `"ts":"2025-01-01T00:00:00.000000Z","open":1.00000000`) || !strings.HasSuffix(got[1], "1, ok") {
 		t.Errorf("%v %s", err, strings.Join(got, "\n"))

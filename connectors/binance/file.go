@@ -11,7 +11,9 @@ import (
 	"io"
 	"strings"
 
+	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/connector"
+	"github.com/tapeline/tapeline/internal/market"
 	"github.com/tapeline/tapeline/internal/provider"
 )
 
@@ -37,7 +39,7 @@ func (s *spans) month(ctx context.Context, label string, rows *provider.Rows) (f
 		return false, err
 	}
 	rows.At(place)
-	return true, s.lines(text, rows)
+	return true, s.lines(text, s.left[0].Interval, rows)
 }
 
 // fetch asks for a file and its check sum, and unpacks it.
@@ -97,8 +99,8 @@ func unpack(name string, archive, check []byte) ([]byte, error) {
 	return text, nil
 }
 
-// lines adds the lines of a file. Some files begin with a line of names.
-func (s *spans) lines(text []byte, rows *provider.Rows) error {
+// lines adds the lines of a file that are of wanted days. Some files begin with a line of names.
+func (s *spans) lines(text []byte, wanted market.Interval, rows *provider.Rows) error {
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 || bytes.HasPrefix(line, []byte("open_time")) {
@@ -106,6 +108,9 @@ func (s *spans) lines(text []byte, rows *provider.Rows) error {
 		}
 		cells := bytes.Split(line, []byte{','})
 		cells[0] = millis(cells[0])
+		if start, ok := batch.ParseInt(cells[0]); ok && !wanted.Contains(market.Date(start/dayMillis)) {
+			continue
+		}
 		if err := rows.Add(s.layout(), cells, line); err != nil {
 			return err
 		}

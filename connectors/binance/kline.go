@@ -58,17 +58,22 @@ type spans struct {
 	again  bool  // days without a bar were asked for a second time
 }
 
-// plan takes whole months that are over from files, where bars are many.
+// fileQuestions is how many questions a file takes: one is for its check sum.
+const fileQuestions = 2
+
+// questions is how many pages the bars of an interval fill.
+func (s *spans) questions(v market.Interval) int {
+	bars := v.Days() * int(daily.length/s.freq.length)
+	return (bars + pageRows - 1) / pageRows
+}
+
+// plan takes months that are over from files, where that takes fewer questions than their days that are wanted.
 func (s *spans) plan(today market.Date) {
 	rest := s.unit.Interval()
-	if s.freq.ours == daily.ours {
-		s.left = []span{{Interval: rest}}
-		return
-	}
 	for !rest.Empty() {
 		month := market.PartitionMonth.Of(rest.From)
 		piece := span{Interval: month.Intersect(rest)}
-		if piece.Interval == month && month.To < today {
+		if month.To < today && s.questions(piece.Interval) > fileQuestions {
 			piece.file = market.PartitionMonth.Label(rest.From)
 		}
 		if last := len(s.left) - 1; piece.file == "" && last >= 0 && s.left[last].file == "" {
