@@ -102,6 +102,37 @@ func TestFinalByExchange(t *testing.T) {
 	}
 }
 
+// TestToday: without a last day, each symbol is read up to its own exchange's.
+func TestToday(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	settings := providertest.Serve(t, Vendor(), func(w http.ResponseWriter, r *http.Request) {
+		end, err := strconv.ParseInt(r.URL.Query().Get("period2"), 10, 64)
+		if err != nil {
+			t.Error(err)
+		}
+		asked = append(asked, r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]+" "+time.Unix(end, 0).UTC().Format(time.RFC3339))
+		_, _ = io.WriteString(w, `{"chart":{"result":null,"error":{"code":"Bad Request","description":"Data doesn't exist for startDate = 1"}}}`)
+	})
+	settings.Now = func() time.Time { return time.Date(2024, 12, 3, 23, 0, 0, 0, time.UTC) }
+	settings.Symbols, settings.From, settings.Coverage = []string{"AAPL", "600000.SS"}, "2024-12-02", true
+	units, err := providertest.Read(t, Vendor(), settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range units {
+		units[i], _, _ = strings.Cut(units[i], " of ")
+	}
+	want := []string{"AAPL 2024-12-04T05:00:00Z", "600000.SS 2024-12-04T16:00:00Z"}
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+	want = []string{"bar_1d AAPL.USA 2024-12-02", "bar_1d 600000.XSHG 2024-12-02..2024-12-03"} // of which all is final
+	if !slices.Equal(units, want) {
+		t.Errorf("units %q, want %q", units, want)
+	}
+}
+
 // TestBars: the order of columns, single precision, splits behind a bar, nulls, days of other clocks.
 // invariant: a chart that does not reach the last trade is never taken for whole
 func TestBars(t *testing.T) {

@@ -131,7 +131,7 @@ func (s Settings) units(p market.Provider) ([]market.Unit, error) {
 	}
 	return Work{
 		Dataset: s.Dataset, Symbols: s.Symbols, From: s.From, To: s.To, Frequency: s.Frequency,
-		Today: market.From(s.Now().In(zone)),
+		Today: market.From(s.Now().In(zone)), Now: s.Now(),
 	}.Units(p)
 }
 
@@ -142,6 +142,7 @@ type Work struct {
 	From, To  string   // To "": Today
 	Frequency string
 	Today     market.Date
+	Now       time.Time // of symbols with a clock of their own; zero: Today is that of all
 }
 
 // Units returns the work as units: one for each symbol, for each date, or for the whole.
@@ -218,6 +219,9 @@ func (w Work) named(p market.Provider, offer market.Offer, unit market.Unit) ([]
 		}
 		list[i] = unit
 		list[i].Symbol = parsed.String()
+		if calendar, err := market.CalendarOf(parsed.MIC); err == nil && w.To == "" && !w.Now.IsZero() {
+			list[i].To = max(unit.From, market.From(w.Now.In(calendar.Zone())))
+		}
 	}
 	return list, nil
 }
