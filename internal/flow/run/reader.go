@@ -153,7 +153,7 @@ func (r *reader) loop(context.Context) error {
 		}
 		end := it.end
 		before = time.Now()
-		if err := r.hand(ctx, it); err != nil || end {
+		if handed, err := r.hand(ctx, it); !handed || end {
 			return err
 		}
 		r.meter.Blocked(before)
@@ -166,7 +166,8 @@ func (r *reader) fail(ctx context.Context, err error) error {
 	if ctx.Err() != nil || !r.task.attempt.workflow.plan.Workflow.Execution.CommitRead {
 		return r.stopped(ctx, err)
 	}
-	return r.hand(ctx, &item{input: r.index, failure: err})
+	_, err = r.hand(ctx, &item{input: r.index, failure: err})
+	return err
 }
 
 // read takes one chunk from the source. An idle reader waits here: what else there is to do stands in
@@ -248,13 +249,16 @@ func (r *reader) readAgain(ctx context.Context, failure error) (chunk connector.
 	return chunk, err
 }
 
-func (r *reader) hand(ctx context.Context, it *item) error {
+// hand hands an item over, or drops it where the reader is stopped. Nothing may be read behind an item that
+// was dropped: its position would cover what was never taken.
+// invariant: nothing is handed over behind a chunk that was not
+func (r *reader) hand(ctx context.Context, it *item) (handed bool, err error) {
 	select {
 	case r.task.receive() <- it:
-		return nil
+		return true, nil
 	case <-ctx.Done():
 		it.drop()
-		return r.stopped(ctx, context.Cause(ctx))
+		return false, r.stopped(ctx, context.Cause(ctx))
 	}
 }
 
