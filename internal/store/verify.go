@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -49,7 +52,10 @@ func (s *Store) Verify(ctx context.Context, progress func(read, all int)) ([]Pro
 		if progress != nil {
 			progress(i, len(all))
 		}
-		message := s.verify(ctx, now.byID[info.dataset], info)
+		message, err := s.verify(ctx, now.byID[info.dataset], info)
+		if err != nil {
+			return nil, err
+		}
 		if message == "" {
 			continue
 		}
@@ -79,16 +85,44 @@ func (s *Store) verifyCatalog(ctx context.Context) ([]Problem, error) {
 	return found, err
 }
 
-// verify returns what is wrong with a segment, "" when nothing is.
-func (s *Store) verify(ctx context.Context, d *dataset, info *segmentInfo) string {
+// verify returns what is wrong with a segment, "" when nothing is. What cannot be read now and may be read
+// later is no damage, for which a repair would give the segment up.
+// invariant: a segment is damaged by what its bytes are, not by a read that failed
+func (s *Store) verify(ctx context.Context, d *dataset, info *segmentInfo) (message string, err error) {
 	if d == nil {
-		return fmt.Sprintf("the catalog does not name its dataset %d", info.dataset)
+		return fmt.Sprintf("the catalog does not name its dataset %d", info.dataset), nil
 	}
 	content, size, done, err := s.contents(ctx, info)
 	if err != nil {
-		return err.Error()
+		return lost(err)
 	}
 	defer done()
+	watched := &watchedReader{ReaderAt: content}
+	message = inspect(d, info, watched, size)
+	if watched.failure != nil {
+		return lost(fmt.Errorf("read segment %s: %w", info.place(), watched.failure))
+	}
+	return message, nil
+}
+
+// watchedReader remembers a read that failed.
+type watchedReader struct {
+	io.ReaderAt
+
+	failure error
+}
+
+// ReadAt reads, and remembers where that fails but for the end.
+func (r *watchedReader) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(p, offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.failure = err
+	}
+	return n, err
+}
+
+// inspect returns what is wrong with the bytes of a segment, "" when nothing is.
+func inspect(d *dataset, info *segmentInfo, content io.ReaderAt, size int64) string {
 	hash := xxhash.New()
 	if _, err := io.Copy(hash, io.NewSectionReader(content, 0, size)); err != nil {
 		return err.Error()
@@ -105,6 +139,17 @@ func (s *Store) verify(ctx context.Context, d *dataset, info *segmentInfo) strin
 		return err.Error()
 	}
 	return verifyRows(d, info, p.reader)
+}
+
+// lost returns why a segment that does not read is damaged: it is not there, or the disk itself has lost
+// bytes of it. Any other error is one of reading, and returned.
+func lost(err error) (message string, _ error) {
+	for _, gone := range []error{fs.ErrNotExist, sql.ErrNoRows, ErrCorrupt, syscall.EIO} {
+		if errors.Is(err, gone) {
+			return err.Error(), nil
+		}
+	}
+	return "", err
 }
 
 // contents opens the bytes of a segment; done closes them.

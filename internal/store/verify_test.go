@@ -2,11 +2,14 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/tapeline/tapeline/internal/market"
 	"github.com/tapeline/tapeline/internal/store/segment"
+	"github.com/tapeline/tapeline/internal/vfs/simfs"
 )
 
 // verifyWhole is verifyRows on all rows at once.
@@ -106,5 +109,45 @@ func TestVerifyTakesLittle(t *testing.T) {
 	one, six := allocated(1), allocated(6)
 	if six > 2*one {
 		t.Errorf("six parts take %d bytes, one takes %d", six, one)
+	}
+}
+
+// TestVerifyOfWhatCannotBeRead: a read that fails is no damage, for which a repair would give rows up; that the
+// disk has lost bytes is.
+// invariant: a segment is damaged by what its bytes are, not by a read that failed
+func TestVerifyOfWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	st := &story{t: t, dir: t.TempDir(), disk: simfs.New()}
+	if _, err := st.play(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(st.dir, Config{FS: st.disk, fileRows: 1})
+	must(t, err)
+	defer func() { must(t, s.Close()) }()
+	fail := func(at int, failure error) (count int) {
+		st.disk.Inject(func(op simfs.Op, _ string) error {
+			if op != simfs.OpOpen && op != simfs.OpRead {
+				return nil
+			}
+			if count++; count == at {
+				return failure
+			}
+			return nil
+		})
+		found, err := s.Verify(t.Context(), nil)
+		st.disk.Inject(nil)
+		damage := errors.Is(failure, syscall.EIO) && at > 0
+		if damage != (len(found) == 1) || err == nil != (damage || at > count) {
+			t.Errorf("%v at operation %d of files: found %v and %v", failure, at, found, err)
+		}
+		return count
+	}
+	operations := fail(1<<30, syscall.EMFILE)
+	if operations < 6 {
+		t.Fatalf("%d operations, want those of several files", operations)
+	}
+	for at := 1; at <= operations; at++ {
+		fail(at, syscall.EMFILE)
+		fail(at, syscall.EIO)
 	}
 }
