@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -14,11 +15,12 @@ import (
 
 // When a partition is compacted.
 const (
-	compactSegments = 16      // overlapping segments, when they hold a tenth of the rows
-	compactAlways   = 64      // segments, whatever they hold
-	foldBlobs       = 64      // blobs that follow each other
-	foldRows        = 20_000  // rows of such blobs
-	outputRows      = 7 << 14 // and up to chunkRows more
+	compactSegments = 16     // overlapping segments, when they hold a tenth of the rows
+	compactAlways   = 64     // segments, whatever they hold
+	foldBlobs       = 64     // blobs that follow each other
+	foldRows        = 20_000 // rows of such blobs
+	// outputRows is what an output holds at most, unless one instrument has more: one row group.
+	outputRows = segment.GroupRows
 )
 
 // Compaction is what Compact did.
@@ -195,6 +197,9 @@ func (w *Writer) droppable(ctx context.Context, first bool, hi Seq) (bool, error
 	var committed int64
 	err = w.store.catalog.db.QueryRowContext(ctx, `SELECT time FROM journal WHERE seq = ?`, int64(hi)).
 		Scan(&committed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return true, nil // the journal has forgotten it
+	}
 	return time.Since(time.Unix(0, committed)) > w.store.cfg.Horizon, explain(err)
 }
 
@@ -234,12 +239,12 @@ func (m *merging) merge(ctx context.Context, run []*segmentInfo, drop bool) erro
 		if err != nil {
 			return err
 		}
-		m.rows.AppendRuns(runs)
-		if m.rows.Len() >= outputRows {
+		if m.rows.Len()+segment.RunsLen(runs) > outputRows {
 			if err := m.flush(); err != nil {
 				return err
 			}
 		}
+		m.rows.AppendRuns(runs)
 	}
 	return m.flush()
 }

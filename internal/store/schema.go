@@ -2,10 +2,13 @@ package store
 
 // migrations returns the steps from one version of the catalog to the next. Never change a step that
 // was released: add one. docs/format/store.md explains the tables.
-func migrations() []string { return []string{tables1, segments2} }
+func migrations() []string { return []string{tables1, segments2, segments3} }
 
-// segments2 changes no table: an earlier program would take segments of format 2 for damaged ones.
-const segments2 = `SELECT 2`
+// These change no table: an earlier program would take segments of format 2, or 3, for damaged ones.
+const (
+	segments2 = `SELECT 2`
+	segments3 = `SELECT 3`
+)
 
 const tables1 = `
 CREATE TABLE meta (

@@ -170,10 +170,13 @@ func (s *Store) contents(ctx context.Context, info *segmentInfo) (in io.ReaderAt
 	return file, size, done, nil
 }
 
+// verifiedRows is how many rows are verified at a time.
+const verifiedRows = 32 << 10
+
 // verifyRows reads the rows of a segment in order, a part after the other, so that its size does not
 // matter to the memory that takes.
 func verifyRows(d *dataset, info *segmentInfo, r *segment.Reader) string {
-	const step = segment.GroupRows
+	const step = verifiedRows
 	block, before := segment.NewBlock(d.layout), segment.NewBlock(d.layout)
 	for from := int64(0); from < info.rows; from += step {
 		if err := damaged(r.Read(block, nil, segment.Range{From: from, To: min(from+step, info.rows)})); err != nil {

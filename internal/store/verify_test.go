@@ -51,7 +51,7 @@ func TestVerifyReadsInOrder(t *testing.T) {
 	m, _ := market.DatasetByName(market.Bar1D)
 	d, err := newDataset(m)
 	must(t, err)
-	const group = segment.GroupRows
+	const group = verifiedRows
 	rows := 3*group + 5
 	good := segmentInfo{rows: int64(rows), firstID: 1, lastID: 1, to: market.Date(rows), lo: 1, hi: 1}
 	right := written(t, d, rows, func([]int32) {})
@@ -94,7 +94,7 @@ func TestVerifyTakesLittle(t *testing.T) {
 	d, err := newDataset(m)
 	must(t, err)
 	allocated := func(groups int) uint64 {
-		rows := groups * segment.GroupRows
+		rows := groups * verifiedRows
 		info := segmentInfo{rows: int64(rows), firstID: 1, lastID: 1, to: market.Date(rows), lo: 1, hi: 1}
 		r := written(t, d, rows, func([]int32) {})
 		var before, after runtime.MemStats

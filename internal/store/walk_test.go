@@ -76,7 +76,7 @@ func TestCompactionWritesWhileItReads(t *testing.T) {
 	}
 	done, err := w.Compact(t.Context(), true)
 	must(t, err)
-	const most = outputRows + 2*chunkRows
+	const most = outputRows
 	if want := (commits*symbols*dates + most - 1) / most; done.Outputs < want || done.Rows != commits*symbols*dates {
 		t.Errorf("%+v: want at least %d outputs", done, want)
 	}

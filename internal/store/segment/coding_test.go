@@ -60,7 +60,7 @@ func codedBlock(t testing.TB, rows int) *Block {
 		at("wide").Int64s = append(at("wide").Int64s, int64(r.Uint64()))
 		at("coarse").Int64s = append(at("coarse").Int64s, int64(r.IntN(9))<<40)
 		at("late").Int64s = append(at("late").Int64s, 1)
-		bit(at("late"), row, row >= GroupRows)
+		bit(at("late"), row, row >= groupRows)
 	}
 	if err := b.SetLen(rows); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func codedBlock(t testing.TB, rows int) *Block {
 // others.
 func TestCodings(t *testing.T) {
 	t.Parallel()
-	want := codedBlock(t, GroupRows+2*PageRows+9)
+	want := codedBlock(t, groupRows+2*PageRows+9)
 	schema := want.Schema()
 	for c := range Compression(2) {
 		data, info, err := Encode(nil, want, anyOptions(c))
@@ -125,7 +125,7 @@ func TestCodings(t *testing.T) {
 // TestCodingChosen: prices are stored by a dictionary, a column of one value as one page.
 func TestCodingChosen(t *testing.T) {
 	t.Parallel()
-	want := codedBlock(t, GroupRows)
+	want := codedBlock(t, groupRows)
 	data, _, err := Encode(nil, want, anyOptions(Zstd))
 	if err != nil {
 		t.Fatal(err)

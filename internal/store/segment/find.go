@@ -111,7 +111,7 @@ func isBehind(order int, above bool) bool { return order > 0 || order == 0 && !a
 // endsBehind reports whether the last row of a page is behind the bound. The page's greatest value
 // is its last row's only if the column ascends in all of it.
 func (f *finder) endsBehind(k int, page int64, whole bool, value Value, above bool) (bool, error) {
-	const groupPages = GroupRows / PageRows
+	groupPages := f.r.groupRows / PageRows
 	index, err := f.r.pageIndexOf(int(page / groupPages))
 	if err != nil {
 		return false, err
@@ -135,8 +135,8 @@ func (f *finder) page(k int, page int64) (*keyPage, error) {
 	if p.rows > 0 && p.first == first {
 		return p, nil
 	}
-	group := int(first / GroupRows)
-	from := int(first % GroupRows)
+	group := int(first / f.r.groupRows)
+	from := int(first % f.r.groupRows)
 	to := min(from+PageRows, f.r.groups[group].rows)
 	p.vector.reset()
 	p.rows = 0
@@ -170,7 +170,7 @@ func (r *Reader) AppendSelected(dst *Block, among Range, by int, least, most int
 	s := selector{r: r, decoder: decoders.Get().(*decoder), by: by, least: least, most: most}
 	defer decoders.Put(s.decoder)
 	for group := range r.groups {
-		first := int64(group) * GroupRows
+		first := int64(group) * r.groupRows
 		from := max(among.From-first, 0)
 		to := min(among.To-first, int64(r.groups[group].rows))
 		if from >= to {

@@ -35,11 +35,11 @@ type meta struct {
 	Index   []uint32          `json:"index_crc32c"`   // of each row group's part of the page index
 }
 
-// The formats meta.Format may say. Up to 1 a page had 2,048 rows, integers were packed as distances, and
-// all of them had page bounds.
+// The formats meta.Format may say. In the first all pages had PageRows rows, and integers were packed as
+// distances and had page bounds; up to the second a row group had 64 Ki rows.
 const (
 	firstFormat = 1
-	lastFormat  = 2
+	lastFormat  = 3
 )
 
 // leaf is one column as stored: the schema's, then those of symbols.

@@ -20,9 +20,9 @@ import (
 func TestArrowReads(t *testing.T) {
 	t.Parallel()
 	schema := allTypes(t)
-	for _, rows := range []int{0, 1, 100, PageRows + 3, GroupRows + 1} {
+	for _, rows := range []int{0, 1, 100, PageRows + 3, groupRows + 1} {
 		for c := range Compression(2) {
-			if rows > GroupRows && c == Snappy {
+			if rows > groupRows && c == Snappy {
 				continue
 			}
 			want := randomBlock(schema, rand.New(rand.NewPCG(2, uint64(rows))), rows, 30)

@@ -175,8 +175,14 @@ func rangeOf(from, to int) (rows []int) {
 }
 
 // options of random blocks, whose ids have any sign.
+// groupRows is that of the row groups of tests.
+const groupRows = 8 * PageRows
+
 func anyOptions(c Compression) Options {
-	return Options{c, func(id int32) (string, error) { return fmt.Sprintf("S%d", id), nil }}
+	return Options{
+		Compression: c, groupRows: groupRows,
+		Symbol: func(id int32) (string, error) { return fmt.Sprintf("S%d", id), nil },
+	}
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -184,7 +190,7 @@ func TestRoundTrip(t *testing.T) {
 	schema := allTypes(t)
 	sizes := []int{
 		0, 1, 2, 7, 8, 9, 100, 128, 129, PageRows - 1, PageRows, PageRows + 1, 2*PageRows + 5,
-		GroupRows, GroupRows + 1,
+		groupRows, groupRows + 1,
 	}
 	for i, rows := range sizes {
 		for _, nulls := range []int{0, 1, 50, 100} {
@@ -231,12 +237,12 @@ func TestPieces(t *testing.T) {
 	t.Parallel()
 	schema := allTypes(t)
 	r := rand.New(rand.NewPCG(5, 5))
-	whole := randomBlock(schema, r, GroupRows+3*PageRows+77, 20)
+	whole := randomBlock(schema, r, groupRows+3*PageRows+77, 20)
 	want, wantInfo, err := Encode(nil, whole, anyOptions(Zstd))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, most := range []int{100, 5000, GroupRows, 2 * GroupRows} {
+	for _, most := range []int{100, 5000, groupRows, 2 * groupRows} {
 		var out bytes.Buffer
 		w, err := NewWriter(&out, schema, anyOptions(Zstd))
 		if err != nil {
@@ -266,7 +272,7 @@ func TestPieces(t *testing.T) {
 func TestFind(t *testing.T) {
 	t.Parallel()
 	schema := allTypes(t)
-	for _, rows := range []int{0, 1, 500, 3*PageRows + 9, GroupRows + 2*PageRows} {
+	for _, rows := range []int{0, 1, 500, 3*PageRows + 9, groupRows + 2*PageRows} {
 		r := rand.New(rand.NewPCG(9, uint64(rows)))
 		all := randomBlock(schema, r, rows, 10)
 		data, _, err := Encode(nil, all, anyOptions(Snappy))

@@ -25,9 +25,9 @@ func (r *Reader) Append(dst *Block, rows Range) error {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
 	for rows.From < rows.To {
-		group := int(rows.From / GroupRows)
-		first := int64(group) * GroupRows
-		from, to := int(rows.From-first), int(min(rows.To-first, GroupRows))
+		group := int(rows.From / r.groupRows)
+		first := int64(group) * r.groupRows
+		from, to := int(rows.From-first), int(min(rows.To-first, r.groupRows))
 		for k := range r.schema.columns {
 			if !dst.Has(k) {
 				continue
@@ -92,7 +92,7 @@ func (r *Reader) pages(d *decoder, p part, visit func(data []byte, first, rows i
 	}
 	first, last := p.from/pageRows, (p.to-1)/pageRows
 	fail := func(first, rows int, err error) error {
-		row := int64(p.group)*GroupRows + int64(first)
+		row := int64(p.group)*r.groupRows + int64(first)
 		return r.damaged(fmt.Sprintf("column %q, rows %d..%d", r.leaves[p.leaf].name, row,
 			row+int64(rows)-1), err)
 	}

@@ -30,16 +30,17 @@ func (r Range) Len() int64 { return r.To - r.From }
 // Reader reads one segment. It holds the footer and, once used, the page index; it may be used by
 // several goroutines at once.
 type Reader struct {
-	name   string
-	file   io.ReaderAt
-	schema *Schema
-	info   Info
-	codec  format.CompressionCodec
-	groups []groupReader
-	meta   meta
-	index  int64 // where the page index begins: the content ends
-	leaves []leaf
-	kept   atomic.Int64 // bytes of tables
+	name      string
+	file      io.ReaderAt
+	schema    *Schema
+	info      Info
+	codec     format.CompressionCodec
+	groups    []groupReader
+	groupRows int64 // of each row group but the last, which may have fewer
+	meta      meta
+	index     int64 // where the page index begins: the content ends
+	leaves    []leaf
+	kept      atomic.Int64 // bytes of tables
 }
 
 // groupReader is one row group.
@@ -164,10 +165,17 @@ func (r *Reader) readGroups(footer *format.FileMetaData) error {
 	indexEnd, rows := r.index, int64(0)
 	at := int64(len(magic)) // chunks follow each other
 	r.groups = make([]groupReader, len(footer.RowGroups))
+	r.groupRows = GroupRows
+	if len(r.groups) > 1 {
+		r.groupRows = footer.RowGroups[0].NumRows
+	}
+	if r.groupRows < 1 || r.groupRows > GroupRows || r.groupRows%PageRows != 0 {
+		return fmt.Errorf("row groups of %d rows", r.groupRows)
+	}
 	for i := range footer.RowGroups {
 		g, from := &r.groups[i], &footer.RowGroups[i]
 		last := i == len(r.groups)-1
-		if from.NumRows < 1 || from.NumRows > GroupRows || from.NumRows < GroupRows && !last ||
+		if from.NumRows < 1 || from.NumRows > r.groupRows || from.NumRows < r.groupRows && !last ||
 			len(from.Columns) != len(r.leaves) {
 			return fmt.Errorf("row group %d has %d rows in %d columns", i, from.NumRows, len(from.Columns))
 		}

@@ -100,7 +100,7 @@ func TestRealBars(t *testing.T) {
 	block, names := realBars(t, "symbol")
 	symbol := func(id int32) (string, error) { return names[id], nil }
 	for _, c := range []Compression{Snappy, Zstd} {
-		data, _, err := Encode(nil, block, Options{c, symbol})
+		data, _, err := Encode(nil, block, Options{Compression: c, Symbol: symbol})
 		if err != nil {
 			t.Fatal(err)
 		}

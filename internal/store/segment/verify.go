@@ -14,7 +14,7 @@ func (r *Reader) Verify() error {
 	block, before := NewBlock(r.schema), NewBlock(r.schema)
 	bounds := make([]Bounds, len(r.schema.columns))
 	for group := range r.groups {
-		first := int64(group) * GroupRows
+		first := int64(group) * r.groupRows
 		last := first + int64(r.groups[group].rows)
 		if err := r.Read(block, nil, Range{first, last}); err != nil {
 			return err

@@ -12,8 +12,9 @@ import (
 const (
 	// PageRows is the number of rows of a page, of every column alike.
 	PageRows = 2048
-	// GroupRows is the number of rows of a row group, a multiple of PageRows.
-	GroupRows = 64 << 10
+	// GroupRows is the number of rows of a row group, a multiple of PageRows. A dictionary is that of a
+	// row group: the fewer there are, the fewer bytes they take.
+	GroupRows = 192 << 10
 )
 
 // Compression is how pages are compressed.
@@ -30,6 +31,8 @@ type Options struct {
 	Compression Compression
 	// Symbol returns the text of an id of a column with Column.Symbol; required when there is one.
 	Symbol func(id int32) (string, error)
+	// groupRows, in tests, is that of smaller row groups; 0: GroupRows.
+	groupRows int
 }
 
 // Info says what a segment holds.
@@ -86,6 +89,9 @@ func NewWriter(w io.Writer, schema *Schema, options Options) (*Writer, error) {
 		w: w, schema: schema, options: options, encoder: e,
 		pending: NewBlock(schema), last: NewBlock(schema),
 	}
+	if out.options.groupRows == 0 {
+		out.options.groupRows = GroupRows
+	}
 	out.info.Bounds = make([]Bounds, len(schema.columns))
 	return out, nil
 }
@@ -114,9 +120,10 @@ func (w *Writer) append(b *Block, all bool) error {
 	}
 	w.last.Reset(w.schema, nil)
 	w.last.AppendRange(b, b.rows-1, b.rows)
+	whole := w.options.groupRows
 	for from := 0; from < b.rows; {
-		to := min(b.rows, from+GroupRows-w.pending.rows)
-		if w.pending.rows == 0 && (to-from == GroupRows || all) {
+		to := min(b.rows, from+whole-w.pending.rows)
+		if w.pending.rows == 0 && (to-from == whole || all) {
 			if err := w.encode(b, from, to); err != nil {
 				return err
 			}
@@ -125,7 +132,7 @@ func (w *Writer) append(b *Block, all bool) error {
 		}
 		w.pending.AppendRange(b, from, to)
 		from = to
-		if w.pending.rows == GroupRows {
+		if w.pending.rows == whole {
 			if err := w.flush(); err != nil {
 				return err
 			}
