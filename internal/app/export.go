@@ -2,9 +2,11 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"github.com/tapeline/tapeline/batch"
 	"github.com/tapeline/tapeline/internal/fault"
 	"github.com/tapeline/tapeline/internal/market"
+	"github.com/tapeline/tapeline/internal/store"
 )
 
 // Export describes `tapeline export`.
@@ -31,16 +34,21 @@ type Export struct {
 // exportFormats are the sinks that an export may have.
 var exportFormats = []string{"csv", "parquet", "arrow"}
 
-// ExportDocument returns the workflow that does the export, as YAML text.
-func (p *Parts) ExportDocument(e Export) (string, error) {
+// ExportDocument returns the workflow that does the export, as YAML text. A wish that cannot be met is a
+// *WishError.
+func (p *Parts) ExportDocument(ctx context.Context, e Export) (string, error) {
 	format, err := e.format(p)
 	if err != nil {
-		return "", err
+		return "", &WishError{err}
 	}
-	source, err := e.source()
+	c, err := e.check()
 	if err != nil {
+		return "", &WishError{err}
+	}
+	if err := e.known(ctx, c); err != nil {
 		return "", err
 	}
+	source := e.source(c)
 	sum := fnv.New32a()
 	fmt.Fprintf(sum, "%+v", e)
 	var b strings.Builder
@@ -127,12 +135,32 @@ func (e Export) check() (c checked, err error) {
 	return c, nil
 }
 
-// source is the config of the store's source.
-func (e Export) source() (map[string]any, error) {
-	c, err := e.check()
+// known refuses a commit and symbols that the store does not have, before anything is written.
+func (e Export) known(ctx context.Context, c checked) (err error) {
+	opened, err := openStore(c.dir, slog.New(slog.DiscardHandler), false)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	view, err := opened.View(ctx, store.Seq(e.AsOf))
+	if err != nil {
+		return wished(err)
+	}
+	return wished(errors.Join(view.Known(c.symbols), view.Close()))
+}
+
+// wished makes an error that says the store does not have what was asked for a *WishError.
+func wished(err error) error {
+	for _, absent := range []error{store.ErrUnknown, store.ErrFuture, store.ErrHorizon} {
+		if errors.Is(err, absent) {
+			return &WishError{err}
+		}
+	}
+	return err
+}
+
+// source is the config of the store's source.
+func (e Export) source(c checked) map[string]any {
 	config := map[string]any{"path": c.dir, "dataset": e.Dataset, "order": "key"}
 	if c.adjust != market.Raw {
 		config["adjust"] = e.Adjust
@@ -149,7 +177,7 @@ func (e Export) source() (map[string]any, error) {
 	if e.AsOf > 0 {
 		config["as_of"] = e.AsOf
 	}
-	return config, nil
+	return config
 }
 
 // storeDatasets are the store's own.

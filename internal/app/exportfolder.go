@@ -48,10 +48,7 @@ func (p *Parts) ExportFolder(
 	}
 	defer func() { err = errors.Join(err, r.Store.Close()) }()
 	report, err = export.Run(ctx, r)
-	if errors.Is(err, store.ErrUnknown) {
-		err = &WishError{err}
-	}
-	return report, err
+	return report, wished(err)
 }
 
 // fileSink makes a sink that replaces one file.

@@ -64,7 +64,7 @@ func (i *importer) run(request Import) *intake.Report {
 func (i *importer) rows(dataset string) [][]string {
 	i.t.Helper()
 	out := filepath.Join(i.t.TempDir(), "out.csv")
-	text, err := i.engine.Parts.ExportDocument(Export{Store: i.store, Dataset: dataset, Out: out})
+	text, err := i.engine.Parts.ExportDocument(i.t.Context(), Export{Store: i.store, Dataset: dataset, Out: out})
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -35,11 +35,12 @@ func (p *Parts) Snapshot(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
-	return export.Snapshot{
+	m, err = export.Snapshot{
 		Store: opened, Out: r.Out, AsOf: store.Seq(r.AsOf), Layout: r.Layout, Force: r.Force, Log: log,
 		Sink: func(path string) (connector.Sink, error) { return p.fileSink("parquet", path) },
 		Progress: func(dataset string, done, files int) {
 			progress(dataset, int64(done), int64(files))
 		},
 	}.Run(ctx)
+	return m, wished(err)
 }

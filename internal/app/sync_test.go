@@ -125,7 +125,7 @@ func text(r *ingest.Report) string {
 func (s *syncer) export(dataset string) []byte {
 	s.t.Helper()
 	out := filepath.Join(s.t.TempDir(), "out.csv")
-	document, err := s.engine.Parts.ExportDocument(Export{Store: s.config.Sync.Store, Dataset: dataset, Out: out})
+	document, err := s.engine.Parts.ExportDocument(s.t.Context(), Export{Store: s.config.Sync.Store, Dataset: dataset, Out: out})
 	if err != nil {
 		s.t.Fatal(err)
 	}

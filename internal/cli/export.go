@@ -39,9 +39,12 @@ func (s *session) exportCommand() *cobra.Command {
 				}
 				return s.exportFolder(c.Context(), request)
 			}
-			text, err := s.parts.ExportDocument(request)
-			if err != nil {
+			text, err := s.parts.ExportDocument(c.Context(), request)
+			if _, wrong := errors.AsType[*app.WishError](err); wrong {
 				return usage("%w", err)
+			}
+			if err != nil {
+				return err
 			}
 			d, problems := spec.Parse("export", []byte(text), spec.Options{Catalogue: s.parts})
 			if d == nil || spec.Failed(problems) {

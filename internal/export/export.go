@@ -17,6 +17,9 @@ import (
 	"github.com/tapeline/tapeline/internal/vfs"
 )
 
+// ErrLocked is what a folder is refused with that another export is writing.
+var ErrLocked = errors.New("the folder is being written")
+
 // Layouts of a folder.
 const (
 	Hive   = "hive"   // year=2024/bar_1d.parquet
@@ -97,6 +100,11 @@ func Run(ctx context.Context, r Request) (report *Report, err error) {
 	if x.layout, err = newLayout(x.view, r); err != nil {
 		return nil, err
 	}
+	unlock, err := x.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	if x.manifest, err = x.load(ctx); err != nil {
 		return nil, err
 	}
@@ -113,6 +121,30 @@ func Run(ctx context.Context, r Request) (report *Report, err error) {
 	}
 	x.count()
 	return x.report, err
+}
+
+// lockName is the file in a folder whose lock an export holds.
+const lockName = ".export.lock"
+
+// lock makes this export the only one in the folder, once that is known to be one of exports.
+func (x *folder) lock(ctx context.Context) (unlock func() error, err error) {
+	if x.Once {
+		return func() error { return nil }, nil // the folder is nobody else's
+	}
+	if _, err := x.load(ctx); err != nil {
+		return nil, err
+	}
+	if err := x.fs.MkdirAll(x.Out); err != nil {
+		return nil, fmt.Errorf("make folder %s: %w", x.Out, err)
+	}
+	lock, err := vfs.TakeLock(filepath.Join(x.Out, lockName), "the export of "+x.Store.Dir())
+	if held, ok := errors.AsType[*vfs.HeldError](err); ok {
+		return nil, fmt.Errorf("%w: %s by %w: wait until it ends, or name another folder", ErrLocked, x.Out, held)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock folder %s: %w", x.Out, err)
+	}
+	return lock.Release, nil
 }
 
 // write brings the parts up to date, each in one step.

@@ -219,7 +219,7 @@ func files(t testing.TB, dir string) map[string]fileState {
 			return err
 		}
 		info, err := entry.Info()
-		if name != export.ManifestName {
+		if name != export.ManifestName && name != ".export.lock" {
 			out[filepath.ToSlash(name)] = fileState{text, info}
 		}
 		return err

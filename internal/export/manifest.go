@@ -125,10 +125,8 @@ func (x *folder) load(ctx context.Context) (*manifest, error) {
 		return nil, errors.Join(err, fmt.Errorf("%s holds another export, %s, where %s was asked for: ask for the same, "+
 			"or name another folder", x.Out, was, is))
 	}
-	for _, c := range old.Commits {
-		if err := c.check(ctx, x.Store, x.Out); err != nil {
-			return nil, err
-		}
+	if err := old.checkStore(ctx, x.Store, x.Out); err != nil {
+		return nil, err
 	}
 	if old.Parts == nil {
 		old.Parts = parts{}
@@ -142,6 +140,7 @@ func (x *folder) vacant() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	entries = slices.DeleteFunc(entries, func(e fs.FileInfo) bool { return e.Name() == lockName })
 	if err == nil && len(entries) > 0 {
 		err = fmt.Errorf("%s holds files (%s) and no %s of an export: name an empty folder", x.Out,
 			entries[0].Name(), ManifestName)
@@ -149,30 +148,48 @@ func (x *folder) vacant() error {
 	return err
 }
 
-// check makes sure that the folder was exported from this store.
-func (c commit) check(ctx context.Context, s *store.Store, out string) error {
-	if c.Sequence == 0 {
-		return nil
+// checkStore makes sure that the folder was exported from this store. A store forgets when early commits
+// were made, but never its first.
+func (m *manifest) checkStore(ctx context.Context, s *store.Store, out string) error {
+	met := len(m.Commits) == 0
+	for _, c := range m.Commits {
+		if c.Sequence == 0 {
+			met = true // of no commit: any store's
+			continue
+		}
+		entries, err := s.Journal(ctx, c.Sequence-1, 1)
+		switch {
+		case err != nil:
+			return err
+		case len(entries) > 0 && entries[0].Seq > c.Sequence:
+			continue
+		case len(entries) == 0 || !entries[0].Time.Equal(c.Time):
+			return fmt.Errorf("%s was exported from another store: commit %d of %s was not made at %s; name another folder",
+				out, c.Sequence, s.Dir(), c.Time.Format(time.RFC3339Nano))
+		}
+		met = true
 	}
-	entries, err := s.Journal(ctx, c.Sequence-1, 1)
-	if err != nil {
-		return err
-	}
-	if len(entries) == 0 || entries[0].Seq != c.Sequence || !entries[0].Time.Equal(c.Time) {
-		return fmt.Errorf("%s was exported from another store: commit %d of %s was not made at %s; name another folder",
-			out, c.Sequence, s.Dir(), c.Time.Format(time.RFC3339Nano))
+	if !met {
+		return fmt.Errorf("%s shows a commit that %s has forgotten the time of, so it cannot be told whether it is of "+
+			"this store: name another folder, or remove it first", out, s.Dir())
 	}
 	return nil
 }
 
 // note writes down a commit that parts will show, and forgets those that none shows any more.
 func (m *manifest) note(ctx context.Context, s *store.Store, seq store.Seq) error {
-	used := map[store.Seq]bool{m.Sequence: true, seq: true}
+	const first = 1 // it tells the store when all others are forgotten
+	used := map[store.Seq]bool{first: true, m.Sequence: true, seq: true}
 	for _, p := range m.Parts {
 		used[p.Sequence] = true
 	}
 	m.Commits = slices.DeleteFunc(m.Commits, func(c commit) bool { return !used[c.Sequence] })
-	if seq == 0 || slices.ContainsFunc(m.Commits, func(c commit) bool { return c.Sequence == seq }) {
+	if begun, err := s.Journal(ctx, 0, 1); err != nil {
+		return err
+	} else if len(begun) > 0 && seq != first && !m.shows(first) {
+		m.Commits = append(m.Commits, commit{Sequence: begun[0].Seq, Time: begun[0].Time})
+	}
+	if seq == 0 || m.shows(seq) {
 		return nil
 	}
 	entries, err := s.Journal(ctx, seq-1, 1)
@@ -189,6 +206,11 @@ func (m *manifest) note(ctx context.Context, s *store.Store, seq store.Seq) erro
 	m.Commits = append(m.Commits, commit{seq, entries[0].Time, base64.StdEncoding.EncodeToString(position)})
 	m.ExportDate = entries[0].Time.UTC().Format(time.DateTime)
 	return nil
+}
+
+// shows reports whether the manifest names a commit.
+func (m *manifest) shows(seq store.Seq) bool {
+	return slices.ContainsFunc(m.Commits, func(c commit) bool { return c.Sequence == seq })
 }
 
 // save replaces the manifest in one step. Synced.

@@ -49,6 +49,7 @@ var (
 	ErrLocked  = errors.New("the store is locked by another writer")
 	ErrCorrupt = errors.New("the store is damaged")
 	ErrHorizon = errors.New("that commit is no longer readable")
+	ErrFuture  = errors.New("there is no such commit yet")
 	ErrClosed  = errors.New("the store is closed")
 	ErrFenced  = errors.New("a later process owns this epoch")
 	ErrDataset = errors.New("no such dataset")

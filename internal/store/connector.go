@@ -121,7 +121,7 @@ func classify(op string, err error) error {
 	}
 	class := connector.Transient
 	for _, lasting := range []error{
-		ErrLocked, ErrCorrupt, ErrHorizon, ErrClosed, ErrFenced, ErrDataset, ErrUnknown, ErrAbsent, ErrForeign,
+		ErrLocked, ErrCorrupt, ErrHorizon, ErrFuture, ErrClosed, ErrFenced, ErrDataset, ErrUnknown, ErrAbsent, ErrForeign,
 	} {
 		if errors.Is(err, lasting) {
 			class = connector.Permanent

@@ -146,7 +146,7 @@ func TestRefusedReads(t *testing.T) {
 	_, err = v.CoverageIn(market.Bar1D, "1d", "x", "odd")
 	wants(t, "coverage", err, "state")
 	_, err = s.View(ctx, 7)
-	wants(t, "a later commit", err, "does not exist yet")
+	wants(t, "a later commit", err, "no such commit yet")
 	if got := v.Symbols(); !slices.Equal(got, []string{pufa}) {
 		t.Errorf("symbols %q", got)
 	}

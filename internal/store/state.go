@@ -134,7 +134,7 @@ func loadState(ctx context.Context, q querier, asOf Seq) (*state, error) {
 			"horizon to keep more)", ErrHorizon, asOf, s.horizon)
 	}
 	if asOf > s.seq {
-		return nil, fmt.Errorf("commit %d does not exist yet, the newest is %d", asOf, s.seq)
+		return nil, fmt.Errorf("%w: %d, the newest is %d", ErrFuture, asOf, s.seq)
 	}
 	err := each(ctx, q, func(rows *sql.Rows) error {
 		var id int32
