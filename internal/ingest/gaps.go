@@ -36,7 +36,7 @@ type Gaps struct {
 // asks returns what syncs were asked to keep, the latest first. Those that differ in their days alone, which
 // overlap or are neighbours, are one.
 func asks(ctx context.Context, s *store.Store) ([]Ask, error) {
-	texts, err := s.Reported(ctx, ReportKind, "asked")
+	texts, err := s.Asked(ctx, ReportKind)
 	if err != nil {
 		return nil, fmt.Errorf("read the reports of %s: %w", s.Dir(), err)
 	}

@@ -58,7 +58,9 @@ func (w *Writer) Compact(ctx context.Context, all bool) (Compaction, error) {
 			}
 		}
 	}
-	err = w.collect(ctx, &total)
+	if err = w.collect(ctx, &total); err == nil {
+		err = w.forget(ctx)
+	}
 	if total.Inputs+total.Collected > 0 {
 		w.store.cfg.Log.Info("compacted the store", "inputs", total.Inputs, "outputs", total.Outputs,
 			"rows", total.Rows, "collected", total.Collected)

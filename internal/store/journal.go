@@ -9,37 +9,38 @@ import (
 	"github.com/tapeline/tapeline/internal/market"
 )
 
-// Journal returns the commits after a sequence, oldest first, at most limit of them (0: all).
+// Journal returns the commits after a sequence, oldest first, at most limit of them (0: all). Those that
+// nobody can read any more are forgotten in time, but for the first.
 func (s *Store) Journal(ctx context.Context, after Seq, limit int) ([]Entry, error) {
 	if limit == 0 {
 		limit = -1
 	}
 	var out []Entry
+	at := map[Seq]int{}
 	err := s.snapshot(ctx, func(tx *sql.Tx) error {
 		err := each(ctx, tx, func(rows *sql.Rows) error {
 			var e Entry
-			var at, epoch int64
-			err := rows.Scan(&e.Seq, &at, &e.Run, &epoch)
-			e.Time, e.Epoch = time.Unix(0, at).UTC(), uint64(epoch)
+			var made, epoch int64
+			err := rows.Scan(&e.Seq, &made, &e.Run, &epoch)
+			e.Time, e.Epoch = time.Unix(0, made).UTC(), uint64(epoch)
+			at[e.Seq] = len(out)
 			out = append(out, e)
 			return err
 		}, `SELECT seq, time, run, epoch FROM journal WHERE seq > ? ORDER BY seq LIMIT ?`, int64(after), limit)
 		if err != nil || len(out) == 0 {
 			return err
 		}
-		first := out[0].Seq
 		return each(ctx, tx, func(rows *sql.Rows) error {
 			var seq Seq
 			var c DatasetChange
 			if err := rows.Scan(&seq, &c.Dataset, &c.New, &c.Changed, &c.Deleted); err != nil {
 				return err
 			}
-			if at := int(seq - first); at < len(out) && out[at].Seq == seq {
-				out[at].Changed = append(out[at].Changed, c)
-			}
+			e := &out[at[seq]]
+			e.Changed = append(e.Changed, c)
 			return nil
 		}, `SELECT seq, dataset, new, changed, deleted FROM change WHERE seq BETWEEN ? AND ?
-			ORDER BY seq, dataset`, int64(first), int64(out[len(out)-1].Seq))
+			ORDER BY seq, dataset`, int64(out[0].Seq), int64(out[len(out)-1].Seq))
 	})
 	return out, err
 }
@@ -82,16 +83,17 @@ func (s *Store) Reports(ctx context.Context, kind string, limit int) ([]Report, 
 	return out, err
 }
 
-// Reported returns the different values of one field in the reports of a kind, as JSON, that of the newest
-// report first.
-func (s *Store) Reported(ctx context.Context, kind, field string) (values [][]byte, err error) {
+// Asked returns the different values of field asked in the reports of a kind, as JSON, that of the newest
+// report first, and behind them those of reports that are gone.
+func (s *Store) Asked(ctx context.Context, kind string) (values [][]byte, err error) {
 	err = each(ctx, s.catalog.db, func(rows *sql.Rows) error {
 		var text string
 		err := rows.Scan(&text)
 		values = append(values, []byte(text))
 		return err
-	}, `SELECT value FROM (SELECT id, json -> ? AS value FROM report WHERE kind = ?)
-		WHERE value IS NOT NULL GROUP BY value ORDER BY max(id) DESC`, field, kind)
+	}, `SELECT value FROM (SELECT 1 AS there, id, json -> 'asked' AS value FROM report WHERE kind = ?1
+			UNION ALL SELECT 0, id, value FROM asked WHERE kind = ?1)
+		WHERE value IS NOT NULL GROUP BY value ORDER BY max(there) DESC, max(id) DESC`, kind)
 	return values, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // foldCoverage is after how many commits the coverage of a key is written as a whole.
@@ -160,10 +161,10 @@ func (t *transaction) cover(c *coverage, key coverKey, seq Seq, groups []knowled
 func (s *Store) claim(ctx context.Context, e Epoch) (committed uint64, err error) {
 	err = s.catalog.change(ctx, func(ctx context.Context, tx *sql.Conn) error {
 		t := &transaction{ctx: ctx, tx: tx}
-		t.exec(`INSERT OR IGNORE INTO epoch (run, node, task, epoch, fence) VALUES (?, ?, ?, 0, ?)`,
+		t.exec(`INSERT OR IGNORE INTO epoch (run, node, task, epoch, fence, seen) VALUES (?, ?, ?, 0, ?, 0)`,
 			e.Run, e.Node, e.Task, int64(e.Fence))
-		t.one(fenced(e), `UPDATE epoch SET fence = ? WHERE run = ? AND node = ? AND task = ? AND fence <= ?`,
-			int64(e.Fence), e.Run, e.Node, e.Task, int64(e.Fence))
+		t.one(fenced(e), `UPDATE epoch SET fence = ?, seen = ? WHERE run = ? AND node = ? AND task = ? AND fence <= ?`,
+			int64(e.Fence), time.Now().UnixNano(), e.Run, e.Node, e.Task, int64(e.Fence))
 		if t.err != nil {
 			return t.err
 		}
@@ -191,8 +192,8 @@ func (s *Store) decided(ctx context.Context, e Epoch) (uint64, error) {
 // invariant: an epoch is committed once, by the newest owner of its task
 func advance(ctx context.Context, tx *sql.Conn, e *Epoch) error {
 	t := &transaction{ctx: ctx, tx: tx}
-	t.one(fenced(*e), `UPDATE epoch SET epoch = ? WHERE run = ? AND node = ? AND task = ? AND epoch = ?
-		AND fence = ?`, int64(e.Number), e.Run, e.Node, e.Task, int64(e.Before), int64(e.Fence))
+	t.one(fenced(*e), `UPDATE epoch SET epoch = ?, seen = ? WHERE run = ? AND node = ? AND task = ? AND epoch = ?
+		AND fence = ?`, int64(e.Number), time.Now().UnixNano(), e.Run, e.Node, e.Task, int64(e.Before), int64(e.Fence))
 	return t.err
 }
 

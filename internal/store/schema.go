@@ -4,10 +4,19 @@ package store
 // was released: add one. docs/format/store.md explains the tables.
 func migrations() []string { return []string{tables1, segments2, segments3} }
 
-// These change no table: an earlier program would take segments of format 2, or 3, for damaged ones.
+// An earlier program would take segments of format 2, or 3, for damaged ones.
 const (
 	segments2 = `SELECT 2`
-	segments3 = `SELECT 3`
+	segments3 = `
+ALTER TABLE epoch ADD COLUMN seen INTEGER NOT NULL DEFAULT 0; -- when it was last claimed or committed
+UPDATE epoch SET seen = CAST(strftime('%s', 'now') AS INTEGER) * 1000000000;
+CREATE TABLE asked (
+	id    INTEGER PRIMARY KEY,
+	kind  TEXT NOT NULL,
+	value TEXT NOT NULL, -- what a report was asked that is gone
+	UNIQUE (kind, value)
+) STRICT;
+`
 )
 
 const tables1 = `
