@@ -39,6 +39,7 @@ const (
 	faultShort     action = "short"     // only the first half of the rows, as a success
 	faultPageCap   action = "pagecap"   // from now on answers hold fewer rows
 	faultRestate   action = "restate"   // the market switches to its restated version
+	faultGBK       action = "gbk"       // names come in GBK instead of UTF-8
 	faultStatus    action = "status"    // an HTTP status instead of the answer
 	faultGarbage   action = "garbage"   // a page of HTML as a success
 	faultNull      action = "null"      // the values of a row are null; of yahoo
@@ -60,7 +61,7 @@ func (r Rule) String() string { return r.text }
 // WHEN is `at N`, `every N`, `from N` (counted over the requests of the types, all by default) or
 // `with P` (a chance from 0 to 1, decided by the seed); TYPE is a request's two digits, such as 95.
 // Actions: reset, drop, stall DURATION, crc, truncate, error CODE, duplicate, missing, unsorted, short,
-// pagecap ROWS, restate.
+// pagecap ROWS, restate, gbk.
 func ParseFaults(script string) ([]Rule, error) {
 	return parseScript(script, dialect{
 		kind: func(kind string) error {
@@ -71,7 +72,7 @@ func ParseFaults(script string) ([]Rule, error) {
 		},
 		arguments: map[action]int{
 			faultStall: 1, faultError: 1, faultPageCap: 1, faultReset: 0, faultDrop: 0, faultCRC: 0, faultTruncate: 0,
-			faultDuplicate: 0, faultMissing: 0, faultUnsorted: 0, faultShort: 0, faultRestate: 0,
+			faultDuplicate: 0, faultMissing: 0, faultUnsorted: 0, faultShort: 0, faultRestate: 0, faultGBK: 0,
 		},
 	})
 }

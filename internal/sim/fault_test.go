@@ -8,6 +8,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
 func rules(t testing.TB, script string) []Rule {
@@ -140,6 +143,24 @@ func TestRowFaults(t *testing.T) {
 	s.SetFaults(nil)
 	if got := strings.Join(ask(), " "); got != "1 2 3 4 5 6" {
 		t.Errorf("without rules: %s", got)
+	}
+}
+
+// TestGBK: names come in GBK, answers without any stay as they are.
+func TestGBK(t *testing.T) {
+	s := serve(t, Config{Market: makeMarket(t, 1, 3)})
+	c := login(t, s)
+	list := func() string { return c.query(t, "45", "query_stock_basic", "", "").body[6] }
+	want := list()
+	s.SetFaults(rules(t, "every 1: gbk"))
+	got := list()
+	text, err := simplifiedchinese.GBK.NewDecoder().String(got)
+	if err != nil || utf8.ValidString(got) || text != want {
+		t.Errorf("got %q, as GBK %q, %v; want %q", got, text, err, want)
+	}
+	c.query(t, "33", "query_trade_dates", "2020-01-01", "2020-01-06")
+	if got := s.Stats().Faults["gbk"]; got != 1 {
+		t.Errorf("gbk is counted %d times, want 1", got)
 	}
 }
 

@@ -1,6 +1,11 @@
 package sim
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+
+	"golang.org/x/text/encoding/simplifiedchinese"
+)
 
 // records collects the rows of one page as JSON.
 type records struct {
@@ -110,6 +115,24 @@ func (r *records) alter(fault action) {
 		altered.addRaw(r.row(i))
 	}
 	r.buffer, r.ends = altered.buffer, altered.ends
+}
+
+// toGBK writes the rows in GBK; false when they have no text to which that makes a difference.
+func (r *records) toGBK() bool {
+	encoder := simplifiedchinese.GBK.NewEncoder()
+	var changed records
+	for i := range r.ends {
+		text, err := encoder.Bytes(r.row(i))
+		if err != nil {
+			text = r.row(i) // a text that GBK cannot say stays as it is
+		}
+		changed.addRaw(text)
+	}
+	if bytes.Equal(changed.buffer, r.buffer) {
+		return false
+	}
+	r.buffer, r.ends = changed.buffer, changed.ends
+	return true
 }
 
 // appendJSON appends a JSON string as the vendor does: Chinese stays as it is.

@@ -296,9 +296,12 @@ func (s *session) struck(r Rule) {
 // alter applies the rules that change rows.
 func (s *session) alter(rules []Rule) {
 	for _, r := range rules {
-		if r.action.needsRows() && s.rows.count() >= 2 {
+		switch {
+		case r.action.needsRows() && s.rows.count() >= 2:
 			s.struck(r)
 			s.rows.alter(r.action)
+		case r.action == faultGBK && s.rows.toGBK():
+			s.struck(r)
 		}
 	}
 }
