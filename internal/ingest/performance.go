@@ -122,8 +122,8 @@ func (s seen) utilisation() Indicator {
 	if t.Requests == 0 {
 		return unmeasured(name, unit, target, "no session was opened: nothing had to be asked")
 	}
-	reason := fmt.Sprintf("an answer takes %.1f ms, so that the session waits while rows are decoded, written and proved",
-		t.MeanRequestMS)
+	reason := fmt.Sprintf("an answer takes %.1f ms, less than its rows take to be decoded and written: the provider waits "+
+		"for this machine, not the sync for the provider", t.MeanRequestMS)
 	return judged(name, 100*t.Utilisation, unit, target, t.Utilisation > wantUtilisation, reason)
 }
 

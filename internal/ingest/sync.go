@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -152,6 +153,9 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if err == nil {
 		j.monitor.enter("compact")
+		// A compaction has memory of its own: what the rows and the proof took is given back before.
+		j.compared = nil
+		debug.FreeOSMemory()
 		if _, compactErr := j.writer.Compact(ctx, false); compactErr != nil {
 			// What was asked for is stored and proved; the next sync tries again.
 			j.report.Warnings = append(j.report.Warnings, "the store was not compacted: "+compactErr.Error())
