@@ -14,11 +14,12 @@ import (
 func (s *session) exchangeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exchange",
-		Short: "Measure the matching engine",
+		Short: "Match orders behind a write-ahead log, and measure it",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(s.exchangeBenchCommand())
+	c.AddCommand(s.exchangeReplayCommand(), s.exchangeRecoverCommand(), s.exchangeVerifyCommand(), s.exchangeWALCommand(),
+		s.exchangeBenchCommand())
 	return c
 }
 

@@ -184,7 +184,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 // survive lets the client work on what a crash left, crashes that once more, and works on without a crash.
 func survive(c *client, disk *simfs.FS, steps int) error {
 	disk.StopAt(disk.Operations() + 1 + c.random.IntN(40))
-	if err := c.live(disk, steps); err != nil && !errors.Is(err, simfs.ErrStopped) {
+	if err := c.live(disk, c.random.IntN(2)*steps); err != nil && !errors.Is(err, simfs.ErrStopped) {
 		return fmt.Errorf("second life: %w", err)
 	}
 	third := disk.CrashClone(c.random)

@@ -127,6 +127,7 @@ type Frame struct {
 
 	Segment string // name of its file
 	Offset  int64  // in it, bytes
+	Rules   uint32 // of the segment
 
 	flags, chain, sum, payloadSum uint32
 	length                        int // of the payload

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/tapeline/tapeline/internal/vfs"
@@ -77,4 +79,37 @@ func Inspect(fsys vfs.FS, dir string, visit func(f *Frame) error) (*Inspection, 
 	}
 	in.Watermark, in.Frames, in.Bytes, in.Closed, in.Torn = e.watermark, e.frames, e.bytes, e.closed, e.torn
 	return in, nil
+}
+
+// Text returns the inspection for people.
+func (in *Inspection) Text() string {
+	var b strings.Builder
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "segment\tstate\tepoch\tfirst\tbytes\tbegun")
+	for _, s := range in.Segments {
+		if s.State != "used" {
+			fmt.Fprintf(table, "%s\t%s\t\t\t%d\t\n", s.Name, s.State, s.Bytes)
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%s", s.Name, s.State, s.Epoch, s.First, s.Bytes,
+			s.Created.Format(time.DateTime))
+		if s.GivenUp {
+			fmt.Fprint(table, ", after records were given up")
+		}
+		fmt.Fprintln(table)
+	}
+	_ = table.Flush() // to memory
+	fmt.Fprintf(&b, "log %s: sequences %d to %d in %d frames, %d bytes", in.ID, in.First, in.Last, in.Frames, in.Bytes)
+	switch {
+	case in.Corrupt != nil:
+		fmt.Fprintf(&b, "; DAMAGED: %v", in.Corrupt)
+	case in.Closed:
+		b.WriteString("; closed")
+	case in.Torn != nil:
+		fmt.Fprintf(&b, "; the last write is torn (%s, byte %d: %s)", in.Torn.Segment, in.Torn.Offset, in.Torn.Reason)
+	default:
+		b.WriteString("; not closed")
+	}
+	b.WriteString("\n")
+	return b.String()
 }

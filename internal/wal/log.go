@@ -185,7 +185,10 @@ func Open(
 		l.id = opts.ID
 	}
 	l.salt = l.id.salt()
-	return l, report, l.begin(e, found.leftover)
+	if err := l.begin(e, found.leftover); err != nil {
+		return nil, report, errors.Join(err, l.seal.Free())
+	}
+	return l, report, nil
 }
 
 // settle makes what is read survive before anything is built on it: a process that was killed may have left
@@ -220,8 +223,9 @@ func (l *Log) begin(e *end, leftover []string) error {
 	l.stale = e.spares
 	if n := len(e.used); n > 0 {
 		l.sealed, l.active = e.used[:n-1], e.used[n-1]
-		if e.empty {
-			return l.start() // a segment without frames belongs to nobody yet
+		if e.empty { // a segment without records is begun again: seals of an earlier epoch are nobody's
+			l.chain = l.active.header.chain
+			return l.start()
 		}
 	}
 	if err := l.makeSpare(); err != nil {
@@ -282,7 +286,15 @@ func (l *Log) NewBuffer() (*Buffer, error) {
 }
 
 // Free gives the buffer's memory back.
-func (b *Buffer) Free() error { return b.memory.Free() }
+func (b *Buffer) Free() error {
+	if b == nil {
+		return nil
+	}
+	return b.memory.Free()
+}
+
+// Size returns the bytes that the frame takes in the log at most.
+func (b *Buffer) Size() int { return len(b.memory.Bytes) - vfs.Block }
 
 // Room returns how many bytes more the frame takes.
 func (b *Buffer) Room() int { return len(b.memory.Bytes) - vfs.Block - frameBytes - b.n }

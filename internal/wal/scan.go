@@ -18,6 +18,7 @@ type scanner struct {
 	file   vfs.File
 	size   int64 // of the file
 	epoch  uint32
+	rules  uint32
 	salt   uint32
 	next   uint64 // sequence that the next frame begins with
 	chain  uint32 // checksum of the frame before it
@@ -36,7 +37,7 @@ func openScanner(fsys vfs.FS, name string, h *segmentHeader) (*scanner, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return &scanner{
-		name: name, file: file, size: size, epoch: h.epoch, salt: h.id.salt(), next: h.first, chain: h.sum,
+		name: name, file: file, size: size, epoch: h.epoch, rules: h.rules, salt: h.id.salt(), next: h.first, chain: h.sum,
 		offset: vfs.Block,
 	}, nil
 }
@@ -106,7 +107,7 @@ func (s *scanner) frame() (Frame, fault, error) {
 	if crc32.Update(s.salt, castagnoli, f.Payload) != f.payloadSum {
 		return f, brokenData, nil
 	}
-	f.Segment, f.Offset = s.name, s.offset
+	f.Segment, f.Offset, f.Rules = s.name, s.offset, s.rules
 	s.offset += int64(padded(f.length))
 	s.next += uint64(f.Count)
 	s.chain = f.sum

@@ -147,7 +147,7 @@ type end struct {
 	chain     uint32
 	watermark uint64
 	closed    bool
-	empty     bool // no frame in the last segment
+	empty     bool // no record in the last segment
 	torn      *Torn
 	frames    int
 	bytes     int64
@@ -207,7 +207,8 @@ func (e *end) read(
 			}
 			return e.finish(fsys, scan, fault, after)
 		}
-		e.empty, e.closed, e.watermark = false, f.flags&flagClosed != 0, f.Watermark
+		e.empty = e.empty && f.Count == 0
+		e.closed, e.watermark = f.flags&flagClosed != 0, f.Watermark
 		e.frames++
 		e.bytes += int64(padded(f.length))
 		if f.Count > 0 && f.Last() >= from {
@@ -260,7 +261,9 @@ func (e *end) checkUnused(fsys vfs.FS, s *segment) (err error) {
 	defer func() { err = errors.Join(err, scan.close()) }()
 	var found []*Frame
 	err = scan.behind(vfs.Block, func(f *Frame) bool {
-		found = append(found, f)
+		if f.Count > 0 || f.First > e.next { // else a seal of what is there
+			found = append(found, f)
+		}
 		return len(found) < 2
 	})
 	switch {
