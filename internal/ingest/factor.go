@@ -306,21 +306,30 @@ func (s Scope) again(dataset string, ask map[string]bool) Scope {
 	return s
 }
 
-// readUnfactored finds the ex-dates that bars show and that have no factor, where factors follow the bars.
-// A bar behind one that is missing shows nothing.
-func (p *proof) readUnfactored(view *store.View) error {
-	p.unfactored = map[string]market.Intervals{}
-	if !p.scope.follows(market.AdjFactor) || !slices.Contains(p.scope.Datasets, market.AdjFactor) {
-		return nil
+// readExDates finds the ex-dates that bars show, where factors follow the bars; nil: they do not.
+func (s Scope) readExDates(view *store.View) (*exDates, error) {
+	if !s.follows(market.AdjFactor) || !slices.Contains(s.Datasets, market.AdjFactor) {
+		return nil, nil
 	}
-	r := store.Range{Symbols: p.scope.named(), From: p.scope.Span.From, To: p.scope.Span.To}
 	events := newExDates()
+	r := store.Range{Symbols: s.named(), From: s.Span.From, To: s.Span.To}
 	for rows, err := range view.Scan(market.Bar1D, r, []string{"symbol", "date", "close", "preclose"}) {
 		if err != nil {
-			return fmt.Errorf("read %s of the store: %w", market.Bar1D, err)
+			return nil, fmt.Errorf("read %s of the store: %w", market.Bar1D, err)
 		}
 		events.add(rows)
 	}
+	return events, nil
+}
+
+// readUnfactored finds the ex-dates that bars show and that have no factor; events nil: factors do not
+// follow the bars. A bar behind one that is missing shows nothing.
+func (p *proof) readUnfactored(view *store.View, events *exDates) error {
+	p.unfactored = map[string]market.Intervals{}
+	if events == nil {
+		return nil
+	}
+	r := store.Range{Symbols: p.scope.named(), From: p.scope.Span.From, To: p.scope.Span.To}
 	known := map[string]market.Intervals{}
 	for rows, err := range view.Scan(market.AdjFactor, r, []string{"symbol", "ex_date"}) {
 		if err != nil {

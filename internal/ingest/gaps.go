@@ -117,7 +117,7 @@ func FindGaps(ctx context.Context, s *store.Store, providers func(name string) (
 		if span.Empty() {
 			continue // all of it was today, and not final
 		}
-		p, err := ask.prove(view, provider, span)
+		p, err := ask.prove(ctx, view, provider, span)
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +127,9 @@ func FindGaps(ctx context.Context, s *store.Store, providers func(name string) (
 }
 
 // prove compares the store with one ask.
-func (a Ask) prove(view *store.View, provider market.Provider, span market.Interval) (_ *proof, err error) {
+func (a Ask) prove(
+	ctx context.Context, view *store.View, provider market.Provider, span market.Interval,
+) (_ *proof, err error) {
 	r := Request{Datasets: a.Datasets, Span: span, Final: span.To, Freq: a.Freq}
 	for _, text := range a.Symbols {
 		symbol, err := market.ParseSymbol(text)
@@ -153,7 +155,7 @@ func (a Ask) prove(view *store.View, provider market.Provider, span market.Inter
 	if err != nil {
 		return nil, err
 	}
-	return newProof(view, *scope, 0, nil)
+	return newProof(ctx, view, *scope, 0, nil)
 }
 
 func (a Ask) span() (v market.Interval, err error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tapeline/tapeline/batch"
+	"github.com/tapeline/tapeline/internal/lifecycle"
 	"github.com/tapeline/tapeline/internal/market"
 	"github.com/tapeline/tapeline/internal/store"
 )
@@ -48,7 +49,7 @@ func (j *job) compare(ctx context.Context) (p *proof, err error) {
 	}
 	defer func() { err = errors.Join(err, view.Close()) }()
 	j.report.After = int64(view.Seq())
-	return newProof(view, j.scope, store.Seq(j.report.Before), j.Cache)
+	return newProof(ctx, view, j.scope, store.Seq(j.report.Before), j.Cache)
 }
 
 // proof is what is and what should be within a scope.
@@ -71,14 +72,24 @@ type refusedKey struct {
 }
 
 // newProof reads the store; before is the commit the run began behind.
-func newProof(view *store.View, scope Scope, before store.Seq, cache *Cache) (*proof, error) {
+func newProof(ctx context.Context, view *store.View, scope Scope, before store.Seq, cache *Cache) (*proof, error) {
 	p := &proof{
 		scope: scope, refused: map[refusedKey]string{}, states: map[string]map[market.State]Held{},
 		missing: []Missing{},
 	}
 	p.scope.Held = map[string]Held{}
-	var err error
-	if p.inventories, err = p.scope.readHeld(view, cache); err != nil {
+	var events *exDates
+	reading := lifecycle.NewGroup(ctx)
+	reading.Go("held rows", func(context.Context) (err error) {
+		p.inventories, err = p.scope.readHeld(view, cache)
+		return err
+	})
+	reading.Go("ex-dates", func(context.Context) (err error) {
+		events, err = scope.readExDates(view)
+		return err
+	})
+	err := reading.Wait()
+	if err != nil {
 		return nil, err
 	}
 	for _, dataset := range scope.Datasets {
@@ -89,7 +100,7 @@ func newProof(view *store.View, scope Scope, before store.Seq, cache *Cache) (*p
 			}
 		}
 	}
-	if err := p.readUnfactored(view); err != nil {
+	if err := p.readUnfactored(view, events); err != nil {
 		return nil, err
 	}
 	return p, p.readRefused(view, before)
