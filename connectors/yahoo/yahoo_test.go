@@ -102,34 +102,19 @@ func TestFinalByExchange(t *testing.T) {
 	}
 }
 
-// TestToday: without a last day, each symbol is read up to its own exchange's.
+// TestToday: without a last day, each symbol is read up to its own exchange's: noon in Shanghai is the evening
+// before in New York.
 func TestToday(t *testing.T) {
 	t.Parallel()
-	var asked []string
-	settings := providertest.Serve(t, Vendor(), func(w http.ResponseWriter, r *http.Request) {
-		end, err := strconv.ParseInt(r.URL.Query().Get("period2"), 10, 64)
-		if err != nil {
-			t.Error(err)
-		}
-		asked = append(asked, r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]+" "+time.Unix(end, 0).UTC().Format(time.RFC3339))
-		_, _ = io.WriteString(w, `{"chart":{"result":null,"error":{"code":"Bad Request","description":"Data doesn't exist for startDate = 1"}}}`)
-	})
-	settings.Now = func() time.Time { return time.Date(2024, 12, 3, 23, 0, 0, 0, time.UTC) }
-	settings.Symbols, settings.From, settings.Coverage = []string{"AAPL", "600000.SS"}, "2024-12-02", true
-	units, err := providertest.Read(t, Vendor(), settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range units {
-		units[i], _, _ = strings.Cut(units[i], " of ")
-	}
-	want := []string{"AAPL 2024-12-04T05:00:00Z", "600000.SS 2024-12-04T16:00:00Z"}
-	if !slices.Equal(asked, want) {
-		t.Errorf("asked %q, want %q", asked, want)
-	}
-	want = []string{"bar_1d AAPL.USA 2024-12-02", "bar_1d 600000.XSHG 2024-12-02..2024-12-03"} // of which all is final
-	if !slices.Equal(units, want) {
-		t.Errorf("units %q, want %q", units, want)
+	chart := day("1733275800", "10 10 10 10 100") // 09:30 in Shanghai on 2024-12-04
+	chart.meta = strings.NewReplacer("AAPL", "600000.SS", "USD", "CNY", "America/New_York", "Asia/Shanghai",
+		"1704229201", "1733275800").Replace(usual)
+	settings := serve(t, chart.String())
+	settings.Now = func() time.Time { return time.Date(2024, 12, 4, 4, 0, 0, 0, time.UTC) }
+	settings.Symbols, settings.From = []string{"600000.SS"}, "2024-12-02"
+	got, err := providertest.Read(t, Vendor(), settings)
+	if err != nil || len(got) != 1 || !strings.Contains(got[0], `"date":"2024-12-04"`) || !strings.HasSuffix(got[0], `"final":false}`) {
+		t.Errorf("%v %q, want the bar of the morning", err, got)
 	}
 }
 
