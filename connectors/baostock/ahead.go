@@ -69,10 +69,12 @@ func (a *ahead) group(ctx context.Context, s *source, group, first int) bool {
 	}
 	for i := first; i < len(planned); i++ {
 		c := &planned[i]
-		one := asked{decides: !c.short() || a.cut.Load()}
+		var one asked
 		one.page, one.err = s.session.receive(ctx, c.query, c.args, 1)
 		select {
 		case <-a.room:
+			// Who made room has read an answer: what it said of the service is known by now.
+			one.decides = !c.short() || a.cut.Load()
 			a.answers <- one
 		case <-ctx.Done():
 			one.drop()
@@ -96,8 +98,11 @@ func (a *ahead) group(ctx context.Context, s *source, group, first int) bool {
 	return true
 }
 
-// took makes room for as many answers as may wait now.
+// took makes room for as many answers as may wait now that one was read.
 func (a *ahead) took() {
+	if a == nil {
+		return
+	}
 	a.room <- struct{}{}
 	if a.taken++; a.taken%answersTaken == 0 && a.taken/answersTaken < answersWaiting {
 		a.room <- struct{}{}
@@ -118,7 +123,6 @@ func (s *source) first(ctx context.Context) (*page, error) {
 	for {
 		select {
 		case one := <-s.ahead.answers:
-			s.ahead.took()
 			if one.err != nil && !s.refuses(one.err) {
 				s.unlook()
 			}

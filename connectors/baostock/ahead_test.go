@@ -154,6 +154,7 @@ func TestErrorsComeInOrder(t *testing.T) {
 				if banned := e.Code == Name+"_blacklisted"; banned != (name == "banned") {
 					t.Errorf("it is %v", err)
 				} else if banned {
+					synctest.Wait() // the service has seen what was asked ahead
 					before := len(f.asked())
 					if _, err := s.Read(t.Context()); err == nil || len(f.asked()) != before {
 						t.Errorf("after the ban: %d requests more, %v", len(f.asked())-before, err)

@@ -223,6 +223,9 @@ func (s *source) fetch(ctx context.Context) error {
 		e, _ := errors.AsType[*connector.Error](err)
 		c.asked = true
 		c.refused = &market.Quarantine{Rule: e.Code, Message: err.Error(), Place: asked.query.String()}
+		if c.page == 0 {
+			s.ahead.took()
+		}
 		s.settle(false)
 		return nil
 	}
@@ -235,13 +238,17 @@ func (s *source) fetch(ctx context.Context) error {
 	}
 	c.page++
 	c.pages = append(c.pages, heldPage{p, asked})
+	if !p.last && s.ahead != nil {
+		s.ahead.cut.Store(true)
+	}
+	if c.page == 1 {
+		s.ahead.took()
+	}
 	if p.last {
 		c.call++
 		c.begin()
 		c.asked = c.call == len(c.calls)
 		s.settle(true)
-	} else if s.ahead != nil {
-		s.ahead.cut.Store(true)
 	}
 	return nil
 }
