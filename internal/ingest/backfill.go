@@ -113,8 +113,7 @@ func (j *job) noteReopened(ctx context.Context) error {
 	if len(covers) == 0 {
 		return nil
 	}
-	changes := store.Changes{Run: j.report.Run, Source: j.Provider.Name, Coverage: covers}
-	if _, err := j.writer.Commit(ctx, changes); err != nil {
+	if err := j.cover(ctx, covers); err != nil {
 		return fmt.Errorf("commit what was fetched again: %w", err)
 	}
 	return nil

@@ -57,12 +57,19 @@ func (j *job) confirm(ctx context.Context, p *proof) error {
 	// What is short takes nothing away from what is covered, so that comes first; stopped in between,
 	// the days are asked for again as if they never had been.
 	for _, c := range [][]store.Cover{forget, covers} {
-		changes := store.Changes{Run: j.report.Run, Source: j.Provider.Name, Coverage: c}
-		if _, err := j.writer.Commit(ctx, changes); err != nil {
+		if err := j.cover(ctx, c); err != nil {
 			return fmt.Errorf("commit what the provider has none of: %w", err)
 		}
 	}
 	return nil
+}
+
+// cover commits what is known now, and notes the commit: the run ends behind it.
+func (j *job) cover(ctx context.Context, covers []store.Cover) error {
+	changes := store.Changes{Run: j.report.Run, Source: j.Provider.Name, Coverage: covers}
+	seq, err := j.writer.Commit(ctx, changes)
+	j.report.After = max(j.report.After, int64(seq))
+	return err
 }
 
 // absent returns the days a unit should have brought rows of and did not, with what that makes of them.

@@ -112,8 +112,7 @@ func (j *job) noteEarly(ctx context.Context) error {
 			}
 		}
 	}
-	changes := store.Changes{Run: j.report.Run, Source: j.Provider.Name, Coverage: covers}
-	if _, err := j.writer.Commit(ctx, changes); err != nil {
+	if err := j.cover(ctx, covers); err != nil {
 		return fmt.Errorf("commit when statements were asked for: %w", err)
 	}
 	return nil

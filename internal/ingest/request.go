@@ -131,12 +131,6 @@ func (r *Request) datasets(names []string, provider market.Provider) error {
 	for _, o := range provider.Offers {
 		offered = append(offered, o.Dataset)
 	}
-	if usual := Defaults().Sync.Datasets; slices.Equal(names, usual) {
-		// Nobody chose: what is usual, as far as there is something of it.
-		names = slices.DeleteFunc(slices.Clone(offered), func(name string) bool {
-			return !slices.Contains(usual, name) && (!bySession(name) || name == market.Valuation1D)
-		})
-	}
 	for _, name := range names {
 		if slices.Contains(offered, name) {
 			if !slices.Contains(reference, name) && !slices.Contains(r.Datasets, name) {

@@ -437,9 +437,6 @@ func (s *Scope) coverage(view *store.View, dataset string, state market.State) (
 	if err != nil {
 		return nil, fmt.Errorf("read the coverage of %s: %w", dataset, err)
 	}
-	if dates == nil {
-		dates = Held{}
-	}
 	return dates, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,16 +29,22 @@ import (
 type fakeVendor struct {
 	t      *testing.T
 	now    time.Time
-	omits  map[market.Date]bool // days of the first stock that it does not serve
-	ex     market.Date          // ex-date of the second stock, 0 for none
-	silent bool                 // its factor is not served
-	dead   market.Date          // last day of deadStock, which the list of instruments lacks; 0: there is none
-	names  market.Offer         // what the list is beside
-	listed []string             // the list; nil: stocks
-	born   market.Date          // first day of deadStock
-	gone   bool                 // the last of the list is delisted
-	fail   error                // of the next Read
-	asked  []string             // dataset, symbol and dates, of the run
+	omits  map[market.Date]bool                           // days of the first stock that it does not serve
+	ex     market.Date                                    // ex-date of the second stock, 0 for none
+	silent bool                                           // its factor is not served
+	dead   market.Date                                    // last day of deadStock, which the list of instruments lacks; 0: there is none
+	names  market.Offer                                   // what the list is beside
+	listed []string                                       // the list; nil: stocks
+	born   market.Date                                    // first day of deadStock
+	gone   bool                                           // the last of the list is delisted
+	fail   error                                          // of the next Read
+	asked  []string                                       // dataset, symbol and dates, of the run
+	also   []string                                       // datasets that are served beside bars, factors and the list
+	hollow bool                                           // valuations lack a column
+	since  string                                         // listing day of all stocks; "": unknown
+	states map[string]market.State                        // by symbol: how answers for bars end, without a row
+	onDay  func(day market.Date) ([]market.Symbol, error) // its list of a day; nil: see dead
+	wrap   func(connector.Source) connector.Source
 	engine *app.Engine
 	store  *store.Store
 	config ingest.Config
@@ -92,6 +99,11 @@ func (v *fakeVendor) day(text string) market.Date {
 func (v *fakeVendor) sync(follow func(*run.Workflow, func() ingest.Progress) bool) (*ingest.Report, error) {
 	v.asked = nil
 	v.config.Sync.Datasets = []string{market.Bar1D, market.AdjFactor}
+	for _, dataset := range []string{market.Valuation1D, market.Fundamental} {
+		if slices.Contains(v.also, dataset) {
+			v.config.Sync.Datasets = append(v.config.Sync.Datasets, dataset)
+		}
+	}
 	s := &ingest.Sync{
 		Config: v.config, Provider: v.provider(), Store: v.store, Now: v.now, Follow: follow, Start: v.start,
 		Usage: v.usage, Cache: v.cache,
@@ -112,15 +124,22 @@ func (v *fakeVendor) provider() ingest.Provider {
 			offer.Markets = append(offer.Markets, mic)
 		}
 	}
-	for _, dataset := range []string{market.Bar1D, market.AdjFactor, market.Listing} {
+	for _, dataset := range append([]string{market.Bar1D, market.AdjFactor, market.Listing}, v.also...) {
 		offer.Dataset, offer.Survivors = dataset, v.names.Survivors
 		p.Offers = append(p.Offers, offer)
 	}
 	if v.dead != 0 && !v.names.Survivors {
 		p.ListedOn = v.listedOn
 	}
+	if v.onDay != nil {
+		p.ListedOn = func(_ context.Context, day market.Date) ([]market.Symbol, error) { return v.onDay(day) }
+	}
 	p.Source = func(_ connector.Env, units []market.Unit) (connector.Source, error) {
-		return &fakeSource{vendor: v, units: units}, nil
+		var source connector.Source = &fakeSource{vendor: v, units: units}
+		if v.wrap != nil {
+			source = v.wrap(source)
+		}
+		return source, nil
 	}
 	return p
 }
@@ -178,20 +197,16 @@ func (v *fakeVendor) answer(u market.Unit) []connector.Chunk {
 	switch u.Dataset {
 	case market.Listing:
 		for _, symbol := range v.list() {
-			row := []string{symbol, "a stock", "stock", "", "", market.Listed}
+			outDate, status := "", market.Listed
 			if v.gone && symbol == stocks[2] {
-				row[4], row[5] = "2023-12-29", market.Delisted
+				outDate, status = "2023-12-29", market.Delisted
 			}
-			for i, text := range row {
-				if text == "" {
-					b.Column(i).Null()
-				} else if err := b.Column(i).Any(text); err != nil {
-					v.t.Error(err)
-				}
-			}
+			v.row(b, symbol, "a stock", "stock", v.since, outDate, status)
 		}
 	case market.Bar1D:
 		v.bars(b, u)
+	case market.CalendarDay, market.Constituent, market.Valuation1D, market.Fundamental:
+		v.further(b, u)
 	case market.AdjFactor:
 		if u.Symbol == stocks[1] && v.ex != 0 && !v.silent && u.Interval().Contains(v.ex) {
 			b.Column(0).Text(u.Symbol)
@@ -201,7 +216,11 @@ func (v *fakeVendor) answer(u market.Unit) []connector.Chunk {
 			b.Column(4).Null()
 		}
 	}
-	u.State, u.Rows = market.StateOK, int64(b.Len())
+	u.State = market.StateOK
+	if state, ok := v.states[u.Symbol]; ok && u.Dataset == market.Bar1D {
+		u.State, b = state, batch.NewBuilder(d.Schema)
+	}
+	u.Rows = int64(b.Len())
 	var chunks []connector.Chunk
 	if u.Rows > 0 {
 		rows, err := b.Batch()
@@ -219,16 +238,51 @@ func (v *fakeVendor) answer(u market.Unit) []connector.Chunk {
 	return append(chunks, connector.Chunk{Table: market.UnitTable, Batch: row})
 }
 
+// row adds a row of texts; "" is NULL.
+func (v *fakeVendor) row(b *batch.Builder, cells ...string) {
+	for i, cell := range cells {
+		if cell == "" {
+			b.Column(i).Null()
+		} else if err := b.Column(i).Any(cell); err != nil {
+			v.t.Error(err)
+		}
+	}
+}
+
+// further answers for datasets that are served beside the usual ones: the members of an index are all stocks
+// but the last, and each quarter has one statement, a month later.
+func (v *fakeVendor) further(b *batch.Builder, u market.Unit) {
+	_, open := v.open(market.XSHG, u.Interval())
+	for day := u.From; day <= u.To; day++ {
+		isOpen := slices.Contains(open, day)
+		switch {
+		case u.Dataset == market.CalendarDay:
+			v.row(b, string(market.XSHG), day.String(), strconv.FormatBool(isOpen))
+		case u.Dataset == market.Valuation1D && isOpen:
+			ratio := "10"
+			if v.hollow {
+				ratio = ""
+			}
+			v.row(b, u.Symbol, day.String(), "10", "10", "10", ratio)
+		case u.Dataset == market.Fundamental && len(market.QuarterEnds(market.Interval{From: day, To: day})) > 0:
+			v.row(b, u.Symbol, day.String(), (day + 30).String(), "roe", "0.1", "", "")
+		}
+	}
+	if u.Dataset == market.Constituent {
+		for _, symbol := range stocks[:len(stocks)-1] {
+			v.row(b, u.Symbol, symbol, "2020-01-01", "", "")
+		}
+	}
+}
+
+// open returns the calendar of an exchange, and the days of an interval on which it was open.
+func (v *fakeVendor) open(mic market.MIC, days market.Interval) (*market.Calendar, []market.Date) {
+	calendar := must(market.CalendarOf(mic))
+	return calendar, must(calendar.Open(days.From, days.To))
+}
+
 func (v *fakeVendor) bars(b *batch.Builder, u market.Unit) {
-	calendar, err := market.CalendarOf(must(market.ParseSymbol(u.Symbol)).MIC)
-	if err != nil {
-		v.t.Error(err)
-		return
-	}
-	days, err := calendar.Open(u.From, u.To)
-	if err != nil {
-		v.t.Error(err)
-	}
+	calendar, days := v.open(must(market.ParseSymbol(u.Symbol)).MIC, u.Interval())
 	price := func(n int64) decimal128.Num { return decimal128.FromI64(n * 10_000) }
 	for _, day := range days {
 		if u.Symbol == stocks[0] && v.omits[day] || u.Symbol == deadStock && (day > v.dead || day < v.born) {
