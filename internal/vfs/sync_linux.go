@@ -9,7 +9,8 @@ import (
 )
 
 // OpenSync opens a file for synchronous writes in place. They pass by the page cache, so that a failed
-// one leaves nothing there that looks written; where the file system cannot do that, through it.
+// one leaves nothing there that looks written; where the file system cannot do that, through it. What it
+// holds of the file is dropped, since each write would have to drop its part.
 func (OS) OpenSync(name string) (SyncFile, error) {
 	file, err := os.OpenFile(name, os.O_RDWR|unix.O_DSYNC|unix.O_DIRECT, 0)
 	if errors.Is(err, unix.EINVAL) {
@@ -18,6 +19,7 @@ func (OS) OpenSync(name string) (SyncFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED) // writes do it otherwise
 	return file, nil
 }
 

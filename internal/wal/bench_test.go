@@ -2,8 +2,8 @@ package wal_test
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/tapeline/tapeline/internal/vfs"
@@ -13,7 +13,7 @@ import (
 // BenchmarkWrite writes frames of records of 128 bytes, durable each, in the folder for temporary files.
 func BenchmarkWrite(b *testing.B) {
 	for _, records := range []int{1, 100, 2000} {
-		b.Run(fmt.Sprint(records), func(b *testing.B) {
+		b.Run(strconv.Itoa(records), func(b *testing.B) {
 			log, _, err := wal.Open(vfs.OS{}, filepath.Join(b.TempDir(), "log"), 1, nil, wal.Options{})
 			if err != nil {
 				b.Fatal(err)

@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,7 +35,7 @@ func filled(t *testing.T) (disk *simfs.FS, from uint64, want []string) {
 			log, _, _ = open(t, disk, dir, from, small())
 			must(t, log.Prepare(context.Background()))
 		}
-		write(t, log, strings.Repeat(fmt.Sprint(i), 1500*(i%3)), "x")
+		write(t, log, strings.Repeat(strconv.Itoa(i), 1500*(i%3)), "x")
 		if i%4 == 1 {
 			must(t, log.Seal())
 		}
@@ -218,7 +218,7 @@ func TestMixedCopies(t *testing.T) {
 		log, _, _ := open(t, copies[i], dir, 1, small())
 		for range 12 {
 			must(t, log.Prepare(context.Background()))
-			write(t, log, strings.Repeat(fmt.Sprint(i), 5000))
+			write(t, log, strings.Repeat(strconv.Itoa(i), 5000))
 		}
 		must(t, log.Close())
 	}

@@ -146,7 +146,12 @@ func (l *Log) fill(name string) (err error) {
 		_ = l.fs.Remove(aside) // the error that counts is known
 		return err
 	}
-	return l.fs.SyncDir(l.dir)
+	// OpenSync drops the zeros from the page cache, here where nobody waits for it.
+	synced, err := l.fs.OpenSync(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(synced.Close(), l.fs.SyncDir(l.dir))
 }
 
 // trim deletes stale segments that are more than what is kept.
