@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +64,11 @@ func (e *Engine) Import(
 	if err := job.Prepare(ctx); err != nil {
 		return nil, false, err
 	}
+	if job.Writer, err = job.Store.Lock(ctx, "the import of "+job.Source); err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, job.Writer.Unlock()) }()
+	debug.SetGCPercent(syncGCPercent) // rows are garbage as soon as they are written
 	begun := time.Now()
 	w, err := e.startFresh(ctx, job.Workflow())
 	if err != nil {
@@ -72,6 +78,12 @@ func (e *Engine) Import(
 		interrupted = follow(w, job.Progress)
 	}
 	ran, err := w.Wait()
+	if err == nil && !interrupted {
+		if _, err := job.Writer.Compact(ctx, false); err != nil {
+			// What was asked for is stored; the next import or sync tries again.
+			log.Warn("the store was not compacted", "reason", err)
+		}
+	}
 	report, more := job.Report(context.WithoutCancel(ctx), ran.Run, time.Since(begun))
 	return report, interrupted && ran.Status != run.Completed, errors.Join(err, more)
 }

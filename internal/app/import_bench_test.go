@@ -12,15 +12,19 @@ import (
 	"github.com/tapeline/tapeline/internal/market"
 )
 
-// tdxFolder writes files of a market: a day a weekday from 2019 on.
+// tdxFolder writes files of a market: a day a session from 2019 on.
 func tdxFolder(t testing.TB, symbols, days int) string {
 	t.Helper()
 	dir := t.TempDir()
+	calendar, err := market.CalendarOf(market.XSHG)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range symbols {
 		var raw []byte
 		price := uint32(1000 + i)
 		for d := market.DateOf(2019, 1, 2); len(raw) < days*32; d++ {
-			if d.Weekday() == 0 || d.Weekday() == 6 {
+			if open, err := calendar.IsOpen(d); err != nil || !open {
 				continue
 			}
 			y, m, day := d.Civil()

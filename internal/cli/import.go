@@ -19,8 +19,9 @@ func (s *session) importCommand() *cobra.Command {
 		Short: "Bring vendors' CSV, TDX or Parquet files into a market store",
 		Long: "Reads files, globs and folders, and stores what they prove: rows of a dataset, and the days that have " +
 			"rows.\nRows that do not read or break a rule of quality are quarantined with file, line and reason. A day " +
-			"that\nanother source covers stays that source's, unless --replace is given. Exit code 3: rows were " +
-			"quarantined.",
+			"that\nanother source covers stays that source's, unless --replace is given. An import that was interrupted, or " +
+			"killed,\nis run again: it reads the files from the start and writes only what is not stored yet. Exit code 3: " +
+			"rows\nwere quarantined.",
 		Example: "  tapeline import --store market --format tdx vipdoc\n" +
 			"  tapeline import --store market --format csv --map date=日期,open=开盘 --volume-unit 100 --encoding gbk bars/*.csv\n" +
 			"  tapeline import --store market --format csv --mapping vendor.yaml --source vendor bars.csv\n" +

@@ -52,7 +52,6 @@ func (c *countingSink) Prepare(ctx context.Context, epoch connector.Epoch) (conn
 			Op: "end epoch", Class: connector.Transient, Err: errors.New("the list of instruments is not whole yet"),
 		}
 	}
-	c.rows = 0
 	return c.Decider.Prepare(ctx, epoch)
 }
 

@@ -155,7 +155,6 @@ type countingSink struct {
 	monitor  *monitor
 	governor *governor
 	touched  touched
-	rows     int // since the last checkpoint
 }
 
 // Decide commits, and tells the cache whose rows changed.
@@ -166,16 +165,10 @@ func (c *countingSink) Decide(ctx context.Context, epoch connector.Epoch) error 
 	return err
 }
 
-// epochRows is how many rows are committed at once at most, as they wait in memory.
-const epochRows = 128 << 10
-
 // Full reports that a checkpoint is due, whatever the time.
 func (c *countingSink) Full() bool {
-	if c.rows < epochRows {
-		return false
-	}
-	c.rows = 0
-	return true
+	bounded, ok := c.Decider.(connector.Bounded)
+	return ok && bounded.Full()
 }
 
 // Write writes and counts the units.
@@ -203,7 +196,6 @@ func (c *countingSink) Write(ctx context.Context, chunk connector.Chunk) error {
 	if chunk.Batch == nil {
 		return nil
 	}
-	c.rows += chunk.Batch.Len()
 	c.tally.note(chunk.Table, chunk.Batch)
 	if chunk.Table != market.UnitTable {
 		c.touched.rows(chunk.Table, chunk.Batch)

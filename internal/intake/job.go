@@ -21,6 +21,7 @@ import (
 // Job is one import.
 type Job struct {
 	Store   *store.Store
+	Writer  *store.Writer // of Store, to write with
 	Dataset market.Dataset
 	Source  string // recorded as the origin of the rows
 	Inputs  []Input
@@ -211,7 +212,7 @@ func (j *Job) Workflow() *plan.Workflow {
 		Execution: plan.Execution{
 			CheckpointInterval: interval, Restart: lifecycle.Strategy{Kind: lifecycle.None},
 			MaxDead:  &plan.DeadLimit{}, // what is wrong is quarantined; a dead letter is a fault of ours
-			Batching: plan.Batching{Initial: 32 << 10, Min: 1 << 10, Max: 64 << 10, MaxBytes: 8 << 20},
+			Batching: plan.Batching{Initial: 16 << 10, Min: 1 << 10, Max: 16 << 10, MaxBytes: 4 << 20},
 		},
 		Nodes: []*plan.Node{
 			{
@@ -223,7 +224,7 @@ func (j *Job) Workflow() *plan.Workflow {
 				ID: "store", Type: "store", Kind: plan.Destination, SinkSpec: sink.Capabilities,
 				Inputs: []plan.Input{{Node: "files"}}, KeyedUpserts: true, OnError: plan.Fail,
 				NewSink: func(env connector.Env) (connector.Sink, error) {
-					return sink.New(env, &store.SinkConfig{Path: j.Store.Dir(), Source: j.Source})
+					return sink.New(env, &store.SinkConfig{Path: j.Store.Dir(), Source: j.Source, Writer: j.Writer})
 				},
 			},
 		},

@@ -35,11 +35,13 @@ type sink struct {
 	draft    draft
 	staged   map[string][]staged
 	received map[string]int64 // rows by dataset since the end of its unit before
+	waiting  int              // rows since the last commit, or since Full asked for one
 }
 
 var (
 	_ connector.Decider  = (*sink)(nil)
 	_ connector.Upserter = (*sink)(nil)
+	_ connector.Bounded  = (*sink)(nil)
 )
 
 func newSink(env connector.Env, cfg SinkConfig, open *openStores) (*sink, error) {
@@ -56,7 +58,7 @@ func newSink(env connector.Env, cfg SinkConfig, open *openStores) (*sink, error)
 
 func (s *sink) reset() {
 	s.draft = draft{run: s.task.Run, source: s.cfg.Source, edits: map[string]*edits{}, unknown: s.cfg.Unknown}
-	s.staged = map[string][]staged{}
+	s.staged, s.waiting = map[string][]staged{}, 0
 }
 
 // Key returns the key of the one dataset the sink writes.
@@ -103,7 +105,8 @@ func (s *sink) Recover(_ context.Context, epoch connector.Epoch, raw []byte) err
 	}
 	if number != s.last {
 		return misuse("recover store", "the store committed epoch %d of run %s, the engine's catalog says "+
-			"%d: one of the two was restored from a backup; start with --fresh", s.last, s.task.Run, number)
+			"%d: one of the two was restored from a backup, or the run lay still for longer than the store's horizon; "+
+			"start with --fresh", s.last, s.task.Run, number)
 	}
 	var t token
 	if len(raw) > 0 {
@@ -243,6 +246,7 @@ func (s *sink) rows(d *dataset, chunk connector.Chunk) error {
 	}
 	s.draft.quarantine = append(s.draft.quarantine, held...)
 	s.received[d.Name] += received
+	s.waiting += int(received)
 	if len(refused) > 0 {
 		return &connector.PartialError{Rows: batch.OncePerRow(refused)}
 	}
@@ -363,6 +367,7 @@ func (s *sink) quarantine(b *batch.Batch) error {
 		s.draft.quarantine = append(s.draft.quarantine, q)
 		s.received[q.Dataset]++
 	}
+	s.waiting += dense.Len()
 	return nil
 }
 
@@ -399,6 +404,18 @@ func (s *sink) units(b *batch.Batch) error {
 		s.draft.coverage = append(s.draft.coverage, cover)
 	}
 	return nil
+}
+
+// fullRows is how many rows wait for a commit at most, as they wait in memory.
+const fullRows = 128 << 10
+
+// Full reports that the epoch is to end now, whatever the time.
+func (s *sink) Full() bool {
+	if s.waiting < fullRows {
+		return false
+	}
+	s.waiting = 0
+	return true
 }
 
 // Prepare ends the epoch. Nothing is durable yet: Decide makes it so in one step.

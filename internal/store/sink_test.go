@@ -229,3 +229,28 @@ func TestSecondWriterIsRefused(t *testing.T) {
 	must(t, made.Close())
 	must(t, first.Close())
 }
+
+// TestSinkIsFull asks for a commit when many rows wait, once until more came.
+func TestSinkIsFull(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	made, err := Connector().Sink.New(connector.Env{}, &SinkConfig{Path: filepath.Join(t.TempDir(), "store")})
+	must(t, err)
+	s := made.(connector.Decider)
+	must(t, s.Open(ctx, connector.Task{Run: "run", Node: "n", Fence: 1}))
+	must(t, s.Recover(ctx, connector.Epoch{}, nil))
+	rows := benchBars(t, 0, 128, day("2021-01-01"), fullRows/128/2)
+	for i, want := range []bool{false, true, false, true} {
+		must(t, s.Write(ctx, connector.Chunk{Table: market.Bar1D, Batch: rows}))
+		if got := s.(connector.Bounded).Full(); got != want {
+			t.Errorf("after %d times half of what may wait: %t", i+1, got)
+		}
+	}
+	must(t, s.Write(ctx, connector.Chunk{Table: market.Bar1D, Batch: rows}))
+	must(t, s.Decide(ctx, connector.Epoch{Number: 1}))
+	must(t, s.Write(ctx, connector.Chunk{Table: market.Bar1D, Batch: rows}))
+	if s.(connector.Bounded).Full() {
+		t.Error("rows that are committed wait still")
+	}
+	must(t, s.Close())
+}
