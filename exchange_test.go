@@ -3,6 +3,7 @@ package tapeline_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -72,7 +73,7 @@ func TestKillReplay(t *testing.T) {
 		if round > 20*points {
 			t.Fatalf("only %d of %d kills hit a running process", killed, points)
 		}
-		if err := os.RemoveAll(venue); err != nil {
+		if err := errors.Join(os.RemoveAll(venue), os.RemoveAll(reports)); err != nil {
 			t.Fatal(err)
 		}
 		for c.killAfter(time.Duration(random.Int64N(int64(whole)))) {
@@ -84,9 +85,10 @@ func TestKillReplay(t *testing.T) {
 			if last := lastSequence(t, got); last > 0 {
 				begun++
 				command, output := recovered.command()
-				command.Stderr = nil
+				var problems bytes.Buffer
+				command.Stderr = &problems
 				if err := command.Run(); err != nil {
-					t.Fatalf("kill %d: recover: %v\n%s", killed, err, output)
+					t.Fatalf("kill %d: recover: %v\n%s", killed, err, &problems)
 				}
 				var state struct {
 					Last uint64   `json:"last"`
