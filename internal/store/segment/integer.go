@@ -26,8 +26,12 @@ type integers[T int32 | int64] struct {
 	codes   []int32
 }
 
-// maxSlots is how many steps a table of values may have for each row of its chunk.
-const maxSlots = 4
+// maxSlots is how many steps a table of values may have for each row of its chunk, and maxTable for as many
+// rows as it fits into a core's cache with.
+const (
+	maxSlots = 4
+	maxTable = 64 << 10
+)
 
 // maxStep is the greatest step for which the product with an inverse is exact.
 const maxStep = 1 << 22
@@ -110,7 +114,7 @@ func (n *integers[T]) measure() bool {
 	for i := 0; i < len(n.values); i += max(1, len(n.values)/64) {
 		n.step = divisor(n.step, uint64(n.values[i])-uint64(n.least))
 	}
-	limit := uint64(maxSlots * len(n.values))
+	limit := uint64(maxSlots * min(len(n.values), maxTable))
 	for i := 0; ; {
 		if n.step == 0 { // all values are equal
 			n.step = 1
