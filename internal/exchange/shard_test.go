@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,7 +96,7 @@ func TestNames(t *testing.T) {
 		t.Errorf("recovered names: %q, %q", s.AccountName(1), s.SymbolName(0))
 	}
 	for i := 0; ; i++ {
-		if _, err := s.Symbol(fmt.Sprint(i)); err != nil {
+		if _, err := s.Symbol(strconv.Itoa(i)); err != nil {
 			if i < 2*s.MostCommands()-2 || !strings.Contains(err.Error(), "without a Submit are too many") {
 				t.Errorf("after %d names: %v", i, err)
 			}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -198,7 +198,7 @@ func TestTextsOfAStore(t *testing.T) {
 	report := v.want(ingest.StatusComplete)
 	contains(t, report.Text(), "coverage  bar_1d: 3 symbols, 62 of 63 expected rows stored (100.00 %), 1 confirmed to have none",
 		"phase     fetch", "indicator error_rate: 0 % (target < 0.1 %, met)")
-	contains(t, v.gaps().Text(), "at commit "+fmt.Sprint(report.After)+": 0 gaps",
+	contains(t, v.gaps().Text(), "at commit "+strconv.FormatInt(report.After, 10)+": 0 gaps",
 		"none     bar_1d 600001.XSHG 2024-03-12 (1): the provider has none")
 	contains(t, must(ingest.ReadStatus(ctx, v.store, 1)).Text(), "bar_1d       62 rows, ", "2024-03-01..2024-03-29",
 		" complete: 3 symbols, 0 rows received, 0 new, 0 changed", " 0 missing")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -112,7 +113,7 @@ func TestReportsAreForgotten(t *testing.T) {
 	must(t, s.SaveReport(ctx, Report{Run: "none", Kind: "sync", JSON: []byte(`{}`)}))
 	save("repair", "repair", ask("2001-01-01", "2001-12-31"))
 	for i := range keptReports {
-		save(fmt.Sprint(i), "sync", ask("2024-01-01", "2024-06-28"))
+		save(strconv.Itoa(i), "sync", ask("2024-01-01", "2024-06-28"))
 	}
 	before, err := s.Asked(ctx, "sync")
 	must(t, err)
