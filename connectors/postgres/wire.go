@@ -44,16 +44,21 @@ func (w *wire) watch(ctx context.Context) (stop func(err error)) {
 	if ctx.Done() == nil {
 		return func(error) {}
 	}
+	ended := ctx.Err() != nil
+	if ended { // at once: the call could come through before a goroutine runs
+		_ = w.conn.SetDeadline(time.Unix(1, 0))
+	}
 	broken := make(chan struct{})
 	cancel := context.AfterFunc(ctx, func() {
 		_ = w.conn.SetDeadline(time.Unix(1, 0))
 		close(broken)
 	})
 	return func(err error) {
-		if cancel() {
+		if stopped := cancel(); !stopped {
+			<-broken // it would break what follows
+		} else if !ended {
 			return
 		}
-		<-broken // it would break what follows
 		if err == nil {
 			_ = w.conn.SetDeadline(time.Time{})
 		}
