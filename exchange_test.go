@@ -8,7 +8,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -110,6 +112,43 @@ func TestKillReplay(t *testing.T) {
 	t.Logf("%d kills, %d of them after something was reported", killed, begun)
 	if begun == 0 {
 		t.Error("nothing was ever reported before a kill")
+	}
+}
+
+// TestInterruptReplay: an interrupt ends a replay behind what is durable, and the same replay goes on.
+func TestInterruptReplay(t *testing.T) {
+	flow, dir := writeFlow(t, 1, 20_000), t.TempDir()
+	venue, reports := filepath.Join(dir, "venue"), filepath.Join(dir, "reports.ndjson")
+	c := &child{t: t, args: []string{"exchange", "replay", flow, "--data", venue, "--reports", reports, "--group", "1"}}
+	command, output := c.command()
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for { // until something was reported
+		if info, err := os.Stat(reports); err == nil && info.Size() > 0 {
+			break
+		}
+		if err := syscall.Kill(command.Process.Pid, 0); err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+		runtime.Gosched()
+	}
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); command.ProcessState.ExitCode() != 130 ||
+		!strings.Contains(output.String(), "interrupted; the same replay goes on where the log ends") {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	c.finish("--group", "256")
+	got, err := os.ReadFile(reports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.args[4] = filepath.Join(dir, "undisturbed")
+	c.finish("--group", "256")
+	if want, err := os.ReadFile(reports); err != nil || string(got) != string(want) {
+		t.Errorf("reports differ from those of a replay that nobody interrupted: %v", err)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -88,8 +90,13 @@ func (s *session) replay(ctx context.Context, name string, f replayFlags) (err e
 		defer func() { err = errors.Join(err, writer.Flush(), file.Close()) }()
 		*to.writer = writer
 	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	result, err := r.Run(ctx)
 	slow.end()
+	if ctx.Err() != nil && err != nil {
+		return &exitError{exitInterrupted, errors.New("interrupted; the same replay goes on where the log ends")}
+	}
 	if err != nil {
 		return err
 	}

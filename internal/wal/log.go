@@ -310,8 +310,14 @@ func (b *Buffer) Extend(n int) []byte {
 func (b *Buffer) Reset() { b.n, b.Count = 0, 0 }
 
 // Write writes the buffer as one frame. Its records are durable when it returns nil, with the sequences
-// from first on. ErrNoSpare: nothing was written. *BrokenError: the log is of no more use.
-func (l *Log) Write(b *Buffer) (first uint64, err error) { return l.write(b, 0) }
+// from first on. ErrNoSpare: nothing was written. *BrokenError: the log is of no more use. A buffer without
+// records is not written.
+func (l *Log) Write(b *Buffer) (first uint64, err error) {
+	if b.Count == 0 {
+		return l.next, l.usable()
+	}
+	return l.write(b, 0)
+}
 
 func (l *Log) write(b *Buffer, flags uint32) (first uint64, err error) {
 	if err := l.usable(); err != nil {
