@@ -37,19 +37,19 @@ func (s *session) exchangeReplayCommand() *cobra.Command {
 			"once. Prices are multiples of 0.01, quantities whole; symbols and accounts are made on first use. Every\n" +
 			"command is in the venue's log, durable, before its reports are written.\n\n" +
 			"A replay that was stopped goes on: what the log holds of the flow is compared with it and reported again,\n" +
-			"so that the reports are the same bytes as without the stop. A finished one reports all again and adds nothing.",
+			"so that the reports are the same bytes as without the stop. A finished one reports all again and adds\n" +
+			"nothing. A missing folder is made.",
 		Example: "  tapeline exchange replay orders.ndjson --data venue --reports reports.ndjson\n" +
 			"  tapeline exchange replay orders.ndjson --data venue --book books.ndjson --depth 5 --every 1000",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return s.replay(c.Context(), args[0], f) },
 	}
-	c.Flags().StringVar(&f.dir, "data", "", "the venue's folder; made when missing")
+	venueFlag(c, &f.dir)
 	c.Flags().StringVar(&f.reports, "reports", "", `file for what the venue reports; "-": standard output`)
 	c.Flags().StringVar(&f.book, "book", "", "file for the best prices of all symbols")
 	c.Flags().IntVar(&f.depth, "depth", 10, "prices of each side in it")
 	c.Flags().Uint64Var(&f.every, "every", 0, "commands between two of them; 0: one at the end")
 	c.Flags().IntVar(&f.group, "group", 256, "commands that become durable by one write")
-	_ = c.MarkFlagRequired("data") // the flag is there
 	return c
 }
 
@@ -109,6 +109,12 @@ func (s *session) replay(ctx context.Context, name string, f replayFlags) (err e
 			count(int64(result.Trades)), count(int64(result.Rejected)), count(int64(result.Refused)), result.Digest,
 			result.Seconds)
 	})
+}
+
+// venueFlag is the flag that all commands on a venue need.
+func venueFlag(c *cobra.Command, dir *string) {
+	c.Flags().StringVar(dir, "data", "", "the venue's folder")
+	_ = c.MarkFlagRequired("data") // the flag is there
 }
 
 // input opens a file, or standard input.
@@ -191,8 +197,7 @@ func (s *session) exchangeRecoverCommand() *cobra.Command {
 			return s.printVenue(dir, found)
 		},
 	}
-	c.Flags().StringVar(&dir, "data", "", "the venue's folder")
-	_ = c.MarkFlagRequired("data") // the flag is there
+	venueFlag(c, &dir)
 	return c
 }
 
@@ -213,8 +218,7 @@ func (s *session) exchangeVerifyCommand() *cobra.Command {
 			return s.printVenue(dir, found)
 		},
 	}
-	c.Flags().StringVar(&dir, "data", "", "the venue's folder")
-	_ = c.MarkFlagRequired("data") // the flag is there
+	venueFlag(c, &dir)
 	return c
 }
 
@@ -261,8 +265,7 @@ func (s *session) walInspectCommand() *cobra.Command {
 			return s.printResult(in, in.Text)
 		},
 	}
-	c.Flags().StringVar(&dir, "data", "", "the venue's folder")
-	_ = c.MarkFlagRequired("data") // the flag is there
+	venueFlag(c, &dir)
 	return c
 }
 
@@ -288,8 +291,7 @@ func (s *session) walVerifyCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&dir, "data", "", "the venue's folder")
-	_ = c.MarkFlagRequired("data") // the flag is there
+	venueFlag(c, &dir)
 	return c
 }
 
@@ -333,8 +335,7 @@ func (s *session) walRepairCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&dir, "data", "", "the venue's folder")
+	venueFlag(c, &dir)
 	c.Flags().BoolVar(&giveUp, "give-up", false, "give up the records from the damage on")
-	_ = c.MarkFlagRequired("data") // the flag is there
 	return c
 }
